@@ -1,0 +1,92 @@
+"""What a black-box check and its caller say to each other, as plain values.
+
+A check is a generator: it yields an `Ask` and is sent the `Evaluation`s in the order of the probes, until
+it returns a `Report`. It is deterministic, so a session is the sum of the answers given so far: feeding
+the same answers to a fresh generator brings it to the same point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from oracle.values import Report
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor of the caller's x: what the oracle knows of it.
+
+    `largest` is max |x_i| and `mean_square` the mean of x_i^2 over the tensor; `gradient_largest` and
+    `gradient_norm` are max |g_i| and the Euclidean norm of the caller's gradient in it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    largest: float
+    mean_square: float
+    gradient_largest: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A point at which the caller evaluates: x with `step * sign(seed, i)` added to begin <= i < end.
+
+    i counts the flat entries of `tensor` in C order and the signs are those of
+    `oracle.splitmix.positive_signs`. A step of 0 is x itself. The sum is rounded to the tensor's dtype.
+    """
+
+    tensor: int
+    begin: int
+    end: int
+    seed: int
+    step: float
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Probes that the caller evaluates next, and how far the check is."""
+
+    probes: tuple[Probe, ...]
+    stage: str
+    fraction_done: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The caller's answer to one probe.
+
+    `value` is f at the point; `predicted` is <g, x_probe - x> with the x_probe that the dtype really
+    holds, summed in float64; `moved` is max |x_probe - x|. `outside` says that f has no value there
+    (an error, "outside my domain"), and then the numbers do not count; `message` may say why.
+    """
+
+    value: float
+    predicted: float
+    moved: float
+    outside: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class CheckTask:
+    """What is to be checked, and with how much effort.
+
+    `value_dtype` is the dtype of f's values. `resolution` is the relative error that a pass should
+    exclude. `max_evaluations` and `miss_probability` bound the effort.
+    """
+
+    tensors: tuple[TensorSpec, ...]
+    value_dtype: str
+    resolution: float | None = None
+    max_evaluations: int = 2_000
+    miss_probability: float = 0.01
+    seed: int = 0
+    subject: str = "f"
+
+
+Check: TypeAlias = Generator[Ask, Sequence[Evaluation], Report]

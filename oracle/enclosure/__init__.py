@@ -1,0 +1,1 @@
+"""The document's functions and their derivatives in ball arithmetic: proven enclosures."""

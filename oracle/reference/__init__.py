@@ -1,0 +1,1 @@
+"""The document's functions: pure NumPy, no state, inputs never modified."""

@@ -1,0 +1,1 @@
+"""NumPy values to messages and back, shared by server and client."""
