@@ -1,0 +1,164 @@
+"""A report as text for a person: the verdict first, at most 25 lines."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from oracle.values import ReferenceKind, Report, TensorReport, Verdict
+
+MOST_LINES = 25
+"""Lines of the longest report. The parts below add up to it: 2 + 10 + 1 + 8 + 2 + 2."""
+
+_HEADLINE_LINES = 2
+_FINDING_LINES = 10
+_TABLE_ROWS = 6
+_NOTE_LINES = 2
+_CLOSING_LINES = 2
+_INDENT = 6
+
+_ADVICE = {
+    "not_finite": "Send inputs without NaN and infinities.",
+    "vacuous_budget": "Compute in a wider dtype, or on smaller weights or fewer samples.",
+    "size_limit": "Check a smaller network or a smaller batch.",
+    "noise": "Compute the function in float64, and without randomness.",
+    "kink": "Move the point away from the kink, or check one side of it.",
+    "jump": "Move the point away from the jump.",
+    "not_deterministic": "Fix the random seed, and switch dropout and the like off.",
+    "domain": "Move the point into the domain of the function.",
+    "budget_spent": "Allow more evaluations or more time.",
+    "resolution": "Compute the function and its arguments in float64.",
+}
+
+_COLOURS = {Verdict.PASS: "32", Verdict.FAIL: "31", Verdict.INCONCLUSIVE: "33"}
+
+
+def render(report: Report, *, width: int = 100) -> str:
+    """Return the report as plain text: at most 25 lines of at most `width` columns.
+
+    Parameters
+    ----------
+    report : Report
+        What the check saw.
+    width : int
+        Columns of a line, at least 60.
+
+    Returns
+    -------
+    str
+        The verdict, the findings and their remedies, the worst entry of each tensor, and the
+        smallest error that would have been seen. A pass has no table.
+    """
+    lines = _headline(report, width)
+    lines += _findings(report, width)
+    if report.verdict is Verdict.FAIL and any(tensor.worst for tensor in report.tensors):
+        lines += ["", *_table(report.tensors, width)]
+    for note in report.notes[:_NOTE_LINES]:
+        lines += _wrap(note, width, most=1)
+    lines += _closing(report, width)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def render_colour(report: Report, *, width: int = 100) -> str:
+    """Return the text of `render` with the verdict in colour, as ANSI escape codes."""
+    word = report.verdict.upper()
+    colour = _COLOURS[report.verdict]
+    return f"\033[1;{colour}m{word}\033[0m" + render(report, width=width).removeprefix(word)
+
+
+def _headline(report: Report, width: int) -> list[str]:
+    word = report.verdict.upper()
+    text = f"{report.subject}: {report.summary}" if report.summary else report.subject
+    lines = _wrap(text, width, most=_HEADLINE_LINES)
+    first = f"{word}  {text}"
+    if len(first) <= width:
+        return [first]
+    if len(word) + 2 <= _INDENT:
+        return [word.ljust(_INDENT) + lines[0].lstrip(), *lines[1:]]
+    return _wrap(first, width, most=_HEADLINE_LINES, indent=0)
+
+
+def _findings(report: Report, width: int) -> list[str]:
+    lines: list[str] = []
+    if report.reason is not None:
+        lines += _wrap(_ADVICE[report.reason.value], width, most=2)
+    for finding in report.findings:
+        message = finding.message
+        if finding.tensor and finding.tensor not in message:
+            message = f"{finding.tensor}: {message}"
+        if message == report.summary:
+            message = ""
+        lines += _wrap(" ".join(part for part in (message, finding.remedy) if part), width, most=4)
+    if len(lines) > _FINDING_LINES:
+        return [
+            *lines[: _FINDING_LINES - 1],
+            " " * _INDENT + "... more findings in the JSON report",
+        ]
+    return lines
+
+
+def _table(tensors: Sequence[TensorReport], width: int) -> list[str]:
+    """Return a header, a row for each of the worst tensors, and how many are left out."""
+    wanted = [tensor for tensor in tensors if tensor.worst]
+    shown = wanted
+    if len(wanted) > _TABLE_ROWS:
+        most_used = sorted(wanted, key=lambda tensor: -tensor.budget_used)[:_TABLE_ROWS]
+        shown = [tensor for tensor in wanted if tensor in most_used]
+    rows = [("tensor", "worst entry", "yours", "exact", "allowed")]
+    rows += [
+        (
+            _shortened(tensor.name, 24),
+            _shortened(str(list(tensor.worst[0].index)), 20),
+            f"{tensor.worst[0].candidate:.6g}",
+            f"{tensor.worst[0].reference:.6g}",
+            f"{tensor.worst[0].allowed:.1e}",
+        )
+        for tensor in shown
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = [
+        " " * _INDENT + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    if len(wanted) > len(shown):
+        lines.append(" " * _INDENT + f"... and {len(wanted) - len(shown)} tensors more")
+    return [_shortened(line.rstrip(), width) for line in lines]
+
+
+def _closing(report: Report, width: int) -> list[str]:
+    if not report.entries:
+        return []
+    noun = "entry" if report.entries == 1 else "entries"
+    parts = [f"checked {report.entries:,} {noun} in {report.candidate_dtype}"]
+    if report.accumulation_dtype not in {"", report.candidate_dtype}:
+        parts[0] += f" accumulated in {report.accumulation_dtype}"
+    if report.verdict is not Verdict.INCONCLUSIVE and report.detection_limit > 0:
+        parts.append(
+            f"an error above {report.detection_limit:.0e} of the largest entry would have been seen"
+        )
+    if report.verdict is Verdict.PASS and report.reference_kind is not ReferenceKind.MEASURED:
+        parts.append(f"{report.budget_used:.0%} of the rounding budget used")
+    whole = "; ".join(parts)
+    if len(whole) + _INDENT <= width:
+        return [" " * _INDENT + whole]
+    return [
+        *_wrap(parts[0] + ";" * (len(parts) > 1), width, most=1),
+        *_wrap("; ".join(parts[1:]), width, most=_CLOSING_LINES - 1),
+    ]
+
+
+def _wrap(text: str, width: int, *, most: int, indent: int = _INDENT) -> list[str]:
+    if not text:
+        return []
+    return textwrap.wrap(
+        " ".join(text.split()),
+        width=width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * _INDENT,
+        max_lines=most,
+        placeholder=" ...",
+    )
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
