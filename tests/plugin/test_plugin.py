@@ -1,0 +1,102 @@
+"""The plugin, in a pytest of its own: a child process, in an empty project."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PASSING = """
+import numpy as np
+
+def net():
+    rng = np.random.default_rng(1)
+    params = {"W1": rng.normal(size=(5, 3)), "b1": rng.normal(size=3),
+              "W2": rng.normal(size=(3, 2)), "b2": rng.normal(size=2)}
+    return params, rng.normal(size=(4, 5)), np.array([0, 1, 1, 0])
+
+def test_right(gradient_oracle):
+    params, x, t = net()
+    right = gradient_oracle.two_layer_net.gradient(params, x, t)
+    gradient_oracle.assert_two_layer_net(params, x, t, right)
+"""
+FAILING = """
+def test_wrong(gradient_oracle):
+    params, x, t = net()
+    right = gradient_oracle.two_layer_net.gradient(params, x, t)
+    wrong = {name: 4 * np.asarray(values) for name, values in right.items()}
+    gradient_oracle.assert_two_layer_net(params, x, t, wrong)
+"""
+
+
+def run(folder: Path, source: str, *arguments: str, **environment: str):
+    """Run pytest in an otherwise empty project, and return what it said and how it ended."""
+    (folder / "test_project.py").write_text(source, encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    inherited = {name: v for name, v in os.environ.items() if name != "GITHUB_ACTIONS"}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-config", *arguments],
+        cwd=folder,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_loading_the_plugin_imports_neither_grpc_nor_numpy():
+    """It is loaded into every test run of its users, most of which check nothing."""
+    code = "import sys, pytest_gradient_oracle; print({'grpc', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_run_that_checks_nothing_says_nothing(tmp_path):
+    """The plugin costs nothing until it is used, a line of the terminal included."""
+    done = run(tmp_path, "def test_nothing(): pass\n")
+    assert (done.returncode, "gradient" in done.stdout.partition("collected")[2]) == (0, False)
+
+
+def test_a_failure_shows_the_report_and_no_stack(tmp_path):
+    """The reader wants the name of the bug, not the lines of the plugin."""
+    artefact = tmp_path / "checks.json"
+    done = run(
+        tmp_path,
+        PASSING + FAILING,
+        f"--gradient-oracle-report={artefact}",
+        f"--junitxml={tmp_path / 'junit.xml'}",
+        GITHUB_ACTIONS="true",
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAIL  two-layer net" in done.stdout
+    assert "pytest_gradient_oracle.py" not in done.stdout
+    assert "2 gradients checked, 1 passed, 1 failed, tightest limit " in done.stdout
+    assert "::error file=test_project.py,title=test_wrong::two-layer net" in done.stdout
+    checks = json.loads(artefact.read_text(encoding="utf-8"))["checks"]
+    assert [check["verdict"] for check in checks] == ["pass", "fail"]
+    assert 'name="gradient_oracle"' in (tmp_path / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_the_checks_of_all_workers_are_counted(tmp_path):
+    """With pytest-xdist the checks happen in other processes than the terminal."""
+    pytest.importorskip("xdist")
+    done = run(tmp_path, PASSING + FAILING, "-n2")
+    assert "2 gradients checked, 1 passed, 1 failed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_address_that_is_down_is_named(tmp_path):
+    """The message says where nobody answered."""
+    done = run(tmp_path, PASSING, "--gradient-oracle-address=127.0.0.1:1")
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stdout
+
+
+def test_the_plugin_can_be_switched_off(tmp_path):
+    """`-p no:gradient_oracle` leaves nothing of it."""
+    done = run(tmp_path, "def test_nothing(): pass\n", "-p", "no:gradient_oracle")
+    assert done.returncode == 0
