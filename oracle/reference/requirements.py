@@ -1,0 +1,158 @@
+"""Preconditions of the document's functions: each failure names the argument at fault."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from oracle.values import Array, Float64, InvalidInput, TwoLayerNetParameters
+
+FLOATING_TYPES = frozenset({"float64", "float32", "float16", "bfloat16"})
+
+
+def require_floating(argument: str, value: ArrayLike) -> Array:
+    """Return `value` as an array of one of the four floating types, all entries finite, not empty."""
+    array = np.asarray(value)
+    if array.dtype.name not in FLOATING_TYPES:
+        raise InvalidInput(
+            argument,
+            "be of type float64, float32, float16 or bfloat16 (convert with .astype(float))",
+            str(array.dtype),
+        )
+    if array.size == 0:
+        raise InvalidInput(argument, "not be empty", f"shape {array.shape}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise InvalidInput(argument, "be finite", f"{array[index]} at {index}")
+    return array
+
+
+def widen(argument: str, value: ArrayLike) -> Float64:
+    """Return `require_floating` widened to float64, which changes no number."""
+    return require_floating(argument, value).astype(np.float64, copy=False)
+
+
+def require_shape(argument: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
+    """Raise unless `array` has `shape`; `meaning` says it in letters, such as "(H, K)"."""
+    if array.shape != shape:
+        raise InvalidInput(argument, f"have shape {meaning} = {shape}", f"shape {array.shape}")
+
+
+def require_rank(argument: str, array: Array, ranks: tuple[int, ...], meaning: str) -> None:
+    """Raise unless the rank of `array` is one of `ranks`."""
+    if array.ndim not in ranks:
+        raise InvalidInput(argument, f"have shape {meaning}", f"shape {array.shape}")
+
+
+def require_targets(y_shape: tuple[int, ...], t: ArrayLike) -> Array:
+    """Return the targets for scores of shape (N, K) or (K): labels as int64, else float64.
+
+    Labels are integers of shape (N,), or one integer for a single sample; one-hot or soft targets are
+    of a floating type and have the shape of the scores.
+    """
+    array = np.asarray(t)
+    classes = y_shape[-1]
+    if array.dtype.kind not in "iu":
+        hint = "be integer labels or floating one-hot targets (use t.astype(float) for one-hot)"
+        if array.dtype.name not in FLOATING_TYPES:
+            raise InvalidInput("t", hint, str(array.dtype))
+        soft = widen("t", array)
+        require_shape("t", soft, y_shape, "of the scores")
+        if (soft < 0).any():
+            raise InvalidInput("t", "have no negative entry", str(soft.min()))
+        return soft
+    samples = y_shape[:-1]
+    if array.shape != samples and not (samples == () and array.shape == (1,)):
+        raise InvalidInput(
+            "t",
+            f"be one integer label for each sample, shape {samples}"
+            " (use t.astype(float) for one-hot targets)",
+            f"{array.dtype} of shape {array.shape}",
+        )
+    outside = (array < 0) | (array >= classes)
+    if outside.any():
+        raise InvalidInput(
+            "t", f"have labels between 0 and {classes - 1}", str(array[outside].flat[0])
+        )
+    return array.astype(np.int64).reshape(samples)
+
+
+def require_finite(argument: str, value: float, *, positive: bool) -> None:
+    """Raise unless `value` is finite and above zero, or at least zero if not `positive`."""
+    valid = math.isfinite(value) and (value > 0 if positive else value >= 0)
+    if not valid:
+        raise InvalidInput(
+            argument, f"be finite and {'positive' if positive else 'at least 0'}", str(value)
+        )
+
+
+def require_delta(delta: float) -> None:
+    """Raise unless `delta` is finite and at least 0."""
+    require_finite("delta", delta, positive=False)
+
+
+def require_step(h: float, **arrays: Array) -> None:
+    """Raise unless h is finite, positive and changes every entry of every array in its own type."""
+    require_finite("h", h, positive=True)
+    for name, array in arrays.items():
+        step = np.asarray(h, np.float64)
+        wide = array.astype(np.float64)
+        with np.errstate(over="ignore"):
+            up, down = (wide + step).astype(array.dtype), (wide - step).astype(array.dtype)
+            far = not (np.isfinite(up).all() and np.isfinite(down).all())
+        if far or (up == array).any() or (down == array).any():
+            raise InvalidInput(
+                "h", f"change every entry of {name} in {array.dtype}, without overflow", str(h)
+            )
+
+
+def require_count(argument: str, value: int) -> None:
+    """Raise unless `value` is at least 1."""
+    if value < 1:
+        raise InvalidInput(argument, "be at least 1", str(value))
+
+
+def require_simple_net(
+    W: ArrayLike, x: ArrayLike, t: ArrayLike | None = None
+) -> tuple[Float64, Float64]:
+    """Raise unless W is (D, K), x is (N, D) or (D,) and t, if given, fits; return W, x widened."""
+    weights, inputs = widen("W", W), widen("x", x)
+    require_rank("W", weights, (2,), "(D, K)")
+    require_rank("x", inputs, (1, 2), "(N, D) or (D,)")
+    require_shape("x", inputs, (*inputs.shape[:-1], weights.shape[0]), "(..., D)")
+    if t is not None:
+        require_targets((*inputs.shape[:-1], weights.shape[1]), t)
+    return weights, inputs
+
+
+def require_two_layer_net(
+    parameters: TwoLayerNetParameters, x: ArrayLike | None = None, t: ArrayLike | None = None
+) -> tuple[TwoLayerNetParameters, Float64]:
+    """Raise unless the parameters fit together, x is (N, D) or (D,) and t, if given, fits.
+
+    Returns
+    -------
+    TwoLayerNetParameters, float64
+        Parameters and x, widened to float64; without an x it is empty.
+    """
+    wide = TwoLayerNetParameters(
+        **{name: widen(name, tensor) for name, tensor in parameters.tensors().items()}
+    )
+    require_rank("W1", wide.W1, (2,), "(D, H)")
+    inner, hidden = wide.W1.shape
+    require_shape("b1", wide.b1, (hidden,), "(H,)")
+    require_rank("W2", wide.W2, (2,), "(H, K)")
+    classes = wide.W2.shape[1]
+    require_shape("W2", wide.W2, (hidden, classes), "(H, K)")
+    require_shape("b2", wide.b2, (classes,), "(K,)")
+    if x is None:
+        return wide, np.empty(0)
+    inputs = widen("x", x)
+    require_rank("x", inputs, (1, 2), "(N, D) or (D,)")
+    require_shape("x", inputs, (*inputs.shape[:-1], inner), "(..., D)")
+    if t is not None:
+        require_targets((*inputs.shape[:-1], classes), t)
+    return wide, inputs
