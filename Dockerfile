@@ -1,0 +1,14 @@
+FROM python:3.11-slim AS build
+WORKDIR /source
+COPY . .
+RUN pip wheel --no-cache-dir --wheel-dir /wheels .
+
+FROM python:3.11-slim
+COPY --from=build /wheels /wheels
+RUN pip install --no-cache-dir --no-index --find-links /wheels gradient-oracle \
+    && rm -r /wheels \
+    && useradd --system --no-create-home oracle
+USER oracle
+EXPOSE 50051
+ENTRYPOINT ["gradient-oracle"]
+CMD ["serve", "--address", "0.0.0.0:50051"]
