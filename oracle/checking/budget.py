@@ -6,8 +6,8 @@ error of a computed q.
 
 - A sum of n products costs at most n v Σ|a_i b_i| (Higham, Accuracy and Stability, section 3.1), in
   any order and with or without fused multiply-add, and 2 u Σ|a_i b_i| for storing. Every addition
-  errs by v times a partial sum; partial sums of terms of both signs stay below Σ|a_i b_i|, and errors
-  of one sum are not all of one sign unless the terms are alike. So long sums are charged
+  errs by v times a partial sum; partial sums of terms of both signs stay below Σ|a_i b_i|, and the
+  errors of one sum are not all of one sign unless the terms are alike. So long sums are charged
   `sum_growth(n)` times their largest partial sum.
 - exp costs 4 units in the last place (the libraries in use claim 1 to 2) and |argument error|.
 - Sigmoid: E[z] = z (1 - z) E[a] + 6 u; 1 - z errs by u because z does. A form by tanh fits.
@@ -36,7 +36,7 @@ from oracle.values import Array, Float64, InvalidInput, TwoLayerNetParameters
 SAFETY = 2.0
 """Second-order terms and the rounding of the bound's own evaluation."""
 
-_TYPES = {
+TYPES = {
     "float64": (2.0**-53, 2.0**-1022),
     "float32": (2.0**-24, 2.0**-126),
     "float16": (2.0**-11, 2.0**-24),
@@ -92,10 +92,10 @@ def arithmetic(dtype: str, accumulation_dtype: str | None = None) -> Arithmetic:
     """
     sums = accumulation_dtype or dtype
     for argument, name in (("gradient", dtype), ("accumulation_dtype", sums)):
-        if name not in _TYPES:
+        if name not in TYPES:
             raise InvalidInput(argument, "be float64, float32, float16 or bfloat16", name)
-    u, tiny = _TYPES[dtype]
-    v, _ = _TYPES[sums]
+    u, tiny = TYPES[dtype]
+    v, _ = TYPES[sums]
     if v > u:
         raise InvalidInput("accumulation_dtype", f"not be narrower than {dtype}", sums)
     return Arithmetic(dtype, sums, u, v, tiny)
@@ -230,7 +230,6 @@ def simple_net(W: Array, x: Array, t: Array, how: Arithmetic, *, delta: float) -
     """
     X, V = np.atleast_2d(x.astype(np.float64)), W.astype(np.float64)
     targets = distribution(t, V.shape[1])
-    N, D = X.shape
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         e_x = how.input_error(X)
         e_scores = _affine_error(X, e_x, V, how.input_error(V), how)
@@ -250,7 +249,7 @@ def two_layer_net(
     W1, b1, W2, b2 = (a.astype(np.float64) for a in parameters.tensors().values())
     targets = distribution(t, W2.shape[1])
     N, D = X.shape
-    H, K = W2.shape
+    H = W2.shape[0]
     u = how.u
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         e_x = how.input_error(X)

@@ -1,0 +1,479 @@
+"""Verdicts on the gradients of known functions, with a tolerance that follows from the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from oracle.checking import budget
+from oracle.checking.budget import Arithmetic, Evaluation
+from oracle.checking.comparison import Comparison
+from oracle.enclosure import losses as enclosed_losses
+from oracle.enclosure import simple_net as enclosed_simple_net
+from oracle.enclosure import two_layer_net as enclosed_two_layer_net
+from oracle.findings import FindingKind, InconclusiveReason
+from oracle.values import (
+    DELTA,
+    HISTOGRAM_EDGES,
+    Array,
+    BudgetMap,
+    Checkpoint,
+    Entry,
+    Finding,
+    Float64,
+    InvalidInput,
+    ReferenceGradient,
+    ReferenceKind,
+    Report,
+    TensorReport,
+    TwoLayerNetParameters,
+    Verdict,
+    never_stop,
+)
+
+ENCLOSURE_LIMIT = 20_000_000
+"""Multiply-adds of a forward pass up to which balls are used: about half a second."""
+
+ENCLOSURE_ENTRIES = 1_000_000
+"""Entries of a gradient up to which balls are used: about 100 bytes each."""
+
+VACUOUS = 0.5
+"""A budget of half the largest entry would let an all-wrong gradient pass."""
+
+_FLOAT64 = budget.arithmetic("float64")
+
+Explain = Callable[[Comparison], tuple[Finding, ...]]
+
+
+def gradient_two_layer_net(
+    parameters: TwoLayerNetParameters,
+    x: Array,
+    t: Array,
+    *,
+    delta: float = DELTA,
+    checkpoint: Checkpoint = never_stop,
+) -> ReferenceGradient:
+    """Return the exact derivative of the two-layer net's loss, with a bound on its own error.
+
+    Balls up to `ENCLOSURE_LIMIT` multiply-adds and `ENCLOSURE_ENTRIES` entries, float64 with its
+    derived bound above. Shapes as in `TwoLayerNetParameters`; `x` (N, D) or (D,).
+    """
+    D, H = parameters.W1.shape
+    K = parameters.W2.shape[1]
+    samples = 1 if x.ndim == 1 else x.shape[0]
+    if _affordable(samples * (D * H + H * K), H * (D + K)):
+        return enclosed_two_layer_net.gradient(parameters, x, t, delta=delta, checkpoint=checkpoint)
+    checkpoint()
+    return _derived(budget.two_layer_net(parameters, x, t, _FLOAT64, delta=delta))
+
+
+def gradient_simple_net(
+    W: Array, x: Array, t: Array, *, delta: float = DELTA, checkpoint: Checkpoint = never_stop
+) -> ReferenceGradient:
+    """Return the exact derivative of the simple net's loss, tensor "W", as for the two-layer net."""
+    samples = 1 if x.ndim == 1 else x.shape[0]
+    if _affordable(samples * W.size, W.size):
+        return enclosed_simple_net.gradient(W, x, t, delta=delta, checkpoint=checkpoint)
+    checkpoint()
+    return _derived(budget.simple_net(W, x, t, _FLOAT64, delta=delta))
+
+
+def gradient_mean_squared_error(
+    y: Array, t: Array, *, checkpoint: Checkpoint = never_stop
+) -> ReferenceGradient:
+    """Return y - t, the derivative of ½ Σ (y - t)² with respect to `y`, tensor "y"."""
+    if _affordable(y.size, y.size):
+        return enclosed_losses.mean_squared_error_gradient(y, t, checkpoint=checkpoint)
+    value = y.astype(np.float64) - t.astype(np.float64)
+    bound = budget.mean_squared_error(y, t, _FLOAT64)
+    return _derived(Evaluation({"y": value}, bound))
+
+
+def gradient_cross_entropy_error(
+    y: Array, t: Array, *, delta: float = DELTA, checkpoint: Checkpoint = never_stop
+) -> ReferenceGradient:
+    """Return -t / (y + delta) / N, the derivative with respect to `y` (N, K) or (K,), tensor "y".
+
+    Raises
+    ------
+    InvalidInput
+        If y + delta is zero where a target is not.
+    """
+    rows = np.atleast_2d(y.astype(np.float64))
+    targets = budget.distribution(t, rows.shape[1])
+    if np.any((rows + delta == 0.0) & (targets != 0.0)):
+        raise InvalidInput("delta", "be positive where `y` is 0", str(delta))
+    if _affordable(y.size, y.size):
+        return enclosed_losses.cross_entropy_error_gradient(
+            y, t, delta=delta, checkpoint=checkpoint
+        )
+    value = np.where(targets == 0.0, 0.0, -targets / np.maximum(rows + delta, 5e-324) / len(rows))
+    bound = budget.cross_entropy_error(y, t, _FLOAT64, delta=delta)
+    return _derived(Evaluation({"y": value.reshape(y.shape)}, bound))
+
+
+def check_two_layer_net(
+    parameters: TwoLayerNetParameters,
+    x: Array,
+    t: Array,
+    gradient: Mapping[str, Array | None],
+    *,
+    delta: float = DELTA,
+    accumulation_dtype: str | None = None,
+    checkpoint: Checkpoint = never_stop,
+) -> Report:
+    """Check a candidate gradient of the two-layer net, tensors "W1", "b1", "W2", "b2".
+
+    Parameters
+    ----------
+    parameters, x, t
+        The inputs at which the candidate was computed.
+    gradient : mapping
+        The candidate; its dtype is the arithmetic that it is judged by.
+    delta : float
+        Guard inside the logarithm of the loss that is meant; 0 for the textbook loss.
+    accumulation_dtype : str, optional
+        Type of the candidate's sums, if wider than its own.
+    checkpoint : callable
+        Called at least every 50 ms.
+
+    Returns
+    -------
+    Report
+    """
+    D, H = parameters.W1.shape
+    K = parameters.W2.shape[1]
+    sizes = {"N": 1 if x.ndim == 1 else x.shape[0], "D": D, "H": H, "K": K}
+    shapes = {name: tensor.shape for name, tensor in parameters.tensors().items()}
+
+    def explain(comparison: Comparison) -> tuple[Finding, ...]:
+        from oracle.checking.diagnosis import explain_two_layer_net  # noqa: PLC0415
+
+        return explain_two_layer_net(parameters, x, t, comparison, delta=delta)
+
+    return _check(
+        _Question("two-layer net", shapes, sizes, delta),
+        gradient,
+        accumulation_dtype,
+        lambda: gradient_two_layer_net(parameters, x, t, delta=delta, checkpoint=checkpoint),
+        lambda how, d: budget.two_layer_net(parameters, x, t, how, delta=d),
+        explain,
+    )
+
+
+def check_simple_net(
+    W: Array,
+    x: Array,
+    t: Array,
+    gradient: Mapping[str, Array | None],
+    *,
+    delta: float = DELTA,
+    accumulation_dtype: str | None = None,
+    checkpoint: Checkpoint = never_stop,
+) -> Report:
+    """Check a candidate gradient of the simple net, tensor "W"; see `check_two_layer_net`."""
+    D, K = W.shape
+    sizes = {"N": 1 if x.ndim == 1 else x.shape[0], "D": D, "K": K}
+    return _check(
+        _Question("simple net", {"W": W.shape}, sizes, delta),
+        gradient,
+        accumulation_dtype,
+        lambda: gradient_simple_net(W, x, t, delta=delta, checkpoint=checkpoint),
+        lambda how, d: budget.simple_net(W, x, t, how, delta=d),
+        _explain_by_sizes(sizes),
+    )
+
+
+def check_mean_squared_error(
+    y: Array,
+    t: Array,
+    gradient: Mapping[str, Array | None],
+    *,
+    accumulation_dtype: str | None = None,
+    checkpoint: Checkpoint = never_stop,
+) -> Report:
+    """Check a candidate derivative of the mean squared error, tensor "y"."""
+    sizes = _loss_sizes(y)
+
+    def evaluate(how: Arithmetic, _: float) -> Evaluation:
+        value = y.astype(np.float64) - t.astype(np.float64)
+        return Evaluation({"y": value}, budget.mean_squared_error(y, t, how))
+
+    return _check(
+        _Question("mean squared error", {"y": y.shape}, sizes, None),
+        gradient,
+        accumulation_dtype,
+        lambda: gradient_mean_squared_error(y, t, checkpoint=checkpoint),
+        evaluate,
+        _explain_by_sizes(sizes),
+    )
+
+
+def check_cross_entropy_error(
+    y: Array,
+    t: Array,
+    gradient: Mapping[str, Array | None],
+    *,
+    delta: float = DELTA,
+    accumulation_dtype: str | None = None,
+    checkpoint: Checkpoint = never_stop,
+) -> Report:
+    """Check a candidate derivative of the cross-entropy error by `y`, tensor "y"."""
+    sizes = _loss_sizes(y)
+    rows = np.atleast_2d(y.astype(np.float64))
+    targets = budget.distribution(t, rows.shape[1])
+
+    def evaluate(how: Arithmetic, d: float) -> Evaluation:
+        guarded = np.maximum(rows + d, np.finfo(np.float64).tiny)
+        value = (-targets / guarded / len(rows)).reshape(y.shape)
+        return Evaluation({"y": value}, budget.cross_entropy_error(y, t, how, delta=d))
+
+    return _check(
+        _Question("cross-entropy error", {"y": y.shape}, sizes, delta),
+        gradient,
+        accumulation_dtype,
+        lambda: gradient_cross_entropy_error(y, t, delta=delta, checkpoint=checkpoint),
+        evaluate,
+        _explain_by_sizes(sizes),
+    )
+
+
+@dataclass(frozen=True)
+class _Question:
+    subject: str
+    shapes: Mapping[str, tuple[int, ...]]
+    sizes: Mapping[str, int]
+    delta: float | None
+
+
+def _check(
+    question: _Question,
+    gradient: Mapping[str, Array | None],
+    accumulation_dtype: str | None,
+    exact: Callable[[], ReferenceGradient],
+    evaluate: Callable[[Arithmetic, float], Evaluation],
+    explain: Explain,
+) -> Report:
+    dtype = next((str(g.dtype) for g in gradient.values() if g is not None), "float64")
+    if dtype not in budget.TYPES:
+        raise InvalidInput("gradient", "be float64, float32, float16 or bfloat16", dtype)
+    how = budget.arithmetic(dtype, accumulation_dtype)
+    blank = Report(
+        subject=question.subject,
+        verdict=Verdict.FAIL,
+        reason=None,
+        summary="",
+        findings=(),
+        tensors=(),
+        budget_used=float("inf"),
+        detection_limit=float("inf"),
+        candidate_dtype=how.dtype,
+        accumulation_dtype=how.accumulation_dtype,
+        reference_kind=ReferenceKind.ENCLOSURE,
+        entries=0,
+        delta=question.delta,
+        sizes=question.sizes,
+    )
+    faults = _form_faults(question, gradient, dtype)
+    if faults:
+        return replace(blank, findings=faults, summary=_sentence(faults[0]))
+
+    candidate = {name: _held(gradient, name) for name in question.shapes}
+    reference = exact()
+    delta = question.delta if question.delta is not None else 0.0
+    rounding = evaluate(how, delta).budget
+    allowed = {n: rounding[n] + reference.radius[n] for n in candidate}
+    comparison = Comparison(candidate, reference.tensors, allowed, how.u)
+    tensors = tuple(_tensor_report(n, comparison, reference.radius[n]) for n in candidate)
+    report = replace(
+        blank,
+        tensors=tensors,
+        budget_used=max(tensor.budget_used for tensor in tensors),
+        detection_limit=max(tensor.detection_limit for tensor in tensors),
+        reference_kind=reference.kind,
+        entries=sum(tensor.size for tensor in candidate.values()),
+    )
+    within = report.budget_used <= 1.0
+    textbook = question.delta is not None and _fits_textbook(candidate, how, evaluate)
+    if question.delta == 0.0:
+        report = replace(report, matched_delta=0.0 if within else None)
+    elif question.delta is not None and within != textbook:
+        report = replace(report, matched_delta=question.delta if within else 0.0)
+    if within:
+        return _passed(report)
+
+    findings = (_delta_ignored(delta),) if textbook and delta else explain(comparison)
+    return replace(report, findings=findings, summary=_sentence_of(findings, tensors))
+
+
+def _passed(report: Report) -> Report:
+    blind = [t.name for t in report.tensors if t.verdict is Verdict.INCONCLUSIVE]
+    seen = [t for t in report.tensors if t.verdict is Verdict.PASS and t.largest_reference > 0.0]
+    if blind and not seen:
+        return replace(
+            report,
+            verdict=Verdict.INCONCLUSIVE,
+            reason=InconclusiveReason.VACUOUS_BUDGET,
+            summary=f"rounding alone in {report.candidate_dtype} may change the gradient by half "
+            "its size or more, so agreement means nothing",
+        )
+    notes = tuple(
+        f"{name}: rounding in {report.candidate_dtype} hides this tensor; nothing is said about it"
+        for name in blind
+    )
+    return replace(
+        report,
+        verdict=Verdict.PASS,
+        summary="the gradient is right in every tensor",
+        notes=notes,
+    )
+
+
+def _fits_textbook(
+    candidate: Mapping[str, Array],
+    how: Arithmetic,
+    evaluate: Callable[[Arithmetic, float], Evaluation],
+) -> bool:
+    value, own = evaluate(how, 0.0), evaluate(_FLOAT64, 0.0)
+    return all(
+        np.all(
+            np.abs(candidate[n].astype(np.float64) - value.tensors[n])
+            <= value.budget[n] + own.budget[n]
+        )
+        for n in candidate
+    )
+
+
+def _form_faults(
+    question: _Question, gradient: Mapping[str, Array | None], dtype: str
+) -> tuple[Finding, ...]:
+    faults: list[Finding] = []
+    for name in gradient:
+        if name not in question.shapes:
+            raise InvalidInput("gradient", f"hold {', '.join(question.shapes)} only", name)
+    for name, shape in question.shapes.items():
+        tensor = gradient.get(name)
+        if tensor is None:
+            message = f"{name} is missing from the gradient"
+            faults.append(Finding(FindingKind.MISSING_TENSOR, name, message))
+        elif str(tensor.dtype) != dtype:
+            message = f"{name} is {tensor.dtype}, the other tensors are {dtype}"
+            faults.append(Finding(FindingKind.DTYPE_MISMATCH, name, message))
+        elif tensor.shape != shape:
+            message = f"{name} has the shape {tensor.shape}, its parameter has {shape}"
+            faults.append(Finding(FindingKind.SHAPE_MISMATCH, name, message))
+        elif not (finite := np.isfinite(tensor.astype(np.float64))).all():
+            count = int(tensor.size - finite.sum())
+            message = f"{name} holds {count:,} of {tensor.size:,} entries that are not finite"
+            first = tuple(int(i) for i in np.argwhere(~finite)[0])
+            evidence = {"entries": float(count), **{f"index_{k}": i for k, i in enumerate(first)}}
+            faults.append(Finding(FindingKind.NOT_FINITE, name, message, evidence=evidence))
+    return tuple(faults)
+
+
+def _delta_ignored(delta: float) -> Finding:
+    return Finding(
+        FindingKind.DELTA_IGNORED,
+        "",
+        f"the gradient is exact for the loss -log(y), but the loss that was asked for is "
+        f"-log(y + {delta:g})",
+        f"multiply each sample's (y - t) / N by y_t / (y_t + {delta:g}), or ask for delta=0",
+        {"delta": delta, "matched_delta": 0.0},
+    )
+
+
+def _tensor_report(name: str, comparison: Comparison, radius: Float64) -> TensorReport:
+    candidate, reference = comparison.candidate[name], comparison.reference[name]
+    allowed = comparison.allowed[name]
+    wide = candidate.astype(np.float64)
+    with np.errstate(over="ignore"):
+        share = np.abs(wide - reference) / allowed
+    largest = comparison.largest(name)
+    widest = float(allowed.max(initial=0.0))
+    used = float(share.max(initial=0.0))
+    limit = widest / largest if largest > 0.0 else 0.0
+    verdict = Verdict.PASS if used <= 1.0 else Verdict.FAIL
+    if verdict is Verdict.PASS and limit >= VACUOUS:
+        verdict = Verdict.INCONCLUSIVE
+    flat = share.ravel()
+    count = min(5, flat.size)
+    order = np.argpartition(-flat, count - 1)[:count] if count else np.zeros(0, dtype=np.intp)
+    worst = tuple(
+        Entry(
+            tuple(int(i) for i in np.unravel_index(at, share.shape)),
+            float(wide.flat[at]),
+            float(reference.flat[at]),
+            float(allowed.flat[at]),
+        )
+        for at in sorted(order.tolist(), key=lambda at: -flat[at])
+    )
+    histogram, _ = np.histogram(np.minimum(flat, 1e300), bins=np.array(HISTOGRAM_EDGES))
+    return TensorReport(
+        name=name,
+        shape=tuple(int(n) for n in share.shape),
+        verdict=verdict,
+        budget_used=used,
+        detection_limit=limit,
+        largest_reference=largest,
+        radius=float(np.max(radius, initial=0.0)),
+        worst=worst,
+        wrong_entries=int(np.count_nonzero(share > 1.0)),
+        budget_map=_budget_map(share),
+        histogram=tuple(int(n) for n in histogram),
+    )
+
+
+def _budget_map(share: Float64) -> BudgetMap:
+    grid = np.atleast_2d(share.reshape(share.shape[0], -1) if share.ndim > 1 else share)
+    rows, columns = min(64, grid.shape[0]), min(64, grid.shape[1])
+    if rows == 0 or columns == 0:
+        return BudgetMap(rows, columns, ())
+    down = np.arange(rows) * grid.shape[0] // rows
+    right = np.arange(columns) * grid.shape[1] // columns
+    cells = np.maximum.reduceat(np.maximum.reduceat(grid, down, axis=0), right, axis=1)
+    return BudgetMap(rows, columns, tuple(cells.ravel().tolist()))
+
+
+def _held(gradient: Mapping[str, Array | None], name: str) -> Array:
+    tensor = gradient[name]
+    return np.zeros(0) if tensor is None else tensor
+
+
+def _sentence_of(findings: tuple[Finding, ...], tensors: tuple[TensorReport, ...]) -> str:
+    if findings and findings[0].kind is not FindingKind.UNEXPLAINED:
+        return _sentence(findings[0])
+    wrong = [tensor.name for tensor in tensors if tensor.verdict is Verdict.FAIL]
+    return f"the gradient is wrong in {', '.join(wrong)}"
+
+
+def _sentence(finding: Finding) -> str:
+    return finding.message.rstrip(".")
+
+
+def _explain_by_sizes(sizes: Mapping[str, int]) -> Explain:
+    def explain(comparison: Comparison) -> tuple[Finding, ...]:
+        from oracle.checking.diagnosis import explain_tensors  # noqa: PLC0415
+
+        return explain_tensors(comparison, sizes)
+
+    return explain
+
+
+def _loss_sizes(y: Array) -> dict[str, int]:
+    return {"N": 1 if y.ndim == 1 else y.shape[0], "K": y.shape[-1]} if y.ndim else {}
+
+
+def _affordable(multiply_adds: int, entries: int) -> bool:
+    return multiply_adds <= ENCLOSURE_LIMIT and entries <= ENCLOSURE_ENTRIES
+
+
+def _derived(evaluation: Evaluation) -> ReferenceGradient:
+    relative = max(
+        float(bound.max(initial=0.0)) / max(float(np.abs(evaluation.tensors[n]).max()), 5e-324)
+        for n, bound in evaluation.budget.items()
+    )
+    return ReferenceGradient(
+        evaluation.tensors, evaluation.budget, ReferenceKind.DERIVED_BOUND, relative, False
+    )
