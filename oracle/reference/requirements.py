@@ -13,7 +13,7 @@ FLOATING_TYPES = frozenset({"float64", "float32", "float16", "bfloat16"})
 
 
 def require_floating(argument: str, value: ArrayLike) -> Array:
-    """Return `value` as an array of one of the four floating types, all entries finite, not empty."""
+    """Return `value` as a floating array that is finite and not empty."""
     array = np.asarray(value)
     if array.dtype.name not in FLOATING_TYPES:
         raise InvalidInput(
@@ -50,7 +50,7 @@ def require_rank(argument: str, array: Array, ranks: tuple[int, ...], meaning: s
 def require_targets(y_shape: tuple[int, ...], t: ArrayLike) -> Array:
     """Return the targets for scores of shape (N, K) or (K): labels as int64, else float64.
 
-    Labels are integers of shape (N,), or one integer for a single sample; one-hot or soft targets are
+    Labels are integers of shape (N,), or one integer for a single sample; other targets are
     of a floating type and have the shape of the scores.
     """
     array = np.asarray(t)

@@ -255,7 +255,7 @@ def train(
 ) -> Iterator[tuple[int, float, TwoLayerNetParameters]]:
     """Repeat the document's steps: draw a mini-batch, compute its gradient, move against it.
 
-    Mini-batch s (from 0) is drawn by `mini_batch.draw` with output s of SplitMix64(seed) as its seed.
+    Mini-batch s (from 0) is `mini_batch.draw` with output s of SplitMix64(seed) as its seed.
 
     Parameters
     ----------
