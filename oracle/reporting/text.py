@@ -86,7 +86,7 @@ def _findings(report: Report, width: int) -> list[str]:
         message = finding.message
         if finding.tensor and finding.tensor not in message:
             message = f"{finding.tensor}: {message}"
-        if message == report.summary:
+        if message.rstrip(".") == report.summary.rstrip("."):
             message = ""
         lines += _wrap(" ".join(part for part in (message, finding.remedy) if part), width, most=4)
     if len(lines) > _FINDING_LINES:
@@ -137,7 +137,8 @@ def _closing(report: Report, width: int) -> list[str]:
             f"an error above {report.detection_limit:.0e} of the largest entry would have been seen"
         )
     if report.verdict is Verdict.PASS and report.reference_kind is not ReferenceKind.MEASURED:
-        parts.append(f"{report.budget_used:.0%} of the rounding budget used")
+        used = f"{report.budget_used:.0%}" if report.budget_used >= 0.01 else "less than 1%"
+        parts.append(f"{used} of the rounding budget used")
     whole = "; ".join(parts)
     if len(whole) + _INDENT <= width:
         return [" " * _INDENT + whole]

@@ -110,3 +110,10 @@ def test_the_schema_names_every_field_and_every_code():
     for name, kind in (("entry", Entry), ("finding", Finding), ("tensor", TensorReport)):
         fields = {field.name for field in dataclasses.fields(kind)}
         assert set(definitions[name]["properties"]) == fields
+
+
+def test_a_sentence_is_said_once():
+    """A finding whose sentence is the summary adds its remedy and nothing else."""
+    finding = dataclasses.replace(FAILED.findings[0], message=f"{FAILED.summary}.")
+    lines = text.render(dataclasses.replace(FAILED, findings=(finding,))).splitlines()
+    assert lines[1].strip() == "Divide by x.shape[0]."
