@@ -1,0 +1,106 @@
+"""Arrays to `Tensor` messages and back: little-endian bytes in C order, nothing guessed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from oracle.gradcheck.v1 import tensor_pb2 as pb
+from oracle.values import Array
+
+MAX_RANK = 32
+
+NAMES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "bool")
+_SIZES = dict(zip(NAMES, (8, 4, 2, 2, 8, 4, 1), strict=True))
+
+
+class MalformedTensor(Exception):
+    """A message that does not describe an array; `field` is the path of what is wrong in it."""
+
+    def __init__(self, field: str, requirement: str, was: str) -> None:
+        super().__init__(f"`{field}` must {requirement}, got {was}")
+        self.field = field
+        self.requirement = requirement
+        self.was = was
+
+
+def encode_data_type(name: str) -> Any:
+    """Return the enum value of a dtype's name."""
+    if name not in _SIZES:
+        raise MalformedTensor("data_type", f"be one of {', '.join(NAMES)}", name)
+    return pb.DataType.Value(f"DATA_TYPE_{name.upper()}")
+
+
+def decode_data_type(number: int, field: str = "data_type") -> str:
+    """Return the dtype's name of an enum value."""
+    if not 1 <= number <= len(NAMES):
+        raise MalformedTensor(field, f"be one of {', '.join(NAMES)}", f"{number}")
+    return NAMES[number - 1]
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return the little-endian NumPy dtype of a name."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name).newbyteorder("<")
+
+
+def encode(array: Any) -> pb.Tensor:
+    """Return the message of an array; the one copy is the one into the message."""
+    array = np.asarray(array)
+    data_type = encode_data_type(array.dtype.name)
+    little = array.astype(numpy_dtype(array.dtype.name), copy=False)
+    return pb.Tensor(data_type=data_type, shape=array.shape, data=little.tobytes())
+
+
+def decode(message: pb.Tensor, field: str = "tensor") -> Array:
+    """Return a read-only array over the bytes of the message."""
+    name = decode_data_type(message.data_type, f"{field}.data_type")
+    if len(message.shape) > MAX_RANK:
+        raise MalformedTensor(
+            f"{field}.shape", f"have at most {MAX_RANK} dimensions", f"{len(message.shape)}"
+        )
+    shape = tuple(message.shape)
+    if any(length < 0 for length in shape):
+        raise MalformedTensor(f"{field}.shape", "not be negative", f"{shape}")
+    count = math.prod(shape)
+    if message.data and message.values:
+        raise MalformedTensor(field, "hold either data or values", "both")
+    if message.values:
+        return _from_values(message, name, shape, count, field)
+    if len(message.data) != count * _SIZES[name]:
+        raise MalformedTensor(
+            f"{field}.data",
+            f"hold {count * _SIZES[name]} bytes for {name} of shape {shape}",
+            f"{len(message.data)} bytes",
+        )
+    flat: Array = np.frombuffer(message.data, dtype=numpy_dtype(name))
+    if name == "bool" and flat.size and int(flat.view(np.uint8).max()) > 1:
+        raise MalformedTensor(f"{field}.data", "hold bytes 0 and 1 for bool", "another byte")
+    return _shaped(flat, shape, field)
+
+
+def _from_values(
+    message: pb.Tensor, name: str, shape: tuple[int, ...], count: int, field: str
+) -> Array:
+    if "float" not in name:
+        raise MalformedTensor(f"{field}.values", "come with a floating data_type", name)
+    if len(message.values) != count:
+        raise MalformedTensor(
+            f"{field}.values", f"hold {count} numbers for shape {shape}", f"{len(message.values)}"
+        )
+    with np.errstate(over="ignore"):
+        flat = np.array(message.values, dtype=np.float64).astype(numpy_dtype(name))
+    flat.flags.writeable = False
+    return _shaped(flat, shape, field)
+
+
+def _shaped(flat: Array, shape: tuple[int, ...], field: str) -> Array:
+    try:
+        return flat.reshape(shape)
+    except (ValueError, OverflowError) as error:
+        raise MalformedTensor(f"{field}.shape", "fit in memory", f"{shape}") from error
