@@ -107,7 +107,7 @@ class BlackBoxServiceServicer(object):
 
     def Converse(self, request_iterator, context):
         """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-        ends it with DEADLINE_EXCEEDED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
+        ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
         that half-closes before the result gets ABORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

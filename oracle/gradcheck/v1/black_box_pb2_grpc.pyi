@@ -63,7 +63,7 @@ class BlackBoxServiceStub:
     """
     Converse: _grpc.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]
     """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-    ends it with DEADLINE_EXCEEDED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
+    ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
     that half-closes before the result gets ABORTED.
     """
 
@@ -102,7 +102,7 @@ class BlackBoxServiceAsyncStub(BlackBoxServiceStub):
     """
     Converse: _aio.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]  # type: ignore[assignment]
     """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-    ends it with DEADLINE_EXCEEDED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
+    ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
     that half-closes before the result gets ABORTED.
     """
 
@@ -150,7 +150,7 @@ class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_black_box_pb2.BlackBoxServiceConverseResponse], _abc.AsyncIterator[_black_box_pb2.BlackBoxServiceConverseResponse]]:
         """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-        ends it with DEADLINE_EXCEEDED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
+        ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
         that half-closes before the result gets ABORTED.
         """
 

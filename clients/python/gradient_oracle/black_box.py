@@ -1,0 +1,511 @@
+"""Gradients of a function that stays here: the oracle names points, this module evaluates them."""
+
+from __future__ import annotations
+
+import math
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from gradient_oracle import trees
+from oracle.gradcheck.v1 import black_box_pb2 as pb
+from oracle.gradcheck.v1 import black_box_pb2_grpc
+from oracle.splitmix import positive_signs
+from oracle.values import STEP, Array, InvalidInput, Report
+from oracle.wire import black_box, report, tensor
+
+CHUNK = 2**16
+"""Entries that are moved at a time, so that a probe needs no array of the size of x."""
+
+Function: TypeAlias = Callable[[Any], Any]
+Progress: TypeAlias = Callable[[str, float], None]
+Transport: TypeAlias = Literal["stream", "unary"]
+
+
+class OutsideDomain(Exception):
+    """Raised by a caller's f to say that it is not defined at this point: a fact, not a failure."""
+
+
+class Client(Protocol):
+    """What this module needs of a client."""
+
+    @property
+    def channel(self) -> Any:
+        """The gRPC channel."""
+
+
+class Point:
+    """The caller's x and a place to evaluate beside it: a copy of x, or in place x itself."""
+
+    def __init__(self, f: Function, x: Any, *, in_place: bool = False, cotangent: Any = None):
+        self.f = f
+        self.tree = x
+        self.leaves = trees.flatten(x)
+        self.in_place = in_place
+        self.cotangent = None if cotangent is None else trees.to_numpy(cotangent).astype(float)
+        self.floating = [leaf for leaf in self.leaves if leaf.floating]
+        if not self.floating:
+            raise InvalidInput("x", "hold a tensor of a floating type", "none")
+        copies = [self._place(leaf) for leaf in self.leaves]
+        self.scratch = [
+            copy.reshape(-1)
+            for leaf, copy in zip(self.leaves, copies, strict=True)
+            if leaf.floating
+        ]
+        self.arrays = copies
+        self.shared = x if in_place else self._hand_over()
+        self.copied_each_time = not all(trees.shares(leaf.original) for leaf in self.leaves)
+
+    def _place(self, leaf: trees.Leaf) -> Array:
+        if not self.in_place:
+            return np.array(leaf.array, order="C", ndmin=0)
+        writable = trees.shares(leaf.original) and leaf.array.flags.writeable
+        if leaf.floating and not (writable and leaf.array.flags.c_contiguous):
+            raise InvalidInput(leaf.path, "be writable and C-contiguous for in_place=True", "not")
+        return leaf.array
+
+    def _hand_over(self) -> Any:
+        return trees.rebuild(
+            self.tree,
+            [
+                trees.from_numpy(array, leaf.original)
+                for leaf, array in zip(self.leaves, self.arrays, strict=True)
+            ],
+        )
+
+    @contextmanager
+    def replaced(self, index: int, begin: int, end: int) -> Iterator[Array]:
+        """Let the entries begin <= i < end of a floating tensor be written, then put them back."""
+        entries = self.scratch[index][begin:end]
+        saved = entries.copy()
+        try:
+            yield entries
+        finally:
+            entries[...] = saved
+
+    def value(self) -> Array:
+        """Return f at the point as it stands, as a 0-d array of f's own type."""
+        x = self._hand_over() if self.copied_each_time else self.shared
+        result = trees.to_numpy(self.f(x))
+        if result.dtype.kind not in "iubf" and result.dtype not in trees.FLOATING:
+            raise InvalidInput("f", "return a real number", f"{result.dtype}")
+        if self.cotangent is not None:
+            if self.cotangent.shape != result.shape:
+                shapes = f"{self.cotangent.shape}"
+                raise InvalidInput("cotangent", f"have the shape of f(x) {result.shape}", shapes)
+            return np.asarray(np.vdot(self.cotangent, result.astype(float)))
+        if result.size != 1:
+            requirement = "return one number, or be given cotangent= for a vector"
+            raise InvalidInput("f", requirement, f"shape {result.shape}")
+        return result.reshape(())
+
+
+class Gradient:
+    """The caller's gradient beside its x: predicts changes, entry by entry in float64."""
+
+    def __init__(self, gradient: Any, point: Point) -> None:
+        leaves = {leaf.path: leaf for leaf in trees.flatten(gradient, "gradient")}
+        if len(leaves) == len(point.floating) == 1:
+            leaves = {point.floating[0].path: next(iter(leaves.values()))}
+        self.entries: list[Array] = []
+        for leaf in point.floating:
+            if leaf.path not in leaves:
+                raise InvalidInput("gradient", f"hold `{leaf.path}`", f"{sorted(leaves)}")
+            array = leaves[leaf.path].array
+            if array.shape != leaf.array.shape:
+                requirement = f"have the shape of x {leaf.array.shape} in `{leaf.path}`"
+                raise InvalidInput("gradient", requirement, f"{array.shape}")
+            self.entries.append(array.reshape(-1))
+
+
+def _move(point: Point, gradient: Gradient, probe: pb.Probe) -> tuple[float, float]:
+    """Move the entries of a probe; return the predicted change and the largest movement."""
+    entries, slopes = point.scratch[probe.tensor], gradient.entries[probe.tensor]
+    predicted, largest = 0.0, 0.0
+    for begin in range(probe.begin, probe.end, CHUNK):
+        end = min(begin + CHUNK, probe.end)
+        before = entries[begin:end].astype(np.float64)
+        positive = positive_signs(probe.seed, begin, end)
+        entries[begin:end] = before + np.where(positive, probe.step, -probe.step)
+        change = entries[begin:end].astype(np.float64) - before
+        predicted += float(np.dot(slopes[begin:end].astype(np.float64), change))
+        largest = max(largest, float(np.abs(change).max()))
+    return predicted, largest
+
+
+def _evaluate(point: Point, gradient: Gradient, probe: pb.Probe) -> pb.Evaluation:
+    with point.replaced(probe.tensor, probe.begin, probe.end):
+        predicted, moved = _move(point, gradient, probe) if probe.step else (0.0, 0.0)
+        try:
+            value = float(point.value())
+        except OutsideDomain as outside:
+            return pb.Evaluation(outside=str(outside)[:200], predicted=predicted, moved=moved)
+    return black_box.encode_evaluation(value, predicted, moved)
+
+
+def _coordinate_values(point: Point, coordinates: pb.CoordinateProbes) -> Array:
+    """Evaluate at x_i + h and x_i - h for every i, as the document's loop does."""
+    values = []
+    step = coordinates.step
+    with point.replaced(coordinates.tensor, coordinates.begin, coordinates.end) as entries:
+        for index in range(entries.size):
+            kept = entries[index]
+            entries[index] = kept + step
+            values.append(point.value())
+            entries[index] = kept - step
+            values.append(point.value())
+            entries[index] = kept
+    return black_box.concatenate(values)
+
+
+def _stream(client: Client, timeout: float | None) -> Iterator[Callable[[pb.Turn], pb.Reply]]:
+    turns: queue.SimpleQueue[pb.BlackBoxServiceConverseRequest | None] = queue.SimpleQueue()
+    stub = black_box_pb2_grpc.BlackBoxServiceStub(client.channel)
+    call = stub.Converse(iter(turns.get, None), timeout=timeout)
+
+    def say(turn: pb.Turn) -> pb.Reply:
+        turns.put(pb.BlackBoxServiceConverseRequest(turn=turn))
+        return next(call).reply
+
+    try:
+        yield say
+    finally:
+        # The sentinel ends the thread of gRPC that waits for the next turn.
+        turns.put(None)
+        call.cancel()
+
+
+def _unary(client: Client, timeout: float | None) -> Iterator[Callable[[pb.Turn], pb.Reply]]:
+    stub = black_box_pb2_grpc.BlackBoxServiceStub(client.channel)
+    token = b""
+
+    def say(turn: pb.Turn) -> pb.Reply:
+        nonlocal token
+        request = pb.BlackBoxServiceStepRequest(token=token, turn=turn)
+        response = stub.Step(request, timeout=timeout, wait_for_ready=True)
+        token = response.token
+        return response.reply
+
+    yield say
+
+
+def _converse(
+    client: Client,
+    start: pb.Start,
+    answer: Callable[[pb.Ask], pb.Answer],
+    *,
+    transport: Transport,
+    timeout: float | None,
+    progress: Progress | None,
+) -> pb.Result:
+    opened = contextmanager({"stream": _stream, "unary": _unary}[transport])
+    with opened(client, timeout) as say:
+        reply = say(pb.Turn(start=start))
+        while reply.WhichOneof("say") == "ask":
+            if progress is not None:
+                progress(reply.ask.stage, reply.ask.fraction_done)
+            reply = say(pb.Turn(answer=answer(reply.ask)))
+    return reply.result
+
+
+def _describe(point: Point, gradient: Gradient | None = None) -> list[pb.BlackBoxTensor]:
+    messages = []
+    for index, (leaf, entries) in enumerate(zip(point.floating, point.scratch, strict=True)):
+        message = pb.BlackBoxTensor(
+            name=leaf.path, shape=leaf.array.shape, data_type=black_box.encode_dtype(entries.dtype)
+        )
+        if gradient is not None and entries.size:
+            message.largest, square = _largest_and_square(leaf.path, entries)
+            message.mean_square = square / entries.size
+            slopes = gradient.entries[index]
+            message.gradient_largest, square = _largest_and_square("gradient", slopes)
+            message.gradient_norm = math.sqrt(square)
+        messages.append(message)
+    return messages
+
+
+def _largest_and_square(argument: str, entries: Array) -> tuple[float, float]:
+    """Return max |a_i| and the sum of a_i^2, chunk by chunk in float64."""
+    largest, square = 0.0, 0.0
+    for begin in range(0, entries.size, CHUNK):
+        chunk = entries[begin : begin + CHUNK].astype(np.float64)
+        if not np.isfinite(chunk).all():
+            raise InvalidInput(argument, "be finite", "NaN or infinity")
+        largest = max(largest, float(np.abs(chunk).max()))
+        square += float(np.dot(chunk, chunk))
+    return largest, square
+
+
+def check_gradient(
+    client: Client,
+    f: Function,
+    x: Any,
+    gradient: Any,
+    *,
+    resolution: float | None = None,
+    max_evaluations: int = 2_000,
+    miss_probability: float = 0.01,
+    seed: int = 0,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    in_place: bool = False,
+    transport: Transport = "stream",
+    name: str | None = None,
+    cotangent: Any = None,
+) -> Report:
+    """Check the gradient of any function; f stays here and only its values travel.
+
+    Parameters
+    ----------
+    client : Client
+        Where to ask.
+    f : callable
+        Takes what `x` is and returns a number. An exception in f comes out as itself, but
+        `OutsideDomain`, NaN and infinity say that f is not defined at a point.
+    x : array, or nested dicts, lists and tuples of arrays, of NumPy, torch or jax
+        Where to check. Not modified. Integer and boolean tensors are held fixed.
+    gradient : as `x`
+        What is claimed: df/dx, in its floating tensors; with a `cotangent` c, J^T c.
+    resolution : float, optional
+        The relative error that a pass should exclude.
+    max_evaluations : int
+        The most evaluations of f.
+    miss_probability : float
+        The probability of missing a wrong gradient that is allowed.
+    seed : int
+        Seed of all random choices.
+    timeout : float, optional
+        Seconds: of the whole conversation on a stream, of each turn if unary.
+    progress : callable, optional
+        Is told (stage, fraction done).
+    in_place : bool
+        Evaluate in `x` itself, which is restored even when f raises, in place of in a copy.
+    transport : "stream" or "unary"
+        One stream, or stateless calls that any server can answer.
+    name : str, optional
+        Name of f in the report.
+    cotangent : array, optional
+        c, for an f whose value is an array: <c, f(x)> is checked.
+
+    Returns
+    -------
+    Report
+        The verdict and its reasons.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument does not fit.
+    """
+    point = Point(f, x, in_place=in_place, cotangent=cotangent)
+    slopes = Gradient(gradient, point)
+    value = point.value()
+    start = pb.BlackBoxCheck(
+        tensors=_describe(point, slopes),
+        value_data_type=black_box.encode_dtype(_value_dtype(value)),
+        max_evaluations=max_evaluations,
+        miss_probability=miss_probability,
+        seed=seed % 2**64,
+        subject=name or str(getattr(f, "__name__", "f")),
+    )
+    if resolution is not None:
+        start.resolution = resolution
+
+    def answer(ask: pb.Ask) -> pb.Answer:
+        evaluations = [_evaluate(point, slopes, probe) for probe in ask.probes]
+        return pb.Answer(number=ask.number, evaluations=evaluations)
+
+    result = _converse(
+        client,
+        pb.Start(check=start),
+        answer,
+        transport=transport,
+        timeout=timeout,
+        progress=progress,
+    )
+    return report.decode(result.report)
+
+
+def _value_dtype(value: Array) -> np.dtype[Any]:
+    return value.dtype if value.dtype in trees.FLOATING else np.dtype(np.float64)
+
+
+def check_jvp(
+    client: Client,
+    f: Function,
+    x: Any,
+    tangent: Any,
+    jvp: Any,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Report:
+    """Check a Jacobian-vector product J v: the derivative of f(x + s v) at s = 0.
+
+    The value of f is paired with weights +-[1, 2] drawn from `seed`, so that errors in different
+    entries of `jvp` cannot cancel but with probability 0.
+
+    Parameters
+    ----------
+    client : Client
+        Where to ask.
+    f : callable
+        As for `check_gradient`; its value may be an array.
+    x, tangent : as for `check_gradient`
+        The point, and v of the same structure.
+    jvp : array
+        What is claimed: J v, of the shape of f(x).
+    seed : int
+        Seed of the weights and of all random choices.
+    **options
+        As for `check_gradient`.
+
+    Returns
+    -------
+    Report
+        The verdict; its one tensor is "s".
+    """
+    point = Point(f, x)
+    directions = Gradient(tangent, point)
+    origins = [leaf.array.reshape(-1) for leaf in point.floating]
+    claimed = trees.to_numpy(jvp).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(1, 2, claimed.shape) * rng.choice([-1.0, 1.0], claimed.shape)
+    point.cotangent = np.asarray(weights)
+
+    def along(moved: dict[str, Array]) -> float:
+        s = moved["s"][0]
+        for entries, origin, direction in zip(
+            point.scratch, origins, directions.entries, strict=True
+        ):
+            entries[...] = origin.astype(np.float64) + s * direction.astype(np.float64)
+        return float(point.value())
+
+    slope = np.array([np.vdot(weights, claimed)])
+    options.setdefault("name", f"{getattr(f, '__name__', 'f')} along the tangent")
+    return check_gradient(client, along, {"s": np.zeros(1)}, {"s": slope}, seed=seed, **options)
+
+
+def _coordinate_answer(point: Point) -> Callable[[pb.Ask], pb.Answer]:
+    def answer(ask: pb.Ask) -> pb.Answer:
+        values = _coordinate_values(point, ask.coordinates)
+        return pb.Answer(number=ask.number, values=tensor.encode(values))
+
+    return answer
+
+
+def _like_x(point: Point, result: pb.Result) -> Any:
+    """Give the tensors of a result the structure and the library of x, its fixed tensors zero."""
+    arrays = black_box.decode_tensors(result.tensors, "result.tensors")
+    return trees.rebuild(
+        point.tree,
+        [
+            trees.from_numpy(arrays.get(leaf.path, np.zeros_like(leaf.array)), leaf.original)
+            for leaf in point.leaves
+        ],
+    )
+
+
+def numerical_gradient(
+    client: Client,
+    f: Function,
+    x: Any,
+    h: float = STEP,
+    *,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    in_place: bool = False,
+    transport: Transport = "stream",
+) -> Any:
+    """Take the document's central difference (f(x + h e_i) - f(x - h e_i)) / 2h, with f here.
+
+    Equal to the document's loop bit for bit, in the types of f and of `x`.
+
+    Parameters
+    ----------
+    client, f, x, timeout, progress, in_place, transport
+        As for `check_gradient`.
+    h : float
+        The step.
+
+    Returns
+    -------
+    as `x`
+        The gradient; zero in tensors that are not floating.
+    """
+    point = Point(f, x, in_place=in_place)
+    start = pb.Start(
+        numerical_gradient=pb.BlackBoxNumericalGradient(tensors=_describe(point), step=h)
+    )
+    answer = _coordinate_answer(point)
+    result = _converse(
+        client, start, answer, transport=transport, timeout=timeout, progress=progress
+    )
+    return _like_x(point, result)
+
+
+def gradient_descent(
+    client: Client,
+    f: Function,
+    init_x: Any,
+    lr: float = 0.01,
+    step_num: int = 100,
+    *,
+    h: float = STEP,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    transport: Transport = "stream",
+    return_trajectory: bool = False,
+) -> Any:
+    """Follow the document's gradient descent x <- x - lr * numerical_gradient(f, x), with f here.
+
+    Parameters
+    ----------
+    client, f, timeout, progress, transport
+        As for `check_gradient`.
+    init_x : array or tree of arrays
+        Where to start. Not modified.
+    lr : float
+        Learning rate.
+    step_num : int
+        How many steps.
+    h : float
+        The step of the central difference.
+    return_trajectory : bool
+        Return also every x on the way.
+
+    Returns
+    -------
+    as `init_x`, or (as `init_x`, list of these)
+        The end; with `return_trajectory` also the `step_num + 1` points from start to end.
+    """
+    point = Point(f, init_x)
+    initial = {leaf.path: leaf.array for leaf in point.floating}
+    start = pb.Start(
+        gradient_descent=pb.BlackBoxGradientDescent(
+            initial=black_box.encode_tensors(initial),
+            step=h,
+            learning_rate=lr,
+            step_count=step_num,
+        )
+    )
+    trajectory: list[Any] = []
+    evaluate = _coordinate_answer(point)
+
+    def answer(ask: pb.Ask) -> pb.Answer:
+        if ask.point:
+            arrays = black_box.decode_tensors(ask.point, "ask.point")
+            for leaf, entries in zip(point.floating, point.scratch, strict=True):
+                entries[...] = arrays[leaf.path].reshape(-1)
+            if return_trajectory:
+                trajectory.append(_like_x(point, pb.Result(tensors=ask.point)))
+        return evaluate(ask)
+
+    result = _converse(
+        client, start, answer, transport=transport, timeout=timeout, progress=progress
+    )
+    end = _like_x(point, result)
+    return (end, [*trajectory, end]) if return_trajectory else end

@@ -1,0 +1,196 @@
+"""Functions that stay with the caller, asked over a real socket."""
+
+from __future__ import annotations
+
+import types
+from concurrent import futures
+
+import grpc
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradient_oracle import black_box, trees
+from oracle.gradcheck.v1 import black_box_pb2 as pb
+from oracle.gradcheck.v1 import black_box_pb2_grpc
+from oracle.service.black_box import BlackBoxServicer
+from oracle.splitmix import positive_signs
+from oracle.values import InvalidInput
+
+
+def serve(port=0):
+    """Start a server that knows nothing of any earlier one; return it and its port."""
+    server = grpc.server(futures.ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
+    black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server(BlackBoxServicer(), server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    return server, bound
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Return a client of a server on a free port."""
+    server, port = serve()
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        yield types.SimpleNamespace(channel=channel)
+    server.stop(0).wait()
+
+
+def literal_gradient(f, x, h=1e-4):
+    """Return the document's loop, over the flat entries of a copy of x."""
+    x = x.copy()
+    gradient = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        kept = x[index]
+        x[index] = kept + h
+        above = f(x)
+        x[index] = kept - h
+        below = f(x)
+        gradient[index] = (above - below) / (2 * h)
+        x[index] = kept
+    return gradient
+
+
+def smooth(x):
+    """Return a sum that keeps the type of x."""
+    return np.sum(np.sin(x) * x)
+
+
+@pytest.mark.parametrize("transport", ["stream", "unary"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@settings(max_examples=5)
+@given(seed=st.integers(0, 1000), shape=st.sampled_from([(), (1,), (3, 50), (0, 2)]))
+def test_the_remote_numerical_gradient_is_the_local_loop(client, transport, dtype, seed, shape):
+    """Points and differences are rounded in the same types, so the bits are the same."""
+    x = np.array(np.random.default_rng(seed).normal(size=shape), dtype)
+    remote = black_box.numerical_gradient(client, smooth, x, transport=transport)
+    assert remote.dtype == dtype
+    assert remote.tobytes() == literal_gradient(smooth, x).tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_remote_descent_is_the_local_one(client, dtype):
+    """Every step is the same subtraction in the same type; the trajectory holds each x."""
+    start = np.array([-3, 4], dtype)
+    x = start.copy()
+    for _ in range(20):
+        x -= 0.1 * literal_gradient(smooth, x)
+    end, trajectory = black_box.gradient_descent(
+        client, smooth, start, lr=0.1, step_num=20, return_trajectory=True
+    )
+    assert end.tobytes() == x.tobytes()
+    assert len(trajectory) == 21
+    assert trajectory[0].tolist() == start.tolist() == [-3, 4]
+
+
+@pytest.mark.parametrize("transport", ["stream", "unary"])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_exception_of_f_comes_out_as_itself_and_x_is_restored(client, transport, in_place):
+    """The caller debugs its own function, with its own traceback, and its own x."""
+
+    class Broken(Exception):
+        pass
+
+    x = np.arange(5.0)
+    calls = iter(range(10))
+
+    def f(x):
+        if next(calls) == 7:
+            raise Broken
+        return np.sum(x)
+
+    with pytest.raises(Broken):
+        black_box.numerical_gradient(client, f, x, transport=transport, in_place=in_place)
+    assert x.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_unary_session_outlives_its_server():
+    """The session is in the token, so a server that was just started goes on with it."""
+    server, port = serve()
+    options = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)]
+    x = np.arange(300.0)
+    calls = 0
+
+    def f(x):
+        nonlocal calls, server
+        calls += 1
+        if calls == 300:
+            server.stop(0).wait()
+            server, _ = serve(port)
+        return np.sum(x * x)
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+        client = types.SimpleNamespace(channel=channel)
+        remote = black_box.numerical_gradient(client, f, x, transport="unary")
+    server.stop(0).wait()
+    assert remote.tobytes() == literal_gradient(lambda x: np.sum(x * x), x).tobytes()
+
+
+def test_a_torch_tree_stays_torch(client):
+    """f takes and returns what the caller's own f does; integer tensors are held fixed."""
+    torch = pytest.importorskip("torch")
+    x = {"W": torch.arange(6.0).reshape(2, 3), "rest": [torch.ones(2), torch.arange(2)]}
+    before = x["W"].clone()
+    gradient = black_box.numerical_gradient(client, lambda p: (p["W"] * 2).sum(), x)
+    assert torch.allclose(gradient["W"], torch.full((2, 3), 2.0), atol=0.1)
+    assert gradient["rest"][1].tolist() == [0, 0]
+    assert torch.equal(x["W"], before)
+
+
+@given(seed=st.integers(0, 2**64 - 1), step=st.sampled_from([1e-3, -0.5, 1e-9]))
+def test_the_predicted_change_is_that_of_the_point_that_the_type_holds(seed, step):
+    """In float32 x + step is rounded; the prediction uses what is left of the step."""
+    x = np.linspace(-2, 2, 150, dtype=np.float32)
+    point = black_box.Point(lambda x: x.astype(float).sum(), x)
+    gradient = black_box.Gradient(np.ones(150, np.float32), point)
+    probe = pb.Probe(tensor=0, begin=3, end=140, seed=seed, step=step)
+    evaluation = black_box._evaluate(point, gradient, probe)
+    moved = x.astype(float)
+    moved[3:140] += np.where(positive_signs(seed, 3, 140), step, -step)
+    change = moved.astype(np.float32).astype(float) - x
+    assert evaluation.predicted == pytest.approx(change.sum(), abs=1e-12)
+    assert evaluation.moved == np.abs(change).max()
+    assert point.scratch[0].tobytes() == x.tobytes()
+
+
+def test_a_point_outside_the_domain_is_said_in_band():
+    """OutsideDomain, NaN and infinity are facts about f, not failures of the conversation."""
+
+    def f(x):
+        if x[0] > 1:
+            raise black_box.OutsideDomain("above 1")
+        return np.nan
+
+    point = black_box.Point(f, np.ones(1))
+    gradient = black_box.Gradient(np.ones(1), point)
+    for step, said in ((0.5, "above 1"), (-0.5, "f is nan"), (0.0, "f is nan")):
+        probe = pb.Probe(begin=0, end=1, step=step if positive_signs(0, 0, 1)[0] else -step)
+        assert black_box._evaluate(point, gradient, probe).outside == said
+
+
+@pytest.mark.parametrize(
+    ("x", "gradient", "f", "argument"),
+    [
+        (np.ones(2), np.ones(3), np.sum, "gradient"),
+        (np.ones(2, complex), np.ones(2), np.sum, "x"),
+        (np.ones(2, int), np.ones(2), np.sum, "x"),
+        (np.ones(2), np.ones(2), np.sin, "f"),
+        ({"a": np.ones(2), "b": np.ones(1)}, {"a": np.ones(2)}, np.sum, "gradient"),
+    ],
+)
+def test_what_cannot_be_checked_is_named(client, x, gradient, f, argument):
+    """A wrong call is an error with the name of the argument, before anything is sent."""
+    with pytest.raises(InvalidInput) as caught:
+        black_box.check_gradient(client, f, x, gradient)
+    assert caught.value.argument == argument
+
+
+def test_a_tree_is_rebuilt_as_it_was():
+    """Flattening and rebuilding are inverse, whatever is nested."""
+    tree = {"a": [np.ones(1), (np.zeros(2), np.ones((2, 2)))], "b": np.ones(())}
+    originals = [leaf.original for leaf in trees.flatten(tree)]
+    again = trees.rebuild(tree, originals)
+    assert again["a"][1][1] is tree["a"][1][1]
+    assert again["b"] is tree["b"]
