@@ -1,4 +1,4 @@
-"""What the laws draw from: sizes small enough to be quick, numbers tame enough to bound rounding."""
+"""What the laws draw from: small sizes, and numbers tame enough to bound rounding."""
 
 from __future__ import annotations
 

@@ -1,0 +1,150 @@
+"""Laws of the two networks.
+
+Numbers are of size 1 and sizes at most 6, so that scores stay below about 100 and a loss below
+-log(1e-7) < 17; each of the few dozen roundings moves a score by at most 100 eps. 1e-12 exceeds that
+by a factor of a few, and below any real difference. The central difference adds h^2 f''' / 6 and
+eps |f| / h: 1e-5 covers third derivatives of up to some thousands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.strategies import generators, simple_nets, two_layer_nets
+
+ROUNDING = 1e-12
+DIFFERENCE = 1e-5
+
+W = np.array([[0.47355232, 0.9977393, 0.84668094], [0.85557411, 0.03563661, 0.69422093]])
+X = np.array([0.6, 0.9])
+T = np.array([0.0, 0.0, 1.0])
+
+
+def test_scores_of_the_document(functions):
+    """The weights are printed to 8 digits, so that the scores agree to about 1e-8."""
+    predicted = functions.simple_net.predict(W, X)
+    assert np.abs(predicted - [1.05414809, 0.63071653, 1.1328074]).max() < 2e-8
+    assert np.argmax(predicted) == 2
+
+
+def test_loss_of_the_document(functions):
+    """The printed loss comes from a listing without delta: it differs by delta / y_t."""
+    textbook = functions.simple_net.loss(W, X, T, delta=0)
+    assert abs(textbook - 0.92806853663411326) < 2e-8
+
+
+def test_gradient_of_the_document(functions):
+    """The printed digits, which delta moves by less than 1.4e-7."""
+    printed = [[0.21924763, 0.14356247, -0.36281009], [0.32887144, 0.2153437, -0.54421514]]
+    assert np.abs(functions.simple_net.numerical_gradient(W, X, T) - printed).max() < 2e-7
+
+
+@given(simple_nets(), st.integers(-10, 10))
+def test_simple_scores_scale_with_the_input(functions, case, power):
+    """The scores are linear in x, and a power of two rounds nothing."""
+    w, x, _ = case
+    scaled = functions.simple_net.predict(w, x * 2.0**power)
+    assert np.array_equal(scaled, functions.simple_net.predict(w, x) * 2.0**power)
+
+
+@given(simple_nets())
+def test_simple_loss_is_softmax_and_cross_entropy(functions, case):
+    """The network is its parts."""
+    w, x, t = case
+    y = functions.softmax(functions.simple_net.predict(w, x))
+    parts = functions.cross_entropy_error(y, t)
+    assert abs(functions.simple_net.loss(w, x, t) - parts) < ROUNDING
+
+
+@given(simple_nets())
+def test_simple_gradient_rows_sum_to_zero(functions, case):
+    """Adding one number to all scores changes no probability."""
+    rows = functions.simple_net.numerical_gradient(*case).sum(axis=1)
+    assert np.abs(rows).max() < DIFFERENCE
+
+
+@given(two_layer_nets(), generators())
+def test_loss_ignores_the_order_of_hidden_units(functions, case, rng):
+    """A hidden unit carries its weights with it."""
+    p, x, t = case
+    order = rng.permutation(len(p["b1"]))
+    moved = {"W1": p["W1"][:, order], "b1": p["b1"][order], "W2": p["W2"][order], "b2": p["b2"]}
+    net = functions.two_layer_net
+    assert abs(net.loss(moved, x, t) - net.loss(p, x, t)) < ROUNDING
+
+
+@given(two_layer_nets(), st.floats(-10, 10))
+def test_loss_ignores_a_shift_of_b2(functions, case, shift):
+    """Softmax does."""
+    p, x, t = case
+    net = functions.two_layer_net
+    assert abs(net.loss({**p, "b2": p["b2"] + shift}, x, t) - net.loss(p, x, t)) < ROUNDING
+
+
+@given(two_layer_nets())
+def test_loss_ignores_duplication_of_the_batch(functions, case):
+    """It is a mean."""
+    p, x, t = case
+    net = functions.two_layer_net
+    twice = net.loss(p, np.vstack([x, x]), np.concatenate([t, t]))
+    assert abs(twice - net.loss(p, x, t)) < ROUNDING
+
+
+@given(two_layer_nets(), generators())
+def test_loss_ignores_the_order_of_the_batch(functions, case, rng):
+    """It is a mean."""
+    p, x, t = case
+    order = rng.permutation(len(x))
+    net = functions.two_layer_net
+    assert abs(net.loss(p, x[order], t[order]) - net.loss(p, x, t)) < ROUNDING
+
+
+@given(two_layer_nets())
+def test_predictions_are_probabilities(functions, case):
+    """The last layer is softmax."""
+    p, x, t = case
+    y = functions.two_layer_net.predict(p, x)
+    assert y.min() >= 0
+    assert np.abs(y.sum(axis=1) - 1).max() < ROUNDING
+    assert y.shape == (len(t), len(p["b2"]))
+
+
+@given(two_layer_nets())
+def test_accuracy_is_a_multiple_of_one_over_n(functions, case):
+    """It counts samples."""
+    share = functions.two_layer_net.accuracy(*case) * len(case[1])
+    assert abs(share - round(share)) < ROUNDING
+    assert 0 <= round(share) <= len(case[1])
+
+
+@given(two_layer_nets())
+def test_accuracy_ignores_monotone_maps_of_the_scores(functions, case):
+    """Doubling W2 and b2 doubles the scores exactly, which keeps their order."""
+    p, x, t = case
+    doubled = {**p, "W2": 2 * p["W2"], "b2": 2 * p["b2"]}
+    net = functions.two_layer_net
+    assert net.accuracy(doubled, x, t) == net.accuracy(p, x, t)
+
+
+@given(two_layer_nets())
+def test_accuracy_takes_labels_and_one_hot_targets(functions, case):
+    """Both say the same."""
+    p, x, t = case
+    net = functions.two_layer_net
+    assert net.accuracy(p, x, np.eye(len(p["b2"]))[t]) == net.accuracy(p, x, t)
+
+
+@given(two_layer_nets())
+def test_gradient_is_the_limit_of_the_central_difference(functions, case):
+    """Two ways to one derivative."""
+    net = functions.two_layer_net
+    exact, central = net.gradient(*case), net.numerical_gradient(*case)
+    assert all(np.abs(exact[name] - central[name]).max() < DIFFERENCE for name in exact)
+
+
+@given(two_layer_nets())
+def test_gradient_of_b2_sums_to_zero(functions, case):
+    """Adding one number to all scores changes no probability."""
+    assert abs(functions.two_layer_net.gradient(*case)["b2"].sum()) < ROUNDING
