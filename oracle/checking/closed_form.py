@@ -1,4 +1,4 @@
-"""Verdicts on the gradients of known functions, with a tolerance that follows from the arithmetic."""
+"""Verdicts on gradients of known functions; the tolerance follows from the arithmetic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from oracle.checking.comparison import Comparison
 from oracle.enclosure import losses as enclosed_losses
 from oracle.enclosure import simple_net as enclosed_simple_net
 from oracle.enclosure import two_layer_net as enclosed_two_layer_net
+from oracle.enclosure.targets import distribution
 from oracle.findings import FindingKind, InconclusiveReason
+from oracle.reference.requirements import (
+    require_delta,
+    require_shape,
+    require_simple_net,
+    require_targets,
+    require_two_layer_net,
+    widen,
+)
 from oracle.values import (
     DELTA,
     HISTOGRAM_EDGES,
@@ -60,6 +69,8 @@ def gradient_two_layer_net(
     Balls up to `ENCLOSURE_LIMIT` multiply-adds and `ENCLOSURE_ENTRIES` entries, float64 with its
     derived bound above. Shapes as in `TwoLayerNetParameters`; `x` (N, D) or (D,).
     """
+    require_two_layer_net(parameters, x, t)
+    require_delta(delta)
     D, H = parameters.W1.shape
     K = parameters.W2.shape[1]
     samples = 1 if x.ndim == 1 else x.shape[0]
@@ -72,7 +83,9 @@ def gradient_two_layer_net(
 def gradient_simple_net(
     W: Array, x: Array, t: Array, *, delta: float = DELTA, checkpoint: Checkpoint = never_stop
 ) -> ReferenceGradient:
-    """Return the exact derivative of the simple net's loss, tensor "W", as for the two-layer net."""
+    """Return the exact derivative of the simple net's loss, tensor "W"; see the two-layer net."""
+    require_simple_net(W, x, t)
+    require_delta(delta)
     samples = 1 if x.ndim == 1 else x.shape[0]
     if _affordable(samples * W.size, W.size):
         return enclosed_simple_net.gradient(W, x, t, delta=delta, checkpoint=checkpoint)
@@ -84,6 +97,7 @@ def gradient_mean_squared_error(
     y: Array, t: Array, *, checkpoint: Checkpoint = never_stop
 ) -> ReferenceGradient:
     """Return y - t, the derivative of ½ Σ (y - t)² with respect to `y`, tensor "y"."""
+    _require_pair(y, t)
     if _affordable(y.size, y.size):
         return enclosed_losses.mean_squared_error_gradient(y, t, checkpoint=checkpoint)
     value = y.astype(np.float64) - t.astype(np.float64)
@@ -101,8 +115,9 @@ def gradient_cross_entropy_error(
     InvalidInput
         If y + delta is zero where a target is not.
     """
+    _require_probabilities(y, t, delta)
     rows = np.atleast_2d(y.astype(np.float64))
-    targets = budget.distribution(t, rows.shape[1])
+    targets = distribution(t, rows.shape[1])
     if np.any((rows + delta == 0.0) & (targets != 0.0)):
         raise InvalidInput("delta", "be positive where `y` is 0", str(delta))
     if _affordable(y.size, y.size):
@@ -143,6 +158,8 @@ def check_two_layer_net(
     -------
     Report
     """
+    require_two_layer_net(parameters, x, t)
+    require_delta(delta)
     D, H = parameters.W1.shape
     K = parameters.W2.shape[1]
     sizes = {"N": 1 if x.ndim == 1 else x.shape[0], "D": D, "H": H, "K": K}
@@ -153,14 +170,16 @@ def check_two_layer_net(
 
         return explain_two_layer_net(parameters, x, t, comparison, delta=delta)
 
-    return _check(
-        _Question("two-layer net", shapes, sizes, delta),
-        gradient,
-        accumulation_dtype,
+    question = _Question(
+        "two-layer net",
+        shapes,
+        sizes,
+        delta,
         lambda: gradient_two_layer_net(parameters, x, t, delta=delta, checkpoint=checkpoint),
         lambda how, d: budget.two_layer_net(parameters, x, t, how, delta=d),
         explain,
     )
+    return _check(question, gradient, accumulation_dtype)
 
 
 def check_simple_net(
@@ -174,16 +193,20 @@ def check_simple_net(
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate gradient of the simple net, tensor "W"; see `check_two_layer_net`."""
+    require_simple_net(W, x, t)
+    require_delta(delta)
     D, K = W.shape
     sizes = {"N": 1 if x.ndim == 1 else x.shape[0], "D": D, "K": K}
-    return _check(
-        _Question("simple net", {"W": W.shape}, sizes, delta),
-        gradient,
-        accumulation_dtype,
+    question = _Question(
+        "simple net",
+        {"W": W.shape},
+        sizes,
+        delta,
         lambda: gradient_simple_net(W, x, t, delta=delta, checkpoint=checkpoint),
         lambda how, d: budget.simple_net(W, x, t, how, delta=d),
         _explain_by_sizes(sizes),
     )
+    return _check(question, gradient, accumulation_dtype)
 
 
 def check_mean_squared_error(
@@ -195,20 +218,23 @@ def check_mean_squared_error(
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate derivative of the mean squared error, tensor "y"."""
+    _require_pair(y, t)
     sizes = _loss_sizes(y)
 
     def evaluate(how: Arithmetic, _: float) -> Evaluation:
         value = y.astype(np.float64) - t.astype(np.float64)
         return Evaluation({"y": value}, budget.mean_squared_error(y, t, how))
 
-    return _check(
-        _Question("mean squared error", {"y": y.shape}, sizes, None),
-        gradient,
-        accumulation_dtype,
+    question = _Question(
+        "mean squared error",
+        {"y": y.shape},
+        sizes,
+        None,
         lambda: gradient_mean_squared_error(y, t, checkpoint=checkpoint),
         evaluate,
         _explain_by_sizes(sizes),
     )
+    return _check(question, gradient, accumulation_dtype)
 
 
 def check_cross_entropy_error(
@@ -221,23 +247,26 @@ def check_cross_entropy_error(
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate derivative of the cross-entropy error by `y`, tensor "y"."""
+    _require_probabilities(y, t, delta)
     sizes = _loss_sizes(y)
     rows = np.atleast_2d(y.astype(np.float64))
-    targets = budget.distribution(t, rows.shape[1])
+    targets = distribution(t, rows.shape[1])
 
     def evaluate(how: Arithmetic, d: float) -> Evaluation:
         guarded = np.maximum(rows + d, np.finfo(np.float64).tiny)
         value = (-targets / guarded / len(rows)).reshape(y.shape)
         return Evaluation({"y": value}, budget.cross_entropy_error(y, t, how, delta=d))
 
-    return _check(
-        _Question("cross-entropy error", {"y": y.shape}, sizes, delta),
-        gradient,
-        accumulation_dtype,
+    question = _Question(
+        "cross-entropy error",
+        {"y": y.shape},
+        sizes,
+        delta,
         lambda: gradient_cross_entropy_error(y, t, delta=delta, checkpoint=checkpoint),
         evaluate,
         _explain_by_sizes(sizes),
     )
+    return _check(question, gradient, accumulation_dtype)
 
 
 @dataclass(frozen=True)
@@ -246,15 +275,13 @@ class _Question:
     shapes: Mapping[str, tuple[int, ...]]
     sizes: Mapping[str, int]
     delta: float | None
+    exact: Callable[[], ReferenceGradient]
+    evaluate: Callable[[Arithmetic, float], Evaluation]
+    explain: Explain
 
 
 def _check(
-    question: _Question,
-    gradient: Mapping[str, Array | None],
-    accumulation_dtype: str | None,
-    exact: Callable[[], ReferenceGradient],
-    evaluate: Callable[[Arithmetic, float], Evaluation],
-    explain: Explain,
+    question: _Question, gradient: Mapping[str, Array | None], accumulation_dtype: str | None
 ) -> Report:
     dtype = next((str(g.dtype) for g in gradient.values() if g is not None), "float64")
     if dtype not in budget.TYPES:
@@ -281,9 +308,9 @@ def _check(
         return replace(blank, findings=faults, summary=_sentence(faults[0]))
 
     candidate = {name: _held(gradient, name) for name in question.shapes}
-    reference = exact()
+    reference = question.exact()
     delta = question.delta if question.delta is not None else 0.0
-    rounding = evaluate(how, delta).budget
+    rounding = question.evaluate(how, delta).budget
     allowed = {n: rounding[n] + reference.radius[n] for n in candidate}
     comparison = Comparison(candidate, reference.tensors, allowed, how.u)
     tensors = tuple(_tensor_report(n, comparison, reference.radius[n]) for n in candidate)
@@ -296,7 +323,7 @@ def _check(
         entries=sum(tensor.size for tensor in candidate.values()),
     )
     within = report.budget_used <= 1.0
-    textbook = question.delta is not None and _fits_textbook(candidate, how, evaluate)
+    textbook = question.delta is not None and _fits_textbook(candidate, how, question.evaluate)
     if question.delta == 0.0:
         report = replace(report, matched_delta=0.0 if within else None)
     elif question.delta is not None and within != textbook:
@@ -304,7 +331,7 @@ def _check(
     if within:
         return _passed(report)
 
-    findings = (_delta_ignored(delta),) if textbook and delta else explain(comparison)
+    findings = (_delta_ignored(delta),) if textbook and delta else question.explain(comparison)
     return replace(report, findings=findings, summary=_sentence_of(findings, tensors))
 
 
@@ -477,3 +504,16 @@ def _derived(evaluation: Evaluation) -> ReferenceGradient:
     return ReferenceGradient(
         evaluation.tensors, evaluation.budget, ReferenceKind.DERIVED_BOUND, relative, False
     )
+
+
+def _require_pair(y: Array, t: Array) -> None:
+    widen("y", y)
+    widen("t", t)
+    require_shape("t", t, y.shape, "the shape of `y`")
+
+
+def _require_probabilities(y: Array, t: Array, delta: float) -> None:
+    if widen("y", y).min() < 0.0:
+        raise InvalidInput("y", "not be negative", f"{y.min():g}")
+    require_targets(y.shape, t)
+    require_delta(delta)

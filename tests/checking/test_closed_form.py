@@ -1,0 +1,136 @@
+"""Verdicts: right gradients pass, every kind of wrong one fails with its cause."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle.checking import closed_form
+from oracle.findings import FindingKind, InconclusiveReason
+from oracle.values import InvalidInput, ReferenceKind, TwoLayerNetParameters, Verdict
+
+
+def network(seed=0, scale=0.5, dtype=np.float64, N=7):
+    rng = np.random.default_rng(seed)
+    shapes = [(5, 3), (3,), (3, 4), (4,)]
+    parameters = TwoLayerNetParameters(
+        *((rng.normal(size=s) * scale).astype(dtype) for s in shapes)
+    )
+    return parameters, rng.normal(size=(N, 5)).astype(dtype), rng.integers(0, 4, N)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    scale=st.floats(0.01, 20.0),
+    dtype=st.sampled_from(["float64", "float32"]),
+)
+def test_exact_gradient_rounded_to_its_type_passes(seed, scale, dtype):
+    case = network(seed, scale, dtype)
+    exact = closed_form.gradient_two_layer_net(*case).tensors
+    candidate = {name: tensor.astype(dtype) for name, tensor in exact.items()}
+    report = closed_form.check_two_layer_net(*case, candidate)
+    assert report.verdict is not Verdict.FAIL
+    assert report.budget_used <= 1.0
+
+
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(["W1", "b1", "W2", "b2"]))
+def test_error_above_the_detection_limit_fails(seed, name):
+    """The limit is a promise: twice as much in one entry is seen."""
+    case = network(seed)
+    exact = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    passed = closed_form.check_two_layer_net(*case, exact)
+    exact[name] = exact[name].copy()
+    exact[name].flat[0] += 2.0 * passed.detection_limit * np.abs(exact[name]).max()
+    report = closed_form.check_two_layer_net(*case, exact)
+    assert passed.verdict is Verdict.PASS
+    assert report.verdict is Verdict.FAIL
+    assert report.findings
+
+
+def test_textbook_gradient_is_told_that_it_ignores_delta():
+    case = network(scale=3.0)
+    textbook = closed_form.gradient_two_layer_net(*case, delta=0.0).tensors
+    report = closed_form.check_two_layer_net(*case, textbook)
+    assert report.verdict is Verdict.FAIL
+    assert report.matched_delta == 0.0
+    assert [finding.kind for finding in report.findings] == [FindingKind.DELTA_IGNORED]
+    asked = closed_form.check_two_layer_net(*case, textbook, delta=0.0)
+    assert asked.verdict is Verdict.PASS
+    assert asked.matched_delta == 0.0
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda g: g.pop("b1"), FindingKind.MISSING_TENSOR),
+        (lambda g: g.update(W1=g["W1"].T), FindingKind.SHAPE_MISMATCH),
+        (lambda g: g.update(b2=g["b2"][:1]), FindingKind.SHAPE_MISMATCH),
+        (lambda g: g.update(b2=g["b2"].astype("float32")), FindingKind.DTYPE_MISMATCH),
+        (lambda g: g.update(W2=g["W2"] * np.nan), FindingKind.NOT_FINITE),
+    ],
+)
+def test_form_faults_are_findings_and_never_broadcast(change, kind):
+    case = network()
+    gradient = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    change(gradient)
+    report = closed_form.check_two_layer_net(*case, gradient)
+    assert report.verdict is Verdict.FAIL
+    assert report.findings[0].kind is kind
+
+
+def test_names_and_types_that_mean_nothing_are_refused():
+    case = network()
+    gradient = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    with pytest.raises(InvalidInput, match="W3"):
+        closed_form.check_two_layer_net(*case, {**gradient, "W3": gradient["W1"]})
+    whole = {name: np.zeros(tensor.shape, int) for name, tensor in gradient.items()}
+    with pytest.raises(InvalidInput, match="float16 or bfloat16"):
+        closed_form.check_two_layer_net(*case, whole)
+
+
+def test_budget_that_hides_everything_is_inconclusive():
+    """A gradient below what float16 can hold: agreement would mean nothing."""
+    W, x = np.array([[60.0, 0.0]], np.float16), np.array([1.0], np.float16)
+    report = closed_form.check_simple_net(W, x, np.array([0]), {"W": np.zeros((1, 2), np.float16)})
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is InconclusiveReason.VACUOUS_BUDGET
+
+
+def test_losses_and_simple_net_pass_when_right_and_fail_when_wrong():
+    rng = np.random.default_rng(5)
+    y, t = rng.random((3, 4)), np.array([0, 3, 1])
+    W, x = rng.normal(size=(2, 4)), rng.normal(size=(3, 2))
+    cases = [
+        (closed_form.gradient_mean_squared_error, closed_form.check_mean_squared_error, (y, y**2)),
+        (closed_form.gradient_cross_entropy_error, closed_form.check_cross_entropy_error, (y, t)),
+        (closed_form.gradient_simple_net, closed_form.check_simple_net, (W, x, t)),
+    ]
+    for gradient, check, inputs in cases:
+        exact = gradient(*inputs).tensors
+        assert check(*inputs, exact).verdict is Verdict.PASS
+        wrong = {name: tensor * (1 + 1e-9) for name, tensor in exact.items()}
+        assert check(*inputs, wrong).verdict is Verdict.FAIL
+
+
+def test_bound_takes_over_above_the_size_of_balls(monkeypatch):
+    rng = np.random.default_rng(6)
+    y, t = rng.random((3, 4)), np.array([0, 3, 1])
+    W, x = rng.normal(size=(2, 4)), rng.normal(size=(3, 2))
+    monkeypatch.setattr(closed_form, "ENCLOSURE_LIMIT", 0)
+    answers = [
+        closed_form.gradient_two_layer_net(*network()),
+        closed_form.gradient_simple_net(W, x, t),
+        closed_form.gradient_mean_squared_error(y, y**2),
+        closed_form.gradient_cross_entropy_error(y, t),
+    ]
+    assert {answer.kind for answer in answers} == {ReferenceKind.DERIVED_BOUND}
+    assert all(answer.exact_radius < 1e-12 for answer in answers)
+
+
+def test_cross_entropy_without_guard_needs_positive_predictions():
+    with pytest.raises(InvalidInput, match="delta"):
+        closed_form.gradient_cross_entropy_error(np.array([0.0, 1.0]), np.array(0), delta=0.0)
+    with pytest.raises(InvalidInput, match="negative"):
+        closed_form.gradient_cross_entropy_error(np.array([-1.0, 1.0]), np.array(0))
