@@ -283,7 +283,7 @@ def _replay(turns: Sequence[bytes]) -> Session:
     try:
         for turn in turns:
             session = _take(session, pb.Turn.FromString(turn))
-    except (InvalidInput, DecodeError) as error:
+    except (InvalidInput, tensor.MalformedTensor, DecodeError) as error:
         raise InvalidInput("token", "hold a session", str(error)) from None
     if session is None or session.asked is None:
         raise InvalidInput("token", "hold an unfinished session", "another")

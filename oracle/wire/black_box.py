@@ -50,7 +50,7 @@ def encode_tensors(tensors: Mapping[str, Array]) -> list[tensor_pb2.NamedTensor]
 
 
 def decode_tensors(messages: Sequence[tensor_pb2.NamedTensor], field: str) -> dict[str, Array]:
-    """Read named tensors as arrays that may be written; `field` is where they stand in the message, for errors."""
+    """Read named tensors as arrays that may be written; `field` is their place, for errors."""
     return {
         message.name: np.array(tensor.decode(message.tensor, f"{field}[{index}].tensor"))
         for index, message in enumerate(messages)

@@ -8,10 +8,10 @@ from concurrent import futures
 import grpc
 import numpy as np
 import pytest
+from gradient_oracle import black_box, trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradient_oracle import black_box, trees
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service.black_box import BlackBoxServicer
