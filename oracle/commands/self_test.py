@@ -1,0 +1,41 @@
+"""`gradient-oracle self-test`: known wrong and known correct gradients through the verdict."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("self-test")
+@click.option("--batch", "N", default=5, show_default=True, type=click.IntRange(1), help="N")
+@click.option("--inputs", "D", default=11, show_default=True, type=click.IntRange(1), help="D")
+@click.option("--hidden", "H", default=7, show_default=True, type=click.IntRange(1), help="H")
+@click.option("--outputs", "K", default=3, show_default=True, type=click.IntRange(1), help="K")
+@click.option("--dtype", default="float64", show_default=True, help="float64 or float32")
+@click.option("--weight-scale", default=1.0, show_default=True, help="weights are below this")
+@click.option("--seed", default=0, show_default=True, help="seed of the case")
+@click.option("--rows", is_flag=True, help="print every gradient, not only those that went wrong")
+def command(
+    *, N: int, D: int, H: int, K: int, dtype: str, weight_scale: float, seed: int, rows: bool
+) -> None:
+    """Run known wrong and known correct gradients through the verdict.
+
+    Exit code 1 if a visible wrong gradient passed, a correct one failed, or one got a wrong name.
+    """
+    from oracle.checking import self_test
+    from oracle.values import InvalidInput
+
+    try:
+        result = self_test.run((N, D, H, K), dtype=dtype, weight_scale=weight_scale, seed=seed)
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+    for row in result.rows:
+        if rows or (row.right and not row.named_rightly):
+            found = ", ".join(row.found) or "-"
+            hidden = "" if row.visible or not row.right else "  (below the detection limit)"
+            click.echo(f"{row.verdict:12}  {row.name:45}  {found}{hidden}")
+    click.echo(f"wrong gradients detected  {result.detected} of {result.wrong}")
+    click.echo(f"named rightly             {result.named} of {result.detected}")
+    click.echo(f"named wrongly             {result.misnamed} of {result.detected}")
+    click.echo(f"false alarms              {result.false_alarms} of {result.correct}")
+    bad = result.detected < result.wrong or result.misnamed or result.false_alarms
+    raise SystemExit(1 if bad else 0)
