@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from oracle.reference import mini_batch, numerical
+from oracle.reference import mini_batch, numerical, structured
 from oracle.reference.activations import sigmoid, softmax
 from oracle.reference.losses import cross_entropy_error
 from oracle.reference.random import gaussian
@@ -302,7 +302,7 @@ def train(
         if method == "analytic":
             slope = gradient(wide, batch, wanted, delta=delta)
         else:
-            slope = literal_numerical_gradient(
+            slope = structured.two_layer_net(
                 wide, batch, wanted, h=h, delta=delta, checkpoint=checkpoint
             )
         wide = _moved(wide, slope, lr)

@@ -1,7 +1,7 @@
 """Laws of sigmoid and softmax.
 
-An exponential is within 2 ulp, a sum of K terms within K u of itself, a quotient within u: 8 (K + 8)
-eps covers both sides of every law whose numbers are at most 1.
+An exponential is within 2 ulp, a sum of K terms within K u of itself, a quotient within u:
+8 (K + 8) eps covers both sides of every law on numbers up to 1.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Laws of the losses.
 
-A sum of n terms in float64 is off by at most (n - 1) u times the sum of their sizes, u = 2^-53, in any
-order (Higham, section 4.2); every term adds a few u of its own. `rounding` allows 16 (n + 8) u of
-the size for the two sides together.
+A sum of n terms in float64 is off by at most (n - 1) u times the sum of their sizes, u = 2^-53, in
+any order (Higham, section 4.2); every term adds a few u of its own. `rounding` allows 16 (n + 8) u
+of the size for the two sides together.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Laws of the two networks.
 
 Numbers are of size 1 and sizes at most 6, so that scores stay below about 100 and a loss below
--log(1e-7) < 17; each of the few dozen roundings moves a score by at most 100 eps. 1e-12 exceeds that
-by a factor of a few, and below any real difference. The central difference adds h^2 f''' / 6 and
-eps |f| / h: 1e-5 covers third derivatives of up to some thousands.
+-log(1e-7) < 17; each of the few dozen roundings moves a score by at most 100 eps. 1e-12 exceeds
+that by a factor of a few, and is below any real difference. The central difference adds
+h^2 f''' / 6 and eps |f| / h: 1e-5 covers third derivatives of up to some thousands.
 """
 
 from __future__ import annotations
