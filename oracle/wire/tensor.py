@@ -43,7 +43,7 @@ def decode_data_type(number: int, field: str = "data_type") -> str:
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return the little-endian NumPy dtype of a name."""
     if name == "bfloat16":
-        import ml_dtypes
+        import ml_dtypes  # noqa: PLC0415 - only those who send bfloat16 pay for it
 
         return np.dtype(ml_dtypes.bfloat16)
     return np.dtype(name).newbyteorder("<")
