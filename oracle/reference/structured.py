@@ -9,13 +9,15 @@ the probability of the target becomes y_t / (1 + q), and its loss rises by
 
     log1p(q r / (1 + q (1 - r))),   r = y_t / (y_t + delta),
 
-which does not cancel however small d is. No derivative is used: the loss is evaluated on both sides.
+which does not cancel however small d is. No derivative is used: the loss is evaluated on both
+sides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,8 +52,39 @@ NODES = (np.cos(np.pi * (np.arange(3) + 0.5) / 3) + 1) / 2
 SMALL = 2.0**-9
 """Largest h x, relative to the radius of analyticity, for which three nodes are exact.
 
-The difference of the losses over h x is even in h x, so three nodes leave (h x / radius)^6 <= 2^-54.
+The difference of the losses over h x is even in h x: three nodes leave (h x / radius)^6 <= 2^-54.
 """
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Probabilities (N, K), weights of the targets (N, K), and what all tiles share."""
+
+    y: Float64
+    weights: Float64
+    h: float
+    delta: float
+    checkpoint: Checkpoint
+
+    def part(self, samples: slice) -> _Outputs:
+        return _Outputs(self.y[samples], self.weights[samples], self.h, self.delta, self.checkpoint)
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """The hidden layer z = sigmoid(a) (N, H), sigmoid(-a), and the weights behind it (H, K)."""
+
+    z: Float64
+    rest: Float64
+    W2: Float64
+
+    def part(self, samples: slice) -> _Hidden:
+        return _Hidden(self.z[samples], self.rest[samples], self.W2)
+
+    def moved(self, u: Float64 | float) -> Float64:
+        """Return sigmoid(a + u) - sigmoid(a) without cancellation."""
+        growth = np.expm1(u)
+        return np.asarray(self.z * self.rest * growth / (1 + self.z * growth))
 
 
 def two_layer_net(
@@ -100,29 +133,18 @@ def two_layer_net(
     weights = _one_hot(require_targets((*inputs.shape[:-1], len(wide.b2)), t), len(wide.b2))
     with np.errstate(all="ignore"):
         a = rows @ wide.W1 + wide.b1
-        z, rest = sigmoid(a), sigmoid(-a)
-        y = softmax(z @ wide.W2 + wide.b2)
-        first = _with_bias(rows)
-        second = _with_bias(z)
-
+        hidden = _Hidden(sigmoid(a), sigmoid(-a), wide.W2)
+        y = softmax(hidden.z @ wide.W2 + wide.b2)
+        outputs = _Outputs(y, weights, h, delta, checkpoint)
+        first, second = _with_bias(rows), _with_bias(hidden.z)
         small = h * np.abs(first).max() <= SMALL * _radius(wide.W2)
-        hidden = _interpolated if small else _direct
+        evaluate = _interpolated if small else _direct
 
         def tile(part: slice) -> tuple[Float64, Float64]:
-            upper = hidden(
-                first[part],
-                z[part],
-                rest[part],
-                y[part],
-                weights[part],
-                wide.W2,
-                h,
-                delta,
-                checkpoint,
-            )
-            return upper, _scores(second[part], y[part], weights[part], h, delta, checkpoint)
+            upper = evaluate(first[part], hidden.part(part), outputs.part(part))
+            return upper, _scores(second[part], outputs.part(part))
 
-        inner, outer = _sum_of_tiles(tile, len(rows), y.shape[1] * z.shape[1], threads)
+        inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, threads)
     if not (np.isfinite(inner).all() and np.isfinite(outer).all()):
         return literal_two_layer_net.literal_numerical_gradient(
             wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
@@ -169,15 +191,16 @@ def simple_net(
     classes = wide.shape[1]
     weights = _one_hot(require_targets((*inputs.shape[:-1], classes), t), classes)
     with np.errstate(all="ignore"):
-        y = softmax(rows @ wide)
+        outputs = _Outputs(softmax(rows @ wide), weights, h, delta, checkpoint)
 
         def tile(part: slice) -> tuple[Float64, Float64]:
-            slope = _scores(rows[part], y[part], weights[part], h, delta, checkpoint)
-            return slope, np.zeros(())
+            return _scores(rows[part], outputs.part(part)), np.zeros(())
 
         total, _ = _sum_of_tiles(tile, len(rows), classes * rows.shape[1], threads)
     if not np.isfinite(total).all():
-        return literal_simple_net.numerical_gradient(wide, inputs, t, h=h, delta=delta)
+        return literal_simple_net.numerical_gradient(
+            wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
+        )
     return total / (2 * h * len(rows))
 
 
@@ -192,102 +215,76 @@ def _radius(W2: Float64) -> float:
     return 1.0 if spread <= 1.2 else 1.2 / spread
 
 
-def _interpolated(
-    x: Float64,
-    z: Float64,
-    rest: Float64,
-    y: Float64,
-    weights: Float64,
-    W2: Float64,
-    h: float,
-    delta: float,
-    checkpoint: Checkpoint,
-) -> Float64:
+def _interpolated(x: Float64, hidden: _Hidden, outputs: _Outputs) -> Float64:
     """Return the sum over samples of loss(+) - loss(-), (D + 1, H), from three values of |h x|."""
     largest = np.abs(x).max()
     values = []
     for node in NODES:
-        move = h * largest * np.sqrt(node)
-        up = _rise(_moved(z, rest, move), y, weights, W2, delta, checkpoint)
-        down = _rise(_moved(z, rest, -move), y, weights, W2, delta, checkpoint)
+        move = outputs.h * largest * np.sqrt(node)
+        up = _rise(hidden.moved(move), hidden.W2, outputs)
+        down = _rise(hidden.moved(-move), hidden.W2, outputs)
         values.append((up - down) / move)
     coefficients = np.linalg.solve(np.vander(NODES, increasing=True), np.eye(len(NODES)))
     relative = (x / largest) ** 2
-    power = h * x
-    total = np.zeros((x.shape[1], z.shape[1]))
+    power = outputs.h * x
+    total = np.zeros((x.shape[1], hidden.z.shape[1]))
     for row in coefficients:
-        checkpoint()
+        outputs.checkpoint()
         total += power.T @ sum(c * value for c, value in zip(row, values, strict=True))
         power = power * relative
     return total
 
 
-def _direct(
-    x: Float64,
-    z: Float64,
-    rest: Float64,
-    y: Float64,
-    weights: Float64,
-    W2: Float64,
-    h: float,
-    delta: float,
-    checkpoint: Checkpoint,
-) -> Float64:
+def _direct(x: Float64, hidden: _Hidden, outputs: _Outputs) -> Float64:
     """Return the sum over samples of loss(+) - loss(-), (D + 1, H), evaluated for every input."""
-    total = np.zeros((x.shape[1], z.shape[1]))
-    step = max(1, TILE // W2.size)
+    total = np.zeros((x.shape[1], hidden.z.shape[1]))
+    step = max(1, TILE // hidden.W2.size)
     for n in range(len(x)):
+        sample, answer = hidden.part(slice(n, n + 1)), outputs.part(slice(n, n + 1))
         moving = np.flatnonzero(x[n])
         for begin in range(0, len(moving), step):
             chosen = moving[begin : begin + step]
-            move = h * x[n, chosen, None]
-            sample = np.broadcast_to(y[n], (len(chosen), y.shape[1]))
-            wanted = np.broadcast_to(weights[n], sample.shape)
-            up = _rise(_moved(z[n], rest[n], move), sample, wanted, W2, delta, checkpoint)
-            down = _rise(_moved(z[n], rest[n], -move), sample, wanted, W2, delta, checkpoint)
+            move = outputs.h * x[n, chosen, None]
+            up = _rise(sample.moved(move), hidden.W2, answer)
+            down = _rise(sample.moved(-move), hidden.W2, answer)
             total[chosen] += up - down
     return total
 
 
-def _moved(z: Float64, rest: Float64, u: Float64 | float) -> Float64:
-    """Return sigmoid(a + u) - sigmoid(a) from z = sigmoid(a) and rest = sigmoid(-a)."""
-    growth = np.expm1(u)
-    return np.asarray(z * rest * growth / (1 + z * growth))
+def _rise(d: Float64, W2: Float64, outputs: _Outputs) -> Float64:
+    """Return the rise of the loss of every row when its scores move by d[n, j] W2[j], (N, H).
 
-
-def _rise(
-    d: Float64, y: Float64, weights: Float64, W2: Float64, delta: float, checkpoint: Checkpoint
-) -> Float64:
-    """Return the rise of the loss of every row when its scores move by d[n, j] W2[j], (N, H)."""
+    A single row of outputs serves all rows of d.
+    """
     total = np.zeros(d.shape)
-    for target in np.flatnonzero(weights.any(axis=0)):
+    y = np.broadcast_to(outputs.y, (len(d), outputs.y.shape[1]))
+    weights = np.broadcast_to(outputs.weights, y.shape)
+    for target in np.flatnonzero(outputs.weights.any(axis=0)):
         chosen = np.flatnonzero(weights[:, target])
-        checkpoint()
+        outputs.checkpoint()
         moved = np.expm1(d[chosen, :, None] * (W2 - W2[:, target, None]))
         q = (moved @ y[chosen, :, None])[:, :, 0]
-        ratio, guard = _shares(y[chosen, target, None], delta)
+        ratio, guard = _shares(y[chosen, target, None], outputs.delta)
         total[chosen] += weights[chosen, target, None] * np.log1p(q * ratio / (1 + q * guard))
     return total
 
 
-def _scores(
-    z: Float64, y: Float64, weights: Float64, h: float, delta: float, checkpoint: Checkpoint
-) -> Float64:
+def _scores(z: Float64, outputs: _Outputs) -> Float64:
     """Return the sum over samples of loss(+) - loss(-) when score k moves by h z[n, j], (J, K)."""
-    total = np.zeros((z.shape[1], y.shape[1]))
-    for n in range(len(z)):
-        checkpoint()
-        moving = np.flatnonzero(z[n])
-        move = h * z[n, moving, None]
+    total = np.zeros((z.shape[1], outputs.y.shape[1]))
+    for row, y, weights in zip(z, outputs.y, outputs.weights, strict=True):
+        outputs.checkpoint()
+        moving = np.flatnonzero(row)
+        move = outputs.h * row[moving, None]
         growth, decay = np.expm1(move), np.expm1(-move)
-        for target in np.flatnonzero(weights[n]):
-            ratio, guard = _shares(y[n, target], delta)
-            others = np.delete(y[n], target).sum()
-            q_up, q_down = growth * y[n], decay * y[n]
-            q_up[:, target], q_down[:, target] = decay[:, 0] * others, growth[:, 0] * others
-            up = np.log1p(q_up * ratio / (1 + q_up * guard))
-            down = np.log1p(q_down * ratio / (1 + q_down * guard))
-            total[moving] += weights[n, target] * (up - down)
+        for target in np.flatnonzero(weights):
+            ratio, guard = _shares(y[target], outputs.delta)
+            others = np.delete(y, target).sum()
+            above, below = growth * y, decay * y
+            above[:, target], below[:, target] = decay[:, 0] * others, growth[:, 0] * others
+            up = np.log1p(above * ratio / (1 + above * guard))
+            down = np.log1p(below * ratio / (1 + below * guard))
+            total[moving] += weights[target] * (up - down)
     return total
 
 
