@@ -262,7 +262,9 @@ def two_layer_net(
         z = np.where(a >= 0, 1.0, decay) / (1.0 + decay)
         e_z = np.minimum(slope * _expm1(e_a), 1.0) + 6.0 * u
         bend = np.abs(1.0 - 2.0 * z) * e_a + e_a * e_a
-        e_slope = np.minimum(slope * bend * np.exp(np.minimum(e_a, 50.0)), 0.25) + 8.0 * u * z
+        e_slope = (
+            np.minimum(slope * bend * np.exp(np.minimum(e_a, 50.0)), 0.25) + 8.0 * u * z + how.tiny
+        )
 
         e_W2 = how.input_error(W2)
         scores = z @ W2 + b2

@@ -113,3 +113,14 @@ def test_wider_sums_narrow_the_budget():
         for sums in ("float16", "float32")
     )
     assert np.all(wide.budget["W1"] < narrow.budget["W1"])
+
+
+def test_slope_of_the_sigmoid_may_underflow():
+    """z = exp(-87.5) is flushed to zero by some float32 kernels, and back @ W2^T may be large."""
+    parameters = TwoLayerNetParameters(
+        *(np.array(a, np.float32) for a in ([[-87.5]], [0.0], [[30.0, -30.0]], [0.0, 0.0]))
+    )
+    x, t = np.array([[1.0]], np.float32), np.array([0])
+    how = budget.arithmetic("float32")
+    evaluation = budget.two_layer_net(parameters, x, t, how, delta=0.0)
+    assert np.all(np.abs(evaluation.tensors["W1"]) <= evaluation.budget["W1"])
