@@ -97,3 +97,11 @@ def test_probes_have_pairwise_different_sizes_and_the_same_numbers_in_every_type
         np.testing.assert_array_equal(narrow_labels, labels)
         for name, values in narrow.tensors().items():
             np.testing.assert_array_equal(values.astype(np.float64), wide.tensors()[name])
+
+
+def test_a_gradient_of_zeros_is_called_that_even_for_one_sample():
+    """A batch of one with its sample left out is zero too, but zeros need no such story."""
+    case = probe("single")
+    gradient = {n: 0 * g for n, g in backward(forward(*case, delta=DELTA)).items()}
+    found = explain_two_layer_net(*case, compare(*case, gradient), delta=DELTA)
+    assert {f.kind for f in found} == {Kind.ZERO_TENSOR}
