@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from oracle.values import ReferenceKind, Report, TensorReport, Verdict
 
 MOST_LINES = 25
-"""Lines of the longest report. The parts below add up to it: 2 + 10 + 1 + 8 + 2 + 2."""
+"""Lines of the longest report. The parts below add up to it: 2 + 9 + 1 + 8 + 2 + 3."""
 
 _HEADLINE_LINES = 2
-_FINDING_LINES = 10
+_FINDING_LINES = 9
 _TABLE_ROWS = 6
 _NOTE_LINES = 2
-_CLOSING_LINES = 2
+_CLOSING_LINES = 3
 _INDENT = 6
 
 _ADVICE = {
@@ -137,8 +137,8 @@ def _closing(report: Report, width: int) -> list[str]:
             f"an error above {report.detection_limit:.0e} of the largest entry would have been seen"
         )
     if report.verdict is Verdict.PASS and report.reference_kind is not ReferenceKind.MEASURED:
-        used = f"{report.budget_used:.0%}" if report.budget_used >= 0.01 else "less than 1%"
-        parts.append(f"{used} of the rounding budget used")
+        used = f"{report.budget_used:.0%}" if report.budget_used >= 0.01 else "under 1%"
+        parts.append(f"{used} of the budget used")
     whole = "; ".join(parts)
     if len(whole) + _INDENT <= width:
         return [" " * _INDENT + whole]
