@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import flint
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,6 +68,46 @@ def test_interpolation_is_evaluation(seed: int) -> None:
         direct = structured.two_layer_net(parameters, x, t)
     for a, b in ((nodes.W1, direct.W1), (nodes.b1, direct.b1)):
         assert np.abs(a - b).max() <= 200 * EPSILON * np.abs(b).max()
+
+
+def _enclosed_difference(
+    tensors: dict[str, Array], x: Array, t: Array, h: float, delta: float
+) -> dict[str, Array]:
+    """Return the literal central difference of every parameter, computed with 200 bits."""
+    with flint.ctx.workprec(200):
+        exact = {name: np.vectorize(flint.arb, otypes=[object])(a) for name, a in tensors.items()}
+        inputs = np.vectorize(flint.arb, otypes=[object])(x)
+
+        def loss() -> flint.arb:
+            total = flint.arb(0)
+            for a, label in zip(inputs @ exact["W1"] + exact["b1"], t, strict=True):
+                z = np.array([1 / (1 + (-entry).exp()) for entry in a], dtype=object)
+                powers = [score.exp() for score in z @ exact["W2"] + exact["b2"]]
+                total -= (powers[label] / sum(powers, flint.arb(0)) + delta).log()
+            return total / len(t)
+
+        answer = {}
+        for name, tensor in exact.items():
+            answer[name] = np.zeros(tensor.shape)
+            for index in np.ndindex(tensor.shape):
+                value = tensor[index]
+                tensor[index] = value + h
+                above = loss()
+                tensor[index] = value - h
+                answer[name][index] = float(((above - loss()) / (2 * flint.arb(h))).mid())
+                tensor[index] = value
+        return answer
+
+
+@pytest.mark.parametrize("h", [1e-6, 1e-4, 0.1])
+@pytest.mark.parametrize("delta", [0.0, 1e-7])
+def test_nothing_cancels(h: float, delta: float) -> None:
+    """Against 200 bits, no more than 16 roundings of the largest entry remain at any h."""
+    parameters, x, t = _case(1, (3, 3, 2, 3), soft=False)
+    exact = _enclosed_difference(parameters.tensors(), x, t, h, delta)
+    fast = structured.two_layer_net(parameters, x, t, h=h, delta=delta).tensors()
+    for name, tensor in fast.items():
+        assert np.abs(tensor - exact[name]).max() <= 16 * EPSILON * np.abs(exact[name]).max()
 
 
 @given(seeds)
