@@ -115,6 +115,15 @@ def require_count(argument: str, value: int) -> None:
         raise InvalidInput(argument, "be at least 1", str(value))
 
 
+def finite_product(x: Float64, W: Float64, b: Float64 | float, argument: str) -> Float64:
+    """Return x W + b; raise, naming `argument`, if that exceeds float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = np.asarray(x @ W + b)
+    if not np.isfinite(scores).all():
+        raise InvalidInput(argument, "keep the scores within float64", "an overflow")
+    return scores
+
+
 def require_simple_net(
     W: ArrayLike, x: ArrayLike, t: ArrayLike | None = None
 ) -> tuple[Float64, Float64]:

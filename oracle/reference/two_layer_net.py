@@ -12,6 +12,7 @@ from oracle.reference.activations import sigmoid, softmax
 from oracle.reference.losses import cross_entropy_error
 from oracle.reference.random import gaussian
 from oracle.reference.requirements import (
+    finite_product,
     require_count,
     require_delta,
     require_finite,
@@ -97,7 +98,7 @@ def predict(parameters: TwoLayerNetParameters, x: ArrayLike) -> Float64:
         If an argument is anything else.
     """
     wide, inputs = require_two_layer_net(parameters, x)
-    return softmax(_hidden(wide, inputs) @ wide.W2 + wide.b2)
+    return softmax(_scores(wide, _hidden(wide, inputs)))
 
 
 def loss(
@@ -150,7 +151,7 @@ def accuracy(parameters: TwoLayerNetParameters, x: ArrayLike, t: ArrayLike) -> f
     """
     require_two_layer_net(parameters, x, t)
     wide, inputs = require_two_layer_net(parameters, x)
-    scores = _hidden(wide, inputs) @ wide.W2 + wide.b2
+    scores = _scores(wide, _hidden(wide, inputs))
     targets = require_targets(scores.shape, t)
     labels = targets if targets.dtype.kind == "i" else np.argmax(targets, axis=-1)
     return float(np.mean(np.argmax(scores, axis=-1) == labels))
@@ -183,7 +184,7 @@ def gradient(
     wide, inputs = require_two_layer_net(parameters, x, t)
     rows = np.atleast_2d(inputs)
     z = _hidden(wide, rows)
-    y = softmax(z @ wide.W2 + wide.b2)
+    y = softmax(_scores(wide, z))
     targets = _one_hot(require_targets((*inputs.shape[:-1], y.shape[1]), t), y.shape[1])
     guarded = np.divide(y, y + delta, out=np.ones_like(y), where=y + delta > 0)
     weights = targets * guarded
@@ -310,7 +311,11 @@ def train(
 
 
 def _hidden(wide: TwoLayerNetParameters, inputs: Float64) -> Float64:
-    return sigmoid(inputs @ wide.W1 + wide.b1)
+    return sigmoid(finite_product(inputs, wide.W1, wide.b1, "W1"))
+
+
+def _scores(wide: TwoLayerNetParameters, z: Float64) -> Float64:
+    return finite_product(z, wide.W2, wide.b2, "W2")
 
 
 def _one_hot(targets: Array, classes: int) -> Float64:

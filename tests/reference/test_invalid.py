@@ -50,6 +50,8 @@ def changed(**tensors):
         ("W2", lambda: two_layer_net.predict(changed(W2=np.ones((4, 4))), X)),
         ("b2", lambda: two_layer_net.predict(changed(b2=np.zeros(3)), X)),
         ("x", lambda: two_layer_net.predict(NET, np.ones((3, 3)))),
+        ("W1", lambda: two_layer_net.predict(changed(W1=np.full((2, 5), 1e308)), 9 * X)),
+        ("W", lambda: simple_net.predict(W * 1e308, 9 * X)),
         ("t", lambda: two_layer_net.accuracy(NET, X, T[:2])),
         ("lr", lambda: next(two_layer_net.train(NET, X, T, lr=-0.1))),
         ("batch_size", lambda: next(two_layer_net.train(NET, X, T, batch_size=0))),
