@@ -1,8 +1,8 @@
 """The verdict on a gradient of a function that is known only by its values.
 
 What is measured is the excess e(h) = ([f(x+hd) - f(x-hd)] - <g, (x+hd) - (x-hd)>) / 2h, with the
-points that the dtype really holds; it tends to 0 for a correct gradient. Coarse steps may agree with
-each other and be wrong, so every finer step has a veto. The error bars are estimates, never proofs.
+points that the dtype really holds; it tends to 0 for a correct gradient. Coarse steps may agree
+with each other and be wrong, so every finer step has a veto. Bars are estimates, not proofs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _unit(dtype: str) -> float:
 
 def _ladder(task: CheckTask, spec: TensorSpec) -> list[float]:
     fine = _unit(task.value_dtype) < 1e-12 and _unit(spec.dtype) < 1e-12
-    ratio, count = (8.0, 9) if fine else (4.0, 7)
+    ratio, count = (8.0, 9) if fine else (8.0, 8)
     start = 0.0617 * max(1.0, math.sqrt(spec.mean_square)) / max(1.0, spec.size) ** 0.25
     smallest = 8 * _unit(spec.dtype) * max(spec.largest, 1e-30)
     return [h for h in (start / ratio**k for k in range(count)) if h >= smallest] or [smallest]
@@ -102,8 +102,11 @@ def _judge(
     bar, excess, chosen = best
     reason = None
     subgradient = False
-    last, before = rows[-1], rows[-2]
-    if last[4] > 8 * last[3] and before[4] > 8 * before[3]:
+    seen = [k for k in range(1, len(rows)) if all(r[4] > 8 * r[3] for r in rows[k - 1 : k + 1])]
+    end = seen[-1] if seen else 0
+    resolved = any(r[4] + 8 * r[3] < rows[end][4] / 4 for r in rows[end + 1 :])
+    if seen and not resolved:
+        last, before = rows[end], rows[end - 1]
         power = math.log(before[4] / last[4]) / math.log(before[0] / last[0])
         if power < 0.5:
             reason = InconclusiveReason.JUMP if power < -0.5 else InconclusiveReason.KINK
