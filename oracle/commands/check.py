@@ -1,0 +1,184 @@
+"""`gradient-oracle check`: check a gradient that another program wrote to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from oracle.values import Array
+
+EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
+"""Exit codes by verdict; a file, a usage or a connection at fault is 3."""
+
+_USAGE = 3
+_TENSORS = ("W1", "b1", "W2", "b2")
+_OTHER_NAMES = {
+    "fc1.weight": "W1",
+    "fc1.bias": "b1",
+    "fc2.weight": "W2",
+    "fc2.bias": "b2",
+}
+
+
+class FileProblem(click.ClickException):
+    """A file that does not hold what the check needs."""
+
+    exit_code = _USAGE
+
+
+class _Usage(click.Command):
+    """A command whose usage errors exit with 3, so that 2 can mean inconclusive."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments."""
+        try:
+            return super().make_context(*args, **extra)
+        except click.UsageError as error:
+            raise FileProblem(error.format_message()) from error
+
+
+def read_tensors(path: Path) -> dict[str, Array]:
+    """Return the named arrays of a .npz or .safetensors file.
+
+    Raises
+    ------
+    FileProblem
+        If the file has another form, or cannot be read.
+    """
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import load_file
+
+            return dict(load_file(path))
+    except ImportError as error:
+        raise FileProblem(
+            "reading .safetensors needs: pip install 'gradient-oracle[files]'"
+        ) from error
+    except Exception as error:
+        raise FileProblem(f"cannot read {path}: {error}") from error
+    raise FileProblem(f"{path} must be .npz or .safetensors")
+
+
+def read_array(path: Path) -> Array:
+    """Return the array of a .npy file, or the only one of a .npz or .safetensors file.
+
+    Raises
+    ------
+    FileProblem
+        If the file has another form, cannot be read, or holds several arrays.
+    """
+    if path.suffix == ".npy":
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise FileProblem(f"cannot read {path}: {error}") from error
+    arrays = read_tensors(path)
+    if len(arrays) != 1:
+        raise FileProblem(f"{path} must hold one array, got {', '.join(arrays) or 'none'}")
+    return next(iter(arrays.values()))
+
+
+def named(arrays: Mapping[str, Array], path: Path) -> dict[str, Array]:
+    """Return the arrays as W1, b1, W2, b2, whatever the case of their names.
+
+    `fc1.weight` and `fc2.weight` are taken as PyTorch stores them, (out, in), and are transposed.
+
+    Raises
+    ------
+    FileProblem
+        If one of the four is missing; the message lists what the file holds.
+    """
+    found: dict[str, Array] = {}
+    canonical = {name.lower(): name for name in _TENSORS}
+    for given, array in arrays.items():
+        if given.lower() in canonical:
+            found[canonical[given.lower()]] = array
+        elif given.lower() in _OTHER_NAMES:
+            found[_OTHER_NAMES[given.lower()]] = array.T
+    missing = [name for name in _TENSORS if name not in found]
+    if missing:
+        raise FileProblem(
+            f"{path} must hold W1, b1, W2, b2; missing {', '.join(missing)}, "
+            f"got {', '.join(sorted(arrays)) or 'nothing'}"
+        )
+    return found
+
+
+def require_row_major(parameters: Mapping[str, Array], inputs: Array, path: Path) -> None:
+    """Raise if the shapes are those that a column-major program writes.
+
+    Raises
+    ------
+    FileProblem
+        If both matrices are turned over against the inputs.
+    """
+    W1, W2, b1, b2 = (parameters[name] for name in ("W1", "W2", "b1", "b2"))
+    if inputs.ndim != 2 or W1.ndim != 2 or W2.ndim != 2:
+        return
+    turned = (b1.size, inputs.shape[1]) == W1.shape and (b2.size, b1.size) == W2.shape
+    if turned and W1.shape[0] != W1.shape[1]:
+        raise FileProblem(
+            f"W1 in {path} must be (D, H) = {W1.shape[::-1]}, got {W1.shape}: the file is "
+            "column-major (Julia, Fortran) or holds (out, in) weights; write transposed matrices"
+        )
+
+
+def client(address: str | None) -> AbstractContextManager[Any]:
+    """Return the client of a server at `address`, or of one that is started for this command."""
+    import gradient_oracle
+
+    return gradient_oracle.connect(address) if address else gradient_oracle.embedded()
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(cls=_Usage)
+@click.argument("function", type=click.Choice(["two-layer-net"]))
+@click.option("--parameters", required=True, type=_FILE, help="W1, b1, W2, b2.")
+@click.option("--inputs", required=True, type=_FILE, help="x, of shape (N, D).")
+@click.option("--targets", required=True, type=_FILE, help="t: labels (N,) or one-hot (N, K).")
+@click.option("--gradient", required=True, type=_FILE, help="The gradient to check, named alike.")
+@click.option("--delta", type=float, default=1e-7, show_default=True, help="In log(y + delta).")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
+@click.option("--address", help="Server to ask, HOST:PORT; without it one is started.")
+def command(
+    *,
+    function: str,  # noqa: ARG001 - there is one function so far, and its name is its choice
+    parameters: Path,
+    inputs: Path,
+    targets: Path,
+    gradient: Path,
+    delta: float,
+    as_json: bool,
+    quiet: bool,
+    address: str | None,
+) -> None:
+    """Check a gradient that is in files: .npz or .safetensors, and .npy for single arrays.
+
+    Exit code: 0 pass, 1 fail, 2 inconclusive, 3 a usage, a file or a connection at fault.
+    """
+    values = named(read_tensors(parameters), parameters)
+    x, t = read_array(inputs), read_array(targets)
+    require_row_major(values, x, parameters)
+    candidate = named(read_tensors(gradient), gradient)
+
+    from gradient_oracle import OracleError
+
+    try:
+        with client(address) as oracle:
+            report = oracle.check_two_layer_net(values, x, t, candidate, delta=delta)
+    except OracleError as error:
+        raise FileProblem(str(error)) from error
+    if not quiet:
+        click.echo(report.to_json() if as_json else str(report))
+    raise SystemExit(EXIT_CODES[report.verdict])
