@@ -1,0 +1,36 @@
+"""The command line: `gradient-oracle`, also `python -m oracle`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import click
+
+NAMES = ("serve", "info", "demo", "check", "vectors", "check-function", "self-test", "bench")
+
+
+class Commands(click.Group):
+    """Loads a command only when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name in NAMES if importlib.util.find_spec(_module(name))]
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        if name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(_module(name)).command
+
+
+def _module(name: str) -> str:
+    return f"oracle.commands.{name.replace('-', '_')}"
+
+
+@click.command(cls=Commands, context_settings={"auto_envvar_prefix": "GRADIENT_ORACLE"})
+def main() -> None:
+    """Reference numbers and verdicts for gradients written by hand."""
+
+
+if __name__ == "__main__":
+    main()
