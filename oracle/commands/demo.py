@@ -88,7 +88,7 @@ def run(oracle: Any, console: Console, *, steps: int) -> tuple[float, Any, Any]:
     accuracy = net.accuracy(params, x[held_out], labels[held_out])
     console.print(f"Accuracy on {held_out.sum()} digits it has not seen: {accuracy:.1%}\n")
 
-    batch, wanted = x_train[:10], t_train[:10]
+    batch, wanted = x_train[:12], t_train[:12]
     reports = []
     for title, mean in (("A right backpropagation", True), ("The same, without / N", False)):
         candidate = backpropagation(params, batch, wanted, mean=mean)
