@@ -1,1 +1,1 @@
-"""The oracle: the document's functions, their exact derivatives, and verdicts on the gradients of others."""
+"""The document's functions, their exact derivatives, and verdicts on the gradients of others."""

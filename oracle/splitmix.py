@@ -1,4 +1,4 @@
-"""SplitMix64, the one generator of the project: every random choice can be repeated in any language.
+"""SplitMix64, the one generator here: every random choice can be repeated in any language.
 
 Output number i (from 0) of the generator with a 64-bit seed, all arithmetic modulo 2^64:
 

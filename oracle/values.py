@@ -65,7 +65,7 @@ class TwoLayerNetParameters:
 class Verdict(enum.StrEnum):
     """The answer of a check."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
 
@@ -112,7 +112,7 @@ class Finding:
     """One named cause.
 
     `message` is a sentence; `remedy` the line of mathematics or code that mends it, or "";
-    `evidence` holds the numbers that show it, by name; `tensor` is "" when the finding is about all.
+    `evidence` holds the numbers that show it, by name; `tensor` is "" if it is about all.
     """
 
     kind: FindingKind
@@ -203,7 +203,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Report:
-    """The answer of a check, complete: everything that the text, the JSON and the HTML are made of."""
+    """The answer of a check: everything that the text, the JSON and the HTML are made of."""
 
     subject: str
     verdict: Verdict
@@ -222,3 +222,81 @@ class Report:
     sizes: Mapping[str, int] = field(default_factory=dict)
     measurement: Measurement | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SelfTestRow:
+    """What became of one gradient: its verdict, and the codes that it was given and deserves.
+
+    `right` are the codes that name it rightly, none for a correct gradient. `visible` says whether
+    its largest change of a tensor, over the tensor's largest entry, exceeds the detection limit.
+    """
+
+    name: str
+    right: tuple[FindingKind, ...]
+    verdict: Verdict
+    found: tuple[FindingKind, ...]
+    visible: bool
+
+    @property
+    def named_rightly(self) -> bool:
+        """Whether the first finding is one of the right codes."""
+        return bool(self.found) and self.found[0] in self.right
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The rows of a self-test, and their counts.
+
+    `wrong` counts the wrong gradients that the detection limit makes visible, `detected` those of
+    them that failed, `named` those named rightly, `misnamed` those with another name; `correct`
+    and `false_alarms` count the correct ones and those of them that failed.
+    """
+
+    rows: tuple[SelfTestRow, ...]
+
+    @property
+    def wrong(self) -> int:
+        """Number of visible wrong gradients."""
+        return sum(bool(row.right) and row.visible for row in self.rows)
+
+    @property
+    def detected(self) -> int:
+        """Number of visible wrong gradients that failed."""
+        return sum(self._caught(row) for row in self.rows)
+
+    @property
+    def named(self) -> int:
+        """Number of those detected that were named rightly."""
+        return sum(self._caught(row) and row.named_rightly for row in self.rows)
+
+    @property
+    def misnamed(self) -> int:
+        """Number of those detected that were given a wrong name."""
+        unknown = FindingKind.UNEXPLAINED
+        return sum(
+            self._caught(row) and not row.named_rightly and row.found[:1] != (unknown,)
+            for row in self.rows
+        )
+
+    @property
+    def correct(self) -> int:
+        """Number of correct gradients."""
+        return sum(not row.right for row in self.rows)
+
+    @property
+    def false_alarms(self) -> int:
+        """Number of correct gradients that failed."""
+        return sum(not row.right and row.verdict is Verdict.FAIL for row in self.rows)
+
+    @staticmethod
+    def _caught(row: SelfTestRow) -> bool:
+        return bool(row.right) and row.visible and row.verdict is Verdict.FAIL
+
+    def __str__(self) -> str:
+        return (
+            f"wrong gradients detected  {self.detected} of {self.wrong}\n"
+            f"named rightly             {self.named} of {self.detected}\n"
+            f"named wrongly             {self.misnamed} of {self.detected}\n"
+            f"false alarms              {self.false_alarms} of {self.correct}"
+        )

@@ -1,1 +1,1 @@
-"""Rounding budgets, verdicts, diagnosis, and the black-box checker as a state machine without I/O."""
+"""Rounding budgets, verdicts, diagnosis, and the black-box checker: no I/O anywhere."""

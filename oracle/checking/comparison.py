@@ -14,9 +14,9 @@ from oracle.values import Array, Float64
 class Comparison:
     """A candidate and the reference of one known function, tensor by tensor.
 
-    `candidate` keeps the caller's dtype; every tensor in it has the shape of its reference, and is
-    finite. `reference` is the exact derivative rounded to float64. `allowed` bounds, entry by entry,
-    the distance of any correct candidate from `reference`: rounding budget plus radius.
+    `candidate` keeps the caller's dtype; its tensors have the shapes of the reference, and are
+    finite. `reference` is the exact derivative rounded to float64. `allowed` bounds, by entry, the
+    distance of any correct candidate from `reference`: rounding budget plus radius.
     """
 
     candidate: Mapping[str, Array]

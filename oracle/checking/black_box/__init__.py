@@ -1,1 +1,1 @@
-"""The check of a function that stays with its caller: pure, fed with values, answering with probes."""
+"""The check of a function that stays with its caller: fed with values, it answers with probes."""

@@ -1,8 +1,8 @@
 """What a black-box check and its caller say to each other, as plain values.
 
-A check is a generator: it yields an `Ask` and is sent the `Evaluation`s in the order of the probes, until
-it returns a `Report`. It is deterministic, so a session is the sum of the answers given so far: feeding
-the same answers to a fresh generator brings it to the same point.
+A check is a generator: it yields an `Ask` and is sent the `Evaluation`s in the order of the probes,
+until it returns a `Report`. It is deterministic, so a session is the sum of the answers given so
+far: feeding the same answers to a fresh generator brings it to the same point.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from oracle.values import Report
 class TensorSpec:
     """One tensor of the caller's x: what the oracle knows of it.
 
-    `largest` is max |x_i| and `mean_square` the mean of x_i^2 over the tensor; `gradient_largest` and
-    `gradient_norm` are max |g_i| and the Euclidean norm of the caller's gradient in it.
+    `largest` is max |x_i| and `mean_square` the mean of x_i^2 over the tensor; `gradient_largest`
+    and `gradient_norm` are max |g_i| and the Euclidean norm of the caller's gradient in it.
     """
 
     name: str
@@ -34,10 +34,11 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Probe:
-    """A point at which the caller evaluates: x with `step * sign(seed, i)` added to begin <= i < end.
+    """A point to evaluate f at: x with `step * sign(seed, i)` added to begin <= i < end.
 
     i counts the flat entries of `tensor` in C order and the signs are those of
-    `oracle.splitmix.positive_signs`. A step of 0 is x itself. The sum is rounded to the tensor's dtype.
+    `oracle.splitmix.positive_signs`. A step of 0 is x itself. The sum is rounded to the
+    tensor's dtype.
     """
 
     tensor: int
@@ -60,8 +61,8 @@ class Ask:
 class Evaluation:
     """The caller's answer to one probe.
 
-    `value` is f at the point; `predicted` is <g, x_probe - x> with the x_probe that the dtype really
-    holds, summed in float64; `moved` is max |x_probe - x|. `outside` says that f has no value there
+    `value` is f at the point; `predicted` is <g, x_probe - x> with the x_probe that the dtype
+    really holds, summed in float64; `moved` is max |x_probe - x|. `outside` says that f has no value there
     (an error, "outside my domain"), and then the numbers do not count; `message` may say why.
     """
 
