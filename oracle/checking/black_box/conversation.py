@@ -62,8 +62,9 @@ class Evaluation:
     """The caller's answer to one probe.
 
     `value` is f at the point; `predicted` is <g, x_probe - x> with the x_probe that the dtype
-    really holds, summed in float64; `moved` is max |x_probe - x|. `outside` says that f has no value there
-    (an error, "outside my domain"), and then the numbers do not count; `message` may say why.
+    really holds, summed in float64; `moved` is max |x_probe - x|. `outside` says that f has no
+    value there (an error, "outside my domain"), and then the numbers do not count; `message` may
+    say why.
     """
 
     value: float
