@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from oracle.values import (
     Checkpoint,
     InvalidInput,
     Report,
+    SelfTest,
+    SelfTestRow,
     TwoLayerNetParameters,
-    Verdict,
     never_stop,
 )
 
@@ -28,85 +30,51 @@ Check = Callable[[TwoLayerNetParameters, Array, Array, dict[str, "Array | None"]
 DTYPES = ("float64", "float32")
 
 
-@dataclass(frozen=True)
-class Row:
-    """What became of one gradient: its verdict, and the codes that it was given and deserves.
+MOST_NUMBERS = 4_000_000
+"""Parameters, inputs and activations of a case together: some minutes of work."""
 
-    `right` are the codes that name it rightly, none for a correct gradient. `visible` says whether
-    its largest change of a tensor, over the tensor's largest entry, exceeds the detection limit.
+
+def require_case(
+    batch_size: int = 5,
+    input_size: int = 11,
+    hidden_size: int = 7,
+    output_size: int = 3,
+    *,
+    dtype: str = "float64",
+    weight_scale: float = 1.0,
+) -> None:
+    """Raise InvalidInput unless `run` can make a case of these.
+
+    Raises
+    ------
+    InvalidInput
+        As `run` does.
     """
-
-    name: str
-    right: tuple[FindingKind, ...]
-    verdict: Verdict
-    found: tuple[FindingKind, ...]
-    visible: bool
-
-    @property
-    def named_rightly(self) -> bool:
-        """Whether the first finding is one of the right codes."""
-        return bool(self.found) and self.found[0] in self.right
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """The rows of a self-test, and their counts.
-
-    `wrong` counts the wrong gradients that the detection limit makes visible, `detected` those of
-    them that failed, `named` those named rightly, `misnamed` those with another name; `correct`
-    and `false_alarms` count the correct ones and those of them that failed.
-    """
-
-    sizes: tuple[int, int, int, int]
-    dtype: str
-    rows: tuple[Row, ...]
-
-    @property
-    def wrong(self) -> int:
-        """Number of visible wrong gradients."""
-        return sum(bool(row.right) and row.visible for row in self.rows)
-
-    @property
-    def detected(self) -> int:
-        """Number of visible wrong gradients that failed."""
-        return sum(self._caught(row) for row in self.rows)
-
-    @property
-    def named(self) -> int:
-        """Number of those detected that were named rightly."""
-        return sum(self._caught(row) and row.named_rightly for row in self.rows)
-
-    @property
-    def misnamed(self) -> int:
-        """Number of those detected that were given a wrong name."""
-        unknown = FindingKind.UNEXPLAINED
-        return sum(
-            self._caught(row) and not row.named_rightly and row.found[:1] != (unknown,)
-            for row in self.rows
-        )
-
-    @property
-    def correct(self) -> int:
-        """Number of correct gradients."""
-        return sum(not row.right for row in self.rows)
-
-    @property
-    def false_alarms(self) -> int:
-        """Number of correct gradients that failed."""
-        return sum(not row.right and row.verdict is Verdict.FAIL for row in self.rows)
-
-    @staticmethod
-    def _caught(row: Row) -> bool:
-        return bool(row.right) and row.visible and row.verdict is Verdict.FAIL
+    N, D, H, K = batch_size, input_size, hidden_size, output_size
+    sizes = {"batch_size": N, "input_size": D, "hidden_size": H, "output_size": K}
+    for name, size in sizes.items():
+        if not 1 <= size <= MOST_NUMBERS:
+            raise InvalidInput(name, f"be from 1 to {MOST_NUMBERS}", str(size))
+    numbers = (D + K) * (N + H) + N * H
+    if numbers > MOST_NUMBERS:
+        requirement = f"leave at most {MOST_NUMBERS} parameters, inputs and activations"
+        raise InvalidInput("batch_size", requirement, str(numbers))
+    if dtype not in DTYPES:
+        raise InvalidInput("dtype", f"be one of {', '.join(DTYPES)}", repr(dtype))
+    if not 0 <= weight_scale < math.inf:
+        raise InvalidInput("weight_scale", "be finite and at least 0", str(weight_scale))
 
 
 def run(
-    sizes: tuple[int, int, int, int] = (5, 11, 7, 3),
+    batch_size: int = 5,
+    input_size: int = 11,
+    hidden_size: int = 7,
+    output_size: int = 3,
     *,
     dtype: str = "float64",
     weight_scale: float = 1.0,
     seed: int = 0,
-    check: Check = closed_form.check_two_layer_net,
+    check: Check | None = None,
     checkpoint: Checkpoint = never_stop,
 ) -> SelfTest:
     """Run every known gradient through the verdict.
@@ -115,18 +83,18 @@ def run(
 
     Parameters
     ----------
-    sizes : tuple of int
+    batch_size, input_size, hidden_size, output_size : int
         N, D, H and K, at least 1.
     dtype : str
         The arithmetic of the gradients: "float64" or "float32".
     weight_scale : float
-        The weights are uniform in [-weight_scale, weight_scale).
+        Weights and biases are uniform in [-weight_scale, weight_scale).
     seed : int
         Seed of SplitMix64.
-    check : callable
-        Gives the report of (parameters, x, t, gradient).
+    check : callable, optional
+        Gives the report of (parameters, x, t, gradient); `closed_form.check_two_layer_net`.
     checkpoint : callable
-        Called before every gradient; raises to stop.
+        Called by every check; raises to stop.
 
     Returns
     -------
@@ -136,12 +104,12 @@ def run(
     Raises
     ------
     InvalidInput
-        If a size is below 1 or the dtype is unknown.
+        If a size is below 1, the case is larger than MOST_NUMBERS, the dtype is unknown, or the
+        scale is negative or not finite.
     """
-    if min(sizes) < 1:
-        raise InvalidInput("sizes", "be at least 1", str(sizes))
-    if dtype not in DTYPES:
-        raise InvalidInput("dtype", f"be one of {', '.join(DTYPES)}", repr(dtype))
+    sizes = (batch_size, input_size, hidden_size, output_size)
+    require_case(*sizes, dtype=dtype, weight_scale=weight_scale)
+    judge = check or functools.partial(closed_form.check_two_layer_net, checkpoint=checkpoint)
     parameters, x, t = _case(sizes, dtype, weight_scale, seed)
     p = forward(parameters, x, t, delta=0.0, dtype=dtype)
     exact = forward(parameters, x, t, delta=DELTA, dtype=dtype)
@@ -149,16 +117,16 @@ def run(
     rows = []
     for name, compute in CORRECT_GRADIENTS:
         checkpoint()
-        rows.append(_row(name, (), compute(exact), reference, check=check, case=(parameters, x, t)))
+        rows.append(_row(name, (), compute(exact), reference, check=judge, case=(parameters, x, t)))
     for bug in WRONG_GRADIENTS:
         checkpoint()
         with np.errstate(all="ignore"):
             gradient = bug.compute(p)
         if gradient is not None:
             rows.append(
-                _row(bug.name, bug.named, gradient, reference, check=check, case=(parameters, x, t))
+                _row(bug.name, bug.named, gradient, reference, check=judge, case=(parameters, x, t))
             )
-    return SelfTest(sizes, dtype, tuple(rows))
+    return SelfTest(tuple(rows))
 
 
 def _case(
@@ -187,7 +155,7 @@ def _row(
     *,
     check: Check,
     case: tuple[TwoLayerNetParameters, Array, Array],
-) -> Row:
+) -> SelfTestRow:
     typed: dict[str, Array | None] = {
         n: np.ascontiguousarray(g, dtype=case[1].dtype) for n, g in gradient.items()
     }
@@ -198,7 +166,7 @@ def _row(
         for n in reference
     )
     found = tuple(finding.kind for finding in report.findings)
-    return Row(name, right, report.verdict, found, visible)
+    return SelfTestRow(name, right, report.verdict, found, visible)
 
 
 def _change(gradient: Array, reference: Array) -> float:

@@ -14,28 +14,46 @@ import click
 @click.option("--weight-scale", default=1.0, show_default=True, help="weights are below this")
 @click.option("--seed", default=0, show_default=True, help="seed of the case")
 @click.option("--rows", is_flag=True, help="print every gradient, not only those that went wrong")
+@click.option("--address", help="HOST:PORT of a server; without it, one in this process answers")
 def command(
-    *, N: int, D: int, H: int, K: int, dtype: str, weight_scale: float, seed: int, rows: bool
+    *,
+    N: int,
+    D: int,
+    H: int,
+    K: int,
+    dtype: str,
+    weight_scale: float,
+    seed: int,
+    rows: bool,
+    address: str | None,
 ) -> None:
     """Run known wrong and known correct gradients through the verdict.
 
     Exit code 1 if a visible wrong gradient passed, a correct one failed, or one got a wrong name.
     """
-    from oracle.checking import self_test
-    from oracle.values import InvalidInput
+    import gradient_oracle
 
+    opened = gradient_oracle.connect(address) if address else gradient_oracle.embedded()
     try:
-        result = self_test.run((N, D, H, K), dtype=dtype, weight_scale=weight_scale, seed=seed)
-    except InvalidInput as error:
+        with opened as oracle:
+            result = oracle.self_test(
+                batch_size=N,
+                input_size=D,
+                hidden_size=H,
+                output_size=K,
+                dtype=dtype,
+                weight_scale=weight_scale,
+                seed=seed,
+            )
+    except gradient_oracle.InvalidRequest as error:
         raise click.UsageError(str(error)) from error
+    except gradient_oracle.OracleError as error:
+        raise click.ClickException(str(error)) from error
     for row in result.rows:
         if rows or (row.right and not row.named_rightly):
             found = ", ".join(row.found) or "-"
             hidden = "" if row.visible or not row.right else "  (below the detection limit)"
             click.echo(f"{row.verdict:12}  {row.name:45}  {found}{hidden}")
-    click.echo(f"wrong gradients detected  {result.detected} of {result.wrong}")
-    click.echo(f"named rightly             {result.named} of {result.detected}")
-    click.echo(f"named wrongly             {result.misnamed} of {result.detected}")
-    click.echo(f"false alarms              {result.false_alarms} of {result.correct}")
+    click.echo(str(result))
     bad = result.detected < result.wrong or result.misnamed or result.false_alarms
     raise SystemExit(1 if bad else 0)

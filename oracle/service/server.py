@@ -17,6 +17,7 @@ from oracle.gradcheck.v1 import (
     black_box_pb2_grpc,
     loss_pb2_grpc,
     mini_batch_pb2_grpc,
+    self_test_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
     simple_net_pb2_grpc,
@@ -24,6 +25,7 @@ from oracle.gradcheck.v1 import (
 )
 from oracle.service import servicers
 from oracle.service.black_box import BlackBoxServicer
+from oracle.service.self_test import SelfTest
 from oracle.service.status import Gate, Statuses
 from oracle.wire.tensor import MAX_RANK
 
@@ -98,6 +100,7 @@ class Server:
             ),
             (server_pb2_grpc.add_ServerServiceServicer_to_server, servicers.Server(limits)),
             (black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server, BlackBoxServicer()),
+            (self_test_pb2_grpc.add_SelfTestServiceServicer_to_server, SelfTest(*shared)),
             (health_pb2_grpc.add_HealthServicer_to_server, self.health),
         ]
         for add, servicer in registrations:

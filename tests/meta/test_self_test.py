@@ -1,9 +1,14 @@
 """Wrong gradients on purpose: the oracle sees each that its detection limit lets it see."""
 
+import gradient_oracle
 import pytest
+from click.testing import CliRunner
 
+from oracle.__main__ import main
 from oracle.checking import self_test
+from oracle.gradcheck.v1 import self_test_pb2, self_test_pb2_grpc
 from oracle.values import InvalidInput
+from oracle.wire import self_test as wire
 
 
 @pytest.mark.parametrize("dtype", self_test.DTYPES)
@@ -41,9 +46,76 @@ def test_a_check_that_always_passes_is_caught():
     assert self_test.run(seed=0, check=lenient).detected == 0 < honest.detected
 
 
-def test_sizes_and_types_that_make_no_case_are_refused():
-    """A size of zero has no gradient."""
-    with pytest.raises(InvalidInput, match="sizes"):
-        self_test.run((0, 1, 1, 1))
-    with pytest.raises(InvalidInput, match="dtype"):
-        self_test.run(dtype="int8")
+def test_a_case_that_cannot_be_made_is_refused_with_its_argument():
+    """A size of zero has no gradient; a size beyond all memory has no answer."""
+    for argument, value in {
+        "batch_size": 0,
+        "input_size": -1,
+        "hidden_size": 10**12,
+        "dtype": "int8",
+        "weight_scale": float("nan"),
+    }.items():
+        with pytest.raises(InvalidInput, match=argument):
+            self_test.run(**{argument: value})
+    with pytest.raises(InvalidInput, match="4000000"):
+        self_test.run(input_size=4000, hidden_size=4000)
+
+
+def test_a_self_test_can_be_stopped():
+    """A caller that left wants no answer."""
+
+    class Left(Exception):
+        pass
+
+    def leave():
+        raise Left
+
+    with pytest.raises(Left):
+        self_test.run(checkpoint=leave)
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    with gradient_oracle.embedded() as client:
+        yield client
+
+
+def test_the_answer_over_a_socket_is_that_of_the_function(oracle):
+    """The wire is a conversion."""
+    options = {"batch_size": 2, "dtype": "float32", "seed": 2**64 - 1, "weight_scale": 0.5}
+    assert oracle.self_test(**options) == self_test.run(**options)
+
+
+def test_what_is_unset_in_a_request_is_what_the_contract_says(oracle):
+    """The defaults of the RPC are those of the function."""
+    stub = self_test_pb2_grpc.SelfTestServiceStub(oracle.channel)
+    answer = stub.RunSelfTest(self_test_pb2.RunSelfTestRequest())
+    assert wire.decode(answer) == self_test.run()
+    assert (answer.detected, answer.false_alarms) == (answer.wrong_gradients, 0)
+
+
+def test_a_request_that_makes_no_case_is_refused_over_a_socket(oracle):
+    """The message of the function reaches the user."""
+    with pytest.raises(gradient_oracle.InvalidRequest, match="hidden_size"):
+        oracle.self_test(hidden_size=0)
+    with pytest.raises(gradient_oracle.InvalidRequest, match="float32"):
+        oracle.self_test(dtype="int64")
+    with pytest.raises(gradient_oracle.InvalidRequest, match="float32"):
+        oracle.self_test(dtype="complex")
+
+
+def test_the_command_asks_a_server(oracle):
+    """With an address the one that runs there, without one its own."""
+    for address in (["--address", oracle.address], []):
+        result = CliRunner().invoke(main, ["self-test", "--batch", "4", "--rows", *address])
+        assert result.exit_code == 0, result.output
+        assert "false alarms              0 of 5" in result.output
+        assert "matrix products" in result.output
+
+
+def test_the_command_says_what_is_wrong_with_its_options(oracle):
+    """A usage error is no failed self-test."""
+    options = ["--dtype", "int64", "--address", oracle.address]
+    result = CliRunner().invoke(main, ["self-test", *options])
+    assert result.exit_code == 2
+    assert "float32" in result.output

@@ -11,12 +11,14 @@ import grpc
 import numpy as np
 
 from gradient_oracle import black_box, errors, trees
-from oracle.gradcheck.v1 import activation_pb2_grpc as activation_grpc
 from oracle.gradcheck.v1 import activation_pb2 as activation_pb
+from oracle.gradcheck.v1 import activation_pb2_grpc as activation_grpc
 from oracle.gradcheck.v1 import loss_pb2 as loss_pb
 from oracle.gradcheck.v1 import loss_pb2_grpc as loss_grpc
 from oracle.gradcheck.v1 import mini_batch_pb2 as batch_pb
 from oracle.gradcheck.v1 import mini_batch_pb2_grpc as batch_grpc
+from oracle.gradcheck.v1 import self_test_pb2 as self_test_pb
+from oracle.gradcheck.v1 import self_test_pb2_grpc as self_test_grpc
 from oracle.gradcheck.v1 import server_pb2 as server_pb
 from oracle.gradcheck.v1 import server_pb2_grpc as server_grpc
 from oracle.gradcheck.v1 import simple_net_pb2 as simple_pb
@@ -26,8 +28,9 @@ from oracle.gradcheck.v1 import two_layer_net_pb2_grpc as net_grpc
 from oracle.gradcheck.v1.report_pb2 import CandidateArithmetic
 from oracle.gradcheck.v1.tensor_pb2 import Targets
 from oracle.reporting import machine, text
-from oracle.values import DELTA, STEP
+from oracle.values import DELTA, STEP, SelfTest
 from oracle.wire import report as wire_report
+from oracle.wire import self_test as wire_self_test
 from oracle.wire import tensor
 
 NAMES = ("W1", "b1", "W2", "b2")
@@ -235,6 +238,56 @@ class Oracle:
         return Report(
             wire_report.decode(self._call(self.two_layer_net.stub.CheckGradient, request).report)
         )
+
+    def self_test(
+        self,
+        *,
+        batch_size: int = 5,
+        input_size: int = 11,
+        hidden_size: int = 7,
+        output_size: int = 3,
+        dtype: str = "float64",
+        weight_scale: float = 1.0,
+        seed: int = 0,
+    ) -> SelfTest:
+        """Run known wrong and known correct gradients through the oracle's own verdict.
+
+        Parameters
+        ----------
+        batch_size, input_size, hidden_size, output_size : int
+            N, D, H and K, at least 1.
+        dtype : str
+            The arithmetic of the gradients: "float64" or "float32".
+        weight_scale : float
+            Weights and biases are uniform in [-weight_scale, weight_scale).
+        seed : int
+            Seed of the numbers.
+
+        Returns
+        -------
+        SelfTest
+            `wrong`, `detected`, `named`, `misnamed`, `correct`, `false_alarms`, and the `rows`.
+
+        Raises
+        ------
+        OracleError
+            If the server refuses, or does not answer.
+        """
+        try:
+            data_type = tensor.encode_data_type(dtype)
+        except tensor.MalformedTensor as error:
+            raise errors.InvalidRequest(str(error)) from None
+        request = self_test_pb.RunSelfTestRequest(
+            batch_size=batch_size,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            output_size=output_size,
+            data_type=data_type,
+            seed=seed,
+            weight_scale=weight_scale,
+        )
+        stub = self_test_grpc.SelfTestServiceStub(self.channel)
+        return wire_self_test.decode(self._call(stub.RunSelfTest, request))
 
     def _ask(self, name: str, *args: Any, **options: Any) -> Any:
         try:

@@ -1,0 +1,25 @@
+"""Serves the self-test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oracle.checking import self_test
+from oracle.gradcheck.v1 import self_test_pb2_grpc
+from oracle.service.servicers import Servicer
+from oracle.wire import self_test as wire
+from oracle.wire import tensor
+
+OPTIONS = ("batch_size", "input_size", "hidden_size", "output_size", "weight_scale")
+
+
+class SelfTest(Servicer, self_test_pb2_grpc.SelfTestServiceServicer):
+    """SelfTestService."""
+
+    def RunSelfTest(self, request: Any, context: Any) -> Any:
+        options = {name: getattr(request, name) for name in OPTIONS if request.HasField(name)}
+        dtype = tensor.decode_data_type(request.data_type or 1)
+        self_test.require_case(dtype=dtype, **options)
+        with self.compute(context) as checkpoint:
+            result = self_test.run(dtype=dtype, seed=request.seed, checkpoint=checkpoint, **options)
+        return wire.encode(result)
