@@ -17,7 +17,20 @@ from oracle.values import STEP, Array, InvalidInput
 
 
 def perturbed_points(x: Array, *, h: float = STEP) -> Iterator[tuple[Array, Array]]:
-    """Yield for every entry, in C order, x with h added to it and x with h taken from it."""
+    """List the points at which the document evaluates f: x ± h e_i for every entry i in C order.
+
+    Parameters
+    ----------
+    x : array
+        The point, of any shape and a floating type; never modified.
+    h : float
+        The step.
+
+    Yields
+    ------
+    array, array
+        Copies of `x` with h added to entry i, and with h taken from it, in the type of `x`.
+    """
     for index in np.ndindex(x.shape):
         above, below = x.copy(), x.copy()
         above[index] = x[index] + h
@@ -26,7 +39,22 @@ def perturbed_points(x: Array, *, h: float = STEP) -> Iterator[tuple[Array, Arra
 
 
 def combine(values: Sequence[tuple[float, float]], like: Array, *, h: float = STEP) -> Array:
-    """Return (above - below) / 2h for every pair of values, as an array like `like`."""
+    """Combine f at the points of `perturbed_points` to (above - below) / 2h.
+
+    Parameters
+    ----------
+    values : sequence of pairs
+        f above and f below, for every entry in C order.
+    like : array
+        Gives the shape and the type of the result.
+    h : float
+        The step.
+
+    Returns
+    -------
+    array
+        The gradient, of the shape and the type of `like`.
+    """
     gradient = np.zeros_like(like)
     for index, (above, below) in zip(np.ndindex(like.shape), values, strict=True):
         gradient[index] = (above - below) / (2 * h)

@@ -115,7 +115,7 @@ def require_count(argument: str, value: int) -> None:
         raise InvalidInput(argument, "be at least 1", str(value))
 
 
-def finite_product(x: Float64, W: Float64, b: Float64 | float, argument: str) -> Float64:
+def require_finite_product(x: Float64, W: Float64, b: Float64 | float, argument: str) -> Float64:
     """Return x W + b; raise, naming `argument`, if that exceeds float64."""
     with np.errstate(over="ignore", invalid="ignore"):
         scores = np.asarray(x @ W + b)

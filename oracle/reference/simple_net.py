@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from oracle.reference import numerical
 from oracle.reference.activations import softmax
 from oracle.reference.losses import cross_entropy_error
-from oracle.reference.requirements import finite_product, require_delta, require_simple_net
+from oracle.reference.requirements import require_delta, require_finite_product, require_simple_net
 from oracle.values import DELTA, STEP, Array, Checkpoint, Float64, never_stop
 
 
@@ -32,7 +32,7 @@ def predict(W: ArrayLike, x: ArrayLike) -> Float64:
         If an argument is anything else.
     """
     weights, inputs = require_simple_net(W, x)
-    return finite_product(inputs, weights, 0.0, "W")
+    return require_finite_product(inputs, weights, 0.0, "W")
 
 
 def loss(W: ArrayLike, x: ArrayLike, t: ArrayLike, *, delta: float = DELTA) -> float:

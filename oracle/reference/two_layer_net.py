@@ -12,10 +12,10 @@ from oracle.reference.activations import sigmoid, softmax
 from oracle.reference.losses import cross_entropy_error
 from oracle.reference.random import gaussian
 from oracle.reference.requirements import (
-    finite_product,
     require_count,
     require_delta,
     require_finite,
+    require_finite_product,
     require_rank,
     require_step,
     require_targets,
@@ -311,11 +311,11 @@ def train(
 
 
 def _hidden(wide: TwoLayerNetParameters, inputs: Float64) -> Float64:
-    return sigmoid(finite_product(inputs, wide.W1, wide.b1, "W1"))
+    return sigmoid(require_finite_product(inputs, wide.W1, wide.b1, "W1"))
 
 
 def _scores(wide: TwoLayerNetParameters, z: Float64) -> Float64:
-    return finite_product(z, wide.W2, wide.b2, "W2")
+    return require_finite_product(z, wide.W2, wide.b2, "W2")
 
 
 def _one_hot(targets: Array, classes: int) -> Float64:
