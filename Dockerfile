@@ -11,4 +11,4 @@ RUN pip install --no-cache-dir --no-index --find-links /wheels gradient-oracle \
 USER oracle
 EXPOSE 50051
 ENTRYPOINT ["gradient-oracle"]
-CMD ["serve", "--address", "0.0.0.0:50051"]
+CMD ["serve", "--address", "0.0.0.0:50051", "--allow-remote"]

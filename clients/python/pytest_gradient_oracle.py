@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gradient_oracle import Report
 
 _PROPERTY = "gradient_oracle"
+_REACHING = 5.0
+"""Seconds within which a server that was named must answer for the first time."""
+
 _ITEM = pytest.StashKey[pytest.Item]()
 _CHECKS = pytest.StashKey[list[dict[str, Any]]]()
 
@@ -40,22 +43,22 @@ class GradientOracle:
         `t` is (N,) labels or (N, K) one-hot. The options are those of `check_two_layer_net`.
         """
         __tracebackhide__ = True
-        return self._judge(self._client.check_two_layer_net(params, x, t, gradient, **options))
+        return self._judge("check_two_layer_net", params, x, t, gradient, **options)
 
     def assert_simple_net(self, W: Any, x: Any, t: Any, gradient: Any, **options: Any) -> Report:  # noqa: N803
         """Fail the test unless `gradient` is the (D, K) gradient of the simple net's loss."""
         __tracebackhide__ = True
-        return self._judge(self._client.check_simple_net(W, x, t, gradient, **options))
+        return self._judge("check_simple_net", W, x, t, gradient, **options)
 
     def assert_cross_entropy_error(self, y: Any, t: Any, gradient: Any, **options: Any) -> Report:
         """Fail the test unless `gradient` is the derivative of the error with respect to `y`."""
         __tracebackhide__ = True
-        return self._judge(self._client.check_cross_entropy_error(y, t, gradient, **options))
+        return self._judge("check_cross_entropy_error", y, t, gradient, **options)
 
     def assert_mean_squared_error(self, y: Any, t: Any, gradient: Any, **options: Any) -> Report:
         """Fail the test unless `gradient` is the derivative of the error with respect to `y`."""
         __tracebackhide__ = True
-        return self._judge(self._client.check_mean_squared_error(y, t, gradient, **options))
+        return self._judge("check_mean_squared_error", y, t, gradient, **options)
 
     def assert_gradient(self, f: Any, x: Any, gradient: Any, **options: Any) -> Report:
         """Fail the test unless `gradient` is the gradient of `f` at `x`.
@@ -63,18 +66,32 @@ class GradientOracle:
         `f` takes what `x` is, an array or a dict of arrays, and returns a number.
         """
         __tracebackhide__ = True
-        return self._judge(self._client.check_gradient(f, x, gradient, **options))
+        return self._judge("check_gradient", f, x, gradient, **options)
 
-    def _judge(self, report: Report) -> Report:
+    def _judge(self, method: str, *arguments: Any, **options: Any) -> Report:
         __tracebackhide__ = True
+        from gradient_oracle import OracleError
+
+        from oracle.values import InvalidInput
+
+        try:
+            report = getattr(self._client, method)(*arguments, **options)
+        except (OracleError, InvalidInput) as error:
+            # The line of the test is what helps, not the lines of the client.
+            raise error.with_traceback(None) from None
         item = self._config.stash[_ITEM]
-        check = {"test": item.nodeid, **json.loads(report.to_json())}
+        check = {
+            "test": item.nodeid,
+            "line": (item.location[1] or 0) + 1,
+            **json.loads(report.to_json()),
+        }
         for tensor in check["tensors"]:
-            # A map of 4096 cells would drown the JUnit file that the properties end in.
+            # A map of 4096 cells for each tensor of each check would drown the artefact.
             del tensor["budget_map"]
-        item.user_properties.append((_PROPERTY, json.dumps(check)))
+        item.stash.setdefault(_CHECKS, []).append(check)
+        item.user_properties.append((_PROPERTY, f"{check['verdict']}  {_sentence(check)}"))
         if not report.passed:
-            pytest.fail("\n" + str(report), pytrace=False)
+            pytest.fail(str(report), pytrace=False)
         return report
 
 
@@ -89,6 +106,12 @@ def gradient_oracle(request: pytest.FixtureRequest) -> Iterator[GradientOracle]:
     import gradient_oracle as package
 
     address = _address(request.config)
+    if address and not _answers(address):
+        pytest.fail(
+            f"no gradient oracle answers at {address}; start one with `gradient-oracle serve "
+            f"--address {address}`, or name no address and the session starts its own",
+            pytrace=False,
+        )
     with package.connect(address) if address else package.embedded() as client:
         yield GradientOracle(client, request.config)
 
@@ -118,6 +141,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.config.stash[_ITEM] = item
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Send the checks of a test along with its last report; pytest-xdist carries them over."""
+    report = yield
+    if report.when == "teardown":
+        setattr(report, _PROPERTY, item.stash.get(_CHECKS, []))
+    return report
+
+
 class _Collector:
     """Gathers the checks where the terminal is: with pytest-xdist they come with the reports."""
 
@@ -125,12 +157,7 @@ class _Collector:
         self._checks = config.stash[_CHECKS]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "teardown":
-            self._checks += [
-                json.loads(str(value))
-                for name, value in report.user_properties
-                if name == _PROPERTY
-            ]
+        self._checks += getattr(report, _PROPERTY, [])
 
 
 @pytest.hookimpl(trylast=True)
@@ -155,12 +182,15 @@ def pytest_terminal_summary(
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for check in checks:
             if check["verdict"] != "pass":
-                message = f"{check['subject']}: {check['summary']}"
-                file, title = (_escaped(check["test"].partition("::")[n]) for n in (0, 2))
+                file, _, title = check["test"].partition("::")
                 terminalreporter.write_line(
-                    f"::error file={file},title={title.replace(',', '%2C').replace(':', '%3A')}"
-                    f"::{_escaped(message)}"
+                    f"::error file={_escaped_property(file)},line={check['line']},"
+                    f"title={_escaped_property(title)}::{_escaped(_sentence(check))}"
                 )
+
+
+def _sentence(check: dict[str, Any]) -> str:
+    return f"{check['subject']}: {check['summary']}"
 
 
 def _summary(checks: list[dict[str, Any]]) -> str:
@@ -187,5 +217,20 @@ def _address(config: pytest.Config) -> str:
     )
 
 
+def _answers(address: str) -> bool:
+    import gradient_oracle as package
+
+    try:
+        with package.connect(address, timeout=_REACHING) as client:
+            client.info()
+    except package.OracleError:
+        return False
+    return True
+
+
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escaped_property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

@@ -52,7 +52,8 @@ def render(report: Report, *, width: int = 100) -> str:
     lines = _headline(report, width)
     lines += _findings(report, width)
     if report.verdict is Verdict.FAIL and any(tensor.worst for tensor in report.tensors):
-        lines += ["", *_table(report.tensors, width)]
+        measured = report.reference_kind is ReferenceKind.MEASURED
+        lines += ["", *_table(report.tensors, "measured" if measured else "exact", width)]
     for note in report.notes[:_NOTE_LINES]:
         lines += _wrap(note, width, most=1)
     lines += _closing(report, width)
@@ -97,20 +98,20 @@ def _findings(report: Report, width: int) -> list[str]:
     return lines
 
 
-def _table(tensors: Sequence[TensorReport], width: int) -> list[str]:
+def _table(tensors: Sequence[TensorReport], known: str, width: int) -> list[str]:
     """Return a header, a row for each of the worst tensors, and how many are left out."""
     wanted = [tensor for tensor in tensors if tensor.worst]
     shown = wanted
     if len(wanted) > _TABLE_ROWS:
         most_used = sorted(wanted, key=lambda tensor: -tensor.budget_used)[:_TABLE_ROWS]
         shown = [tensor for tensor in wanted if tensor in most_used]
-    rows = [("tensor", "worst entry", "yours", "exact", "allowed")]
+    rows = [("tensor", "worst entry", "yours", known, "allowed")]
     rows += [
         (
             _shortened(tensor.name, 24),
             _shortened(str(list(tensor.worst[0].index)), 20),
-            f"{tensor.worst[0].candidate:.6g}",
-            f"{tensor.worst[0].reference:.6g}",
+            _number(tensor.worst[0].candidate),
+            _number(tensor.worst[0].reference),
             f"{tensor.worst[0].allowed:.1e}",
         )
         for tensor in shown
@@ -123,6 +124,11 @@ def _table(tensors: Sequence[TensorReport], width: int) -> list[str]:
     if len(wanted) > len(shown):
         lines.append(" " * _INDENT + f"... and {len(wanted) - len(shown)} tensors more")
     return [_shortened(line.rstrip(), width) for line in lines]
+
+
+def _number(value: float) -> str:
+    # Adding zero turns -0.0, which is no less right than 0.0, into 0.0.
+    return f"{value + 0.0:.6g}"
 
 
 def _closing(report: Report, width: int) -> list[str]:

@@ -76,10 +76,38 @@ def test_a_failure_shows_the_report_and_no_stack(tmp_path):
     assert "FAIL  two-layer net" in done.stdout
     assert "pytest_gradient_oracle.py" not in done.stdout
     assert "2 gradients checked, 1 passed, 1 failed, tightest limit " in done.stdout
-    assert "::error file=test_project.py,title=test_wrong::two-layer net" in done.stdout
+    assert "::error file=test_project.py,line=15,title=test_wrong::two-layer net" in done.stdout
+    assert "test_wrong - Failed: FAIL  two-layer net" in done.stdout
     checks = json.loads(artefact.read_text(encoding="utf-8"))["checks"]
     assert [check["verdict"] for check in checks] == ["pass", "fail"]
-    assert 'name="gradient_oracle"' in (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    junit = (tmp_path / "junit.xml").read_text(encoding="utf-8")
+    assert '<property name="gradient_oracle" value="pass  two-layer net: ' in junit
+
+
+def test_a_function_of_ones_own_is_checked(tmp_path):
+    """`assert_gradient` sends values, never the function."""
+    source = """
+import numpy as np
+def f(x): return float((x ** 2).sum())
+def test_right(gradient_oracle):
+    gradient_oracle.assert_gradient(f, np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+def test_wrong(gradient_oracle):
+    gradient_oracle.assert_gradient(f, np.array([1.0, 2.0]), np.array([2.0, 5.0]))
+"""
+    done = run(tmp_path, source)
+    assert "2 gradients checked, 1 passed, 1 failed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_invalid_call_shows_the_line_of_the_test_only(tmp_path):
+    """The fault is in the arguments, so the frames of the client would not help."""
+    source = """
+def test_bad(gradient_oracle):
+    gradient_oracle.assert_cross_entropy_error([0.5, 0.5], 7, [0.0, 0.0])
+"""
+    done = run(tmp_path, source)
+    assert done.returncode == 1
+    assert "InvalidRequest" in done.stdout
+    assert "client.py" not in done.stdout
 
 
 def test_the_checks_of_all_workers_are_counted(tmp_path):
@@ -90,10 +118,23 @@ def test_the_checks_of_all_workers_are_counted(tmp_path):
 
 
 def test_an_address_that_is_down_is_named(tmp_path):
-    """The message says where nobody answered."""
+    """One line says where nobody answered and what to do."""
     done = run(tmp_path, PASSING, "--gradient-oracle-address=127.0.0.1:1")
     assert done.returncode == 1
-    assert "127.0.0.1:1" in done.stdout
+    assert "no gradient oracle answers at 127.0.0.1:1; start one with" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "client.py" not in done.stdout
+
+
+def test_a_fixture_of_the_same_name_wins(tmp_path):
+    """A project that has a `gradient_oracle` of its own keeps it."""
+    source = """
+import pytest
+@pytest.fixture
+def gradient_oracle(): return 1
+def test_own(gradient_oracle): assert gradient_oracle == 1
+"""
+    assert run(tmp_path, source).returncode == 0
 
 
 def test_the_plugin_can_be_switched_off(tmp_path):
