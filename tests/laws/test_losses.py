@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,47 @@ DELTA = 1e-7
 
 def rounding(terms, size):
     return 8 * (terms + 8) * EPSILON * (abs(size) + 1e-300)
+
+
+Y = np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0])
+T = np.eye(10)[2]
+
+
+def test_squared_error_of_a_recognised_digit(functions):
+    """By hand: (0.01 + 0.0025 + 0.16 + 0.0025 + 0.01 + 0.01) / 2."""
+    assert abs(functions.mean_squared_error(Y, T) - 0.0975) <= rounding(10, 1.0)
+
+
+def test_cross_entropy_of_a_recognised_digit(functions):
+    """The logarithm is the natural one, and delta is 1e-7."""
+    found = functions.cross_entropy_error(Y, np.int64(2))
+    assert abs(found + math.log(0.6 + DELTA)) <= rounding(1, 1.0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-9, 1e-7])
+def test_delta_is_that_of_the_document(functions, value):
+    """A probability of zero costs -log(1e-7); an ulp of 1e-7 moves that by less than an eps."""
+    found = functions.cross_entropy_error(np.array([value, 0.5]), np.int64(0))
+    assert abs(found + math.log(value + 1e-7)) <= rounding(1, 17.0)
+
+
+@given(st.floats(-1e3, 1e3))
+def test_squared_error_is_half_a_square(functions, difference):
+    """Half of one rounded square, exactly."""
+    found = functions.mean_squared_error(np.array([difference]), np.array([0.0]))
+    assert found == 0.5 * difference**2
+
+
+@given(batches(), st.sampled_from(["float32", "float16"]))
+def test_narrow_types_are_exact_numbers(functions, batch, dtype):
+    """A float32 is a float64 with fewer digits; the arithmetic is that of float64."""
+    y, t = batch[0].astype(dtype), batch[1]
+    wide = y.astype(np.float64)
+    zeros = np.zeros_like(y)
+    assert functions.cross_entropy_error(y, t) == functions.cross_entropy_error(wide, t)
+    assert functions.mean_squared_error(y, zeros) == functions.mean_squared_error(
+        wide, zeros.astype(np.float64)
+    )
 
 
 @st.composite

@@ -16,6 +16,7 @@ from tests.strategies import generators, simple_nets, two_layer_nets
 
 ROUNDING = 1e-12
 DIFFERENCE = 1e-5
+DELTAS = st.sampled_from([1e-7, 1e-2])
 
 W = np.array([[0.47355232, 0.9977393, 0.84668094], [0.85557411, 0.03563661, 0.69422093]])
 X = np.array([0.6, 0.9])
@@ -102,6 +103,50 @@ def test_loss_ignores_the_order_of_the_batch(functions, case, rng):
 
 
 @given(two_layer_nets())
+def test_predict_is_its_layers(functions, case):
+    """softmax(sigmoid(x W1 + b1) W2 + b2), with the activations that have laws of their own."""
+    p, x, _ = case
+    z = functions.sigmoid(x @ p["W1"] + p["b1"])
+    y = functions.softmax(z @ p["W2"] + p["b2"])
+    assert np.abs(functions.two_layer_net.predict(p, x) - y).max() < ROUNDING
+
+
+@given(two_layer_nets())
+def test_loss_is_predict_and_cross_entropy(functions, case):
+    """The network is its parts."""
+    p, x, t = case
+    net = functions.two_layer_net
+    parts = functions.cross_entropy_error(net.predict(p, x), t)
+    assert abs(net.loss(p, x, t) - parts) < ROUNDING
+
+
+@given(two_layer_nets())
+def test_accuracy_counts_the_largest_scores(functions, case):
+    """Random scores have no ties."""
+    p, x, t = case
+    net = functions.two_layer_net
+    hits = np.argmax(net.predict(p, x), axis=1) == t
+    assert abs(net.accuracy(p, x, t) - hits.mean()) < ROUNDING
+
+
+@given(two_layer_nets())
+def test_the_first_of_equal_scores_counts(functions, case):
+    """Without W2 and b2 all scores are zero, so that every sample is taken for class 0."""
+    p, x, t = case
+    flat = {**p, "W2": 0 * p["W2"], "b2": 0 * p["b2"]}
+    found = functions.two_layer_net.accuracy(flat, x, t)
+    assert abs(found - np.mean(t == 0)) < ROUNDING
+
+
+@given(two_layer_nets())
+def test_one_sample_is_a_batch_of_one(functions, case):
+    """A vector is one sample, N = 1."""
+    p, x, t = case
+    net = functions.two_layer_net
+    assert abs(net.loss(p, x[0], np.int64(t[0])) - net.loss(p, x[:1], t[:1])) < ROUNDING
+
+
+@given(two_layer_nets())
 def test_predictions_are_probabilities(functions, case):
     """The last layer is softmax."""
     p, x, t = case
@@ -136,12 +181,44 @@ def test_accuracy_takes_labels_and_one_hot_targets(functions, case):
     assert net.accuracy(p, x, np.eye(len(p["b2"]))[t]) == net.accuracy(p, x, t)
 
 
-@given(two_layer_nets())
-def test_gradient_is_the_limit_of_the_central_difference(functions, case):
-    """Two ways to one derivative."""
+@given(two_layer_nets(), DELTAS)
+def test_gradient_is_the_limit_of_the_central_difference(functions, case, delta):
+    """Two ways to one derivative, with delta inside it."""
     net = functions.two_layer_net
-    exact, central = net.gradient(*case), net.numerical_gradient(*case)
+    exact, central = (find(*case, delta=delta) for find in (net.gradient, net.numerical_gradient))
     assert all(np.abs(exact[name] - central[name]).max() < DIFFERENCE for name in exact)
+
+
+@given(two_layer_nets(), DELTAS)
+def test_numerical_gradient_is_that_of_the_loss(functions, case, delta):
+    """Each entry is the difference of two losses; rounding of a loss below 17 is divided by 2h."""
+    p, x, t = case
+    net, h = functions.two_layer_net, 1e-2
+    found = net.numerical_gradient(p, x, t, h=h, delta=delta)
+    for name, index in (("W1", (0, 0)), ("b1", 0), ("W2", (0, 0)), ("b2", 0)):
+        sides = []
+        for step in (h, -h):
+            moved = {**p, name: p[name].copy()}
+            moved[name][index] += step
+            sides.append(net.loss(moved, x, t, delta=delta))
+        assert abs(found[name][index] - (sides[0] - sides[1]) / (2 * h)) < ROUNDING / h
+
+
+@given(simple_nets(), DELTAS)
+def test_simple_gradient_is_the_limit_of_the_central_difference(functions, case, delta):
+    """Two ways to one derivative, with delta inside it."""
+    net = functions.simple_net
+    exact, central = (find(*case, delta=delta) for find in (net.gradient, net.numerical_gradient))
+    assert np.abs(exact - central).max() < DIFFERENCE
+
+
+@given(two_layer_nets())
+def test_gradient_ignores_duplication_of_the_batch(functions, case):
+    """It is the gradient of a mean."""
+    p, x, t = case
+    net = functions.two_layer_net
+    once, twice = net.gradient(p, x, t), net.gradient(p, np.vstack([x, x]), np.concatenate([t, t]))
+    assert all(np.abs(once[name] - twice[name]).max() < ROUNDING for name in once)
 
 
 @given(two_layer_nets())
