@@ -1,15 +1,42 @@
 """`gradient-oracle info`: what a server says about itself."""
 
+from __future__ import annotations
+
 import click
 import gradient_oracle
 
 
 @click.command()
-@click.option("--address", help="HOST:PORT of the server.")
-def command(address: str | None) -> None:
-    """Print version and limits of a running server."""
+@click.option(
+    "--address",
+    envvar="GRADIENT_ORACLE_ADDRESS",
+    default="127.0.0.1:50051",
+    help="HOST:PORT of the server.",
+)
+@click.option("--embedded", is_flag=True, help="Ask a server inside this process instead.")
+def command(address: str, *, embedded: bool) -> None:
+    """Print version, limits, libraries and functions of a running server.
+
+    Exits with 0 if it answers and with 1 if it does not.
+    """
     try:
-        with gradient_oracle.connect(address, timeout=10) as oracle:
-            click.echo(str(oracle.info()))
+        with (
+            gradient_oracle.embedded() if embedded else gradient_oracle.connect(address, timeout=10)
+        ) as oracle:
+            info = oracle.info()
     except gradient_oracle.OracleError as error:
         raise click.ClickException(str(error)) from None
+    limits = info.limits
+    lines = [
+        f"gradient-oracle {info.version}",
+        f"Python {info.python_version}, NumPy {info.numpy_version}",
+        f"{info.blas or 'unknown BLAS'}, threads: {info.blas_threads}",
+        f"python-flint {info.flint_version}",
+        f"largest message: {limits.max_message_bytes} bytes",
+        f"longest call: {limits.max_call_seconds:g} s",
+        f"calls at a time: {limits.compute_slots}, waiting: {limits.max_waiting_calls}",
+        f"dimensions of a tensor: {limits.max_rank}",
+        "functions:",
+        *(f"  {name}" for name in info.functions),
+    ]
+    click.echo("\n".join(lines))

@@ -19,6 +19,8 @@ from oracle.checking.black_box import coordinates
 from oracle.checking.black_box.conversation import Ask, CheckTask, Evaluation, TensorSpec
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
+from oracle.service.gate import CallerLeft, Overloaded
+from oracle.service.status import Abandoned
 from oracle.values import STEP, Array, InvalidInput, Report
 from oracle.wire import black_box, report, tensor
 
@@ -303,6 +305,17 @@ def _take(session: Session | None, turn: pb.Turn) -> Session:
     return session
 
 
+def _next(
+    requests: Iterator[pb.BlackBoxServiceConverseRequest],
+) -> pb.BlackBoxServiceConverseRequest:
+    try:
+        return next(requests)
+    except StopIteration:
+        raise Abandoned("the caller left before the result") from None
+    except grpc.RpcError:
+        raise CallerLeft from None
+
+
 class Watchdog:
     """Cancels a stream whose caller is silent for too long."""
 
@@ -353,14 +366,12 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[pb.BlackBoxServiceConverseResponse]:
         if not self.sessions.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many open conversations")
+            raise Overloaded("too many open conversations")
         try:
             session: Session | None = None
             while session is None or session.asked is not None:
                 with Watchdog(context, self.idle_seconds):
-                    request = next(requests, None)
-                if request is None:
-                    context.abort(grpc.StatusCode.ABORTED, "the caller left before the result")
+                    request = _next(requests)
                 session = _take(session, request.turn)
                 yield pb.BlackBoxServiceConverseResponse(reply=session.reply)
         finally:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
+import socket
 import threading
+import weakref
+from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
@@ -13,47 +17,115 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from oracle.gradcheck.v1 import (
+    activation_pb2,
     activation_pb2_grpc,
+    black_box_pb2,
     black_box_pb2_grpc,
+    loss_pb2,
     loss_pb2_grpc,
+    mini_batch_pb2,
     mini_batch_pb2_grpc,
+    self_test_pb2,
     self_test_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
+    simple_net_pb2,
     simple_net_pb2_grpc,
+    two_layer_net_pb2,
     two_layer_net_pb2_grpc,
 )
 from oracle.service import servicers
 from oracle.service.black_box import BlackBoxServicer
+from oracle.service.gate import Gate
 from oracle.service.self_test import SelfTest
-from oracle.service.status import Gate, Statuses
+from oracle.service.status import Statuses
 from oracle.wire.tensor import MAX_RANK
+
+CONTRACT = (
+    activation_pb2,
+    black_box_pb2,
+    loss_pb2,
+    mini_batch_pb2,
+    self_test_pb2,
+    server_pb2,
+    simple_net_pb2,
+    two_layer_net_pb2,
+)
+SERVICES = tuple(
+    service for module in CONTRACT for service in module.DESCRIPTOR.services_by_name.values()
+)
+FUNCTIONS = tuple(
+    sorted(
+        f"{service.full_name}/{method.name}" for service in SERVICES for method in service.methods
+    )
+)
+"""Full names of all methods."""
+
+
+class CannotServe(Exception):
+    """An address that cannot be served; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server may be told."""
+    """What a server may be told.
+
+    Parameters
+    ----------
+    address : str
+        HOST:PORT; port 0 takes a free one.
+    max_message_bytes, max_call_seconds : int, float
+        The largest message, and the longest time for one call.
+    compute_slots, max_waiting_calls, max_streams : int
+        Calls that compute at the same time, calls that may wait for that, trainings at a time.
+    allow_remote, reflection : bool
+        Whether to serve addresses that are not loopback, and to describe the services to callers.
+    """
 
     address: str = "127.0.0.1:50051"
     max_message_bytes: int = 64 * 2**20
     max_call_seconds: float = 600.0
     compute_slots: int = os.cpu_count() or 1
     max_waiting_calls: int = 16
+    max_streams: int = 32
     allow_remote: bool = False
+    reflection: bool = False
 
 
 class Server:
-    """A server of all services on one address."""
+    """A server of all services on one address.
+
+    Parameters
+    ----------
+    settings : Settings
+        What it is told.
+
+    Raises
+    ------
+    CannotServe
+        If the address is taken, or is not loopback and `allow_remote` is not set.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        host, _, _ = settings.address.rpartition(":")
-        if not settings.allow_remote and not _is_loopback(host.strip("[]")):
-            raise ValueError(f"{host} is not a loopback address; --allow-remote serves it anyway")
-        self.gate = Gate(settings.compute_slots, settings.max_waiting_calls)
+        host, _, port = settings.address.rpartition(":")
+        bare = host.strip("[]")
+        if not settings.allow_remote and not _is_loopback(bare):
+            raise CannotServe(
+                f"{host or settings.address} is not a loopback address, and there is neither "
+                "encryption nor a password; --allow-remote serves it anyway"
+            )
+        self.settings = settings
+        self.gate = Gate(
+            settings.compute_slots,
+            settings.max_waiting_calls,
+            settings.max_streams,
+            settings.max_call_seconds,
+        )
+        # Calls that wait at the gate hold a thread; sixteen more keep short calls going.
         threads = settings.compute_slots + settings.max_waiting_calls + 16
-        self.pool = futures.ThreadPoolExecutor(threads, "oracle")
+        self.pools: list[futures.ThreadPoolExecutor] = []
         self.server = grpc.server(
-            self.pool,
+            self._pool("oracle", threads),
             interceptors=[Statuses()],
             options=[
                 ("grpc.so_reuseport", 0),
@@ -63,16 +135,20 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
-        self.health = health.HealthServicer(
-            experimental_non_blocking=True,
-            experimental_thread_pool=futures.ThreadPoolExecutor(2, "health"),
-        )
-        self._register(settings)
-        self.port = self.server.add_insecure_port(settings.address)
+        self.health = health.HealthServicer()
+        self._register()
+        try:
+            self.port = self.server.add_insecure_port(settings.address)
+        except RuntimeError:
+            raise CannotServe(_why_not(bare, port)) from None
         self.address = f"{host}:{self.port}"
 
-    def _register(self, settings: Settings) -> None:
-        server, shared = self.server, (self.gate, settings.max_call_seconds)
+    def _pool(self, name: str, threads: int) -> futures.ThreadPoolExecutor:
+        self.pools.append(futures.ThreadPoolExecutor(threads, name))
+        return self.pools[-1]
+
+    def _register(self) -> None:
+        server, settings = self.server, self.settings
         limits = server_pb2.Limits(
             max_message_bytes=settings.max_message_bytes,
             max_call_seconds=settings.max_call_seconds,
@@ -80,7 +156,19 @@ class Server:
             max_waiting_calls=settings.max_waiting_calls,
             max_rank=MAX_RANK,
         )
-        registrations: list[tuple[Any, Any]] = [
+        shared = (self.gate, settings.max_message_bytes)
+        net: Any = servicers.TwoLayerNet(*shared)
+        # A few more threads than streams: those tell the caller that there are too many.
+        net.Train = _in_pool(net.Train, self._pool("train", settings.max_streams + 4))
+        answers: Any = self.health
+        own = self._pool("health", 2)
+        answers.Check, answers.Watch = _in_pool(answers.Check, own), _in_pool(answers.Watch, own)
+
+        everything: list[tuple[Any, Any]] = [
+            (
+                server_pb2_grpc.add_ServerServiceServicer_to_server,
+                servicers.Server(limits, FUNCTIONS),
+            ),
             (
                 activation_pb2_grpc.add_ActivationServiceServicer_to_server,
                 servicers.Activation(*shared),
@@ -90,28 +178,39 @@ class Server:
                 simple_net_pb2_grpc.add_SimpleNetServiceServicer_to_server,
                 servicers.SimpleNet(*shared),
             ),
-            (
-                two_layer_net_pb2_grpc.add_TwoLayerNetServiceServicer_to_server,
-                servicers.TwoLayerNet(*shared),
-            ),
+            (two_layer_net_pb2_grpc.add_TwoLayerNetServiceServicer_to_server, net),
             (
                 mini_batch_pb2_grpc.add_MiniBatchServiceServicer_to_server,
                 servicers.MiniBatch(*shared),
             ),
-            (server_pb2_grpc.add_ServerServiceServicer_to_server, servicers.Server(limits)),
             (black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server, BlackBoxServicer()),
             (self_test_pb2_grpc.add_SelfTestServiceServicer_to_server, SelfTest(*shared)),
-            (health_pb2_grpc.add_HealthServicer_to_server, self.health),
+            (health_pb2_grpc.add_HealthServicer_to_server, answers),
         ]
-        for add, servicer in registrations:
+        for add, servicer in everything:
             add(servicer, server)
+        if settings.reflection:
+            self._reflect()
+
+    def _reflect(self) -> None:
+        from grpc_reflection.v1alpha import (  # noqa: PLC0415 - only those who ask for it pay
+            reflection,
+            reflection_pb2_grpc,
+        )
+
+        names = (health.SERVICE_NAME, *(service.full_name for service in SERVICES))
+        servicer: Any = reflection.ReflectionServicer((*names, reflection.SERVICE_NAME))
+        method = servicer.ServerReflectionInfo
+        servicer.ServerReflectionInfo = _in_pool(method, self._pool("reflection", 4))
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self.server)
 
     def start(self) -> None:
         """Serve, and let the end of the interpreter stop it."""
         self.server.start()
-        self.health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *(service.full_name for service in SERVICES)):
+            self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
         # Threads of pools are joined before atexit functions run; only this hook comes earlier.
-        threading._register_atexit(self.stop)  # type: ignore[attr-defined]
+        threading._register_atexit(_stop_if_alive, weakref.ref(self))  # type: ignore[attr-defined]
 
     def stop(self, grace: float = 0.0) -> None:
         """Refuse new calls, let running ones end within `grace` seconds, then stop them."""
@@ -120,6 +219,25 @@ class Server:
         stopped.wait(grace)
         self.gate.stopping.set()
         stopped.wait(5)
+        for pool in self.pools:
+            pool.shutdown(wait=False)
+
+
+def _stop_if_alive(reference: weakref.ref[Server]) -> None:
+    server = reference()
+    if server is not None:
+        server.stop()
+
+
+def _in_pool(behaviour: Callable[..., Any], pool: futures.ThreadPoolExecutor) -> Callable[..., Any]:
+    """Return a handler that gRPC runs in a pool of its own, so that no other call delays it."""
+
+    @functools.wraps(behaviour)
+    def call(*arguments: Any) -> Any:
+        return behaviour(*arguments)
+
+    call.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return call
 
 
 def _is_loopback(host: str) -> bool:
@@ -129,3 +247,14 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _why_not(host: str, port: str) -> str:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, int(port)), family=family).close()
+    except (OSError, OverflowError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    else:
+        reason = "the address was not to be had"
+    return f"{reason}; choose another port with --address, or port 0 for a free one"

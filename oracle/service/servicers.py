@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -26,86 +27,37 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2_grpc,
 )
 from oracle.reference import activations, losses, mini_batch, simple_net, structured, two_layer_net
-from oracle.service.status import Gate
-from oracle.values import Array, InvalidInput, TwoLayerNetParameters
+from oracle.service import requests
+from oracle.service.gate import Gate, blas_name, single_threaded_blas
+from oracle.values import Array, TwoLayerNetParameters
 from oracle.wire import report, tensor
-
-NAMES = ("w1", "b1", "w2", "b2")
-
-
-def _targets(request: Any) -> Array:
-    form = request.targets.WhichOneof("form")
-    if form is None:
-        raise InvalidInput("t", "be set", "nothing")
-    array = tensor.decode(getattr(request.targets, form), f"targets.{form}")
-    if (form == "labels") != (array.dtype.kind == "i"):
-        kind = "integers" if form == "labels" else "floating numbers"
-        raise InvalidInput("t", f"hold {kind} in `{form}`", f"{array.dtype}")
-    return array
-
-
-def _parameters(request: Any) -> TwoLayerNetParameters:
-    message = request.parameters
-    return TwoLayerNetParameters(
-        *(tensor.decode(getattr(message, name), f"parameters.{name}") for name in NAMES)
-    )
-
-
-def _encode_parameters(tensors: Any) -> Any:
-    return two_layer_net_pb2.TwoLayerNetParameters(
-        **{name.lower(): tensor.encode(array) for name, array in tensors.items()}
-    )
-
-
-def _options(request: Any, **names: str) -> dict[str, Any]:
-    """Return the optional fields that are set, under the names of the reference functions."""
-    fields = {"delta": "delta", **names}
-    known = request.DESCRIPTOR.fields_by_name
-    return {
-        name: getattr(request, field)
-        for field, name in fields.items()
-        if field in known and request.HasField(field)
-    }
-
-
-def _arithmetic(request: Any) -> str | None:
-    number = request.arithmetic.accumulation_data_type
-    return tensor.decode_data_type(number, "arithmetic") if number else None
 
 
 def _certainty(gradient: Any) -> Any:
     return report_pb2.Certainty(**report.encode_certainty(gradient))
 
 
-def _candidate(message: Any, name: str) -> Array | None:
-    return (
-        tensor.decode(getattr(message, name), f"gradient.{name}")
-        if message.HasField(name)
-        else None
-    )
-
-
 class Servicer:
-    """What all servicers share: the gate that long calls wait at."""
+    """What all servicers share: the gate that long calls wait at, and the largest message."""
 
-    def __init__(self, gate: Gate, seconds: float) -> None:
+    def __init__(self, gate: Gate, max_message_bytes: int) -> None:
         self.gate = gate
-        self.seconds = seconds
+        self.max_message_bytes = max_message_bytes
 
     def compute(self, context: Any) -> Any:
-        """Enter the gate."""
-        return self.gate.enter(context, self.seconds)
+        """Enter the gate; the context manager yields the checkpoint of the computation."""
+        return self.gate.enter(context)
 
 
 class Activation(Servicer, activation_pb2_grpc.ActivationServiceServicer):
     """ActivationService."""
 
     def Sigmoid(self, request: Any, context: Any) -> Any:
-        a = tensor.decode(request.scores, "scores")
+        a = requests.array(request, "scores")
         return activation_pb2.SigmoidResponse(activations=tensor.encode(activations.sigmoid(a)))
 
     def Softmax(self, request: Any, context: Any) -> Any:
-        a = tensor.decode(request.scores, "scores")
+        a = requests.array(request, "scores")
         return activation_pb2.SoftmaxResponse(probabilities=tensor.encode(activations.softmax(a)))
 
 
@@ -113,19 +65,19 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
     """LossService."""
 
     def _mse(self, request: Any) -> tuple[Array, Array]:
-        y = tensor.decode(request.predictions, "predictions")
-        t = tensor.decode(request.targets, "targets")
+        y = requests.array(request, "predictions")
+        t = requests.array(request, "targets")
         return y, t
 
     def _cee(self, request: Any) -> tuple[Array, Array]:
-        return tensor.decode(request.predictions, "predictions"), _targets(request)
+        return requests.array(request, "predictions"), requests.targets(request)
 
     def MeanSquaredError(self, request: Any, context: Any) -> Any:
         error = losses.mean_squared_error(*self._mse(request))
         return loss_pb2.MeanSquaredErrorResponse(error=error)
 
     def CrossEntropyError(self, request: Any, context: Any) -> Any:
-        error = losses.cross_entropy_error(*self._cee(request), **_options(request))
+        error = losses.cross_entropy_error(*self._cee(request), **requests.options(request))
         return loss_pb2.CrossEntropyErrorResponse(error=error)
 
     def MeanSquaredErrorGradient(self, request: Any, context: Any) -> Any:
@@ -139,7 +91,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
 
     def CrossEntropyErrorGradient(self, request: Any, context: Any) -> Any:
         y, t = self._cee(request)
-        options = _options(request)
+        options = requests.options(request)
         losses.cross_entropy_error(y, t, **options)
         with self.compute(context) as checkpoint:
             exact = closed_form.gradient_cross_entropy_error(y, t, checkpoint=checkpoint, **options)
@@ -154,22 +106,22 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
             found = closed_form.check_mean_squared_error(
                 y,
                 t,
-                {"y": _candidate(request, "gradient")},
-                accumulation_dtype=_arithmetic(request),
+                {"y": requests.array(request, "gradient")},
+                accumulation_dtype=requests.accumulation_type(request),
                 checkpoint=checkpoint,
             )
         return loss_pb2.CheckMeanSquaredErrorResponse(report=report.encode(found))
 
     def CheckCrossEntropyError(self, request: Any, context: Any) -> Any:
         y, t = self._cee(request)
-        options = _options(request)
+        options = requests.options(request)
         losses.cross_entropy_error(y, t, **options)
         with self.compute(context) as checkpoint:
             found = closed_form.check_cross_entropy_error(
                 y,
                 t,
-                {"y": _candidate(request, "gradient")},
-                accumulation_dtype=_arithmetic(request),
+                {"y": requests.array(request, "gradient")},
+                accumulation_dtype=requests.accumulation_type(request),
                 checkpoint=checkpoint,
                 **options,
             )
@@ -181,31 +133,31 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def _inputs(self, request: Any) -> tuple[Array, Array, Array]:
         return (
-            tensor.decode(request.weights, "weights"),
-            tensor.decode(request.inputs, "inputs"),
-            _targets(request),
+            requests.array(request, "weights"),
+            requests.array(request, "inputs"),
+            requests.targets(request),
         )
 
     def Predict(self, request: Any, context: Any) -> Any:
-        W, x = tensor.decode(request.weights, "weights"), tensor.decode(request.inputs, "inputs")
+        W, x = requests.array(request, "weights"), requests.array(request, "inputs")
         scores = simple_net.predict(W, x)
         return simple_net_pb2.SimpleNetServicePredictResponse(scores=tensor.encode(scores))
 
     def Loss(self, request: Any, context: Any) -> Any:
-        value = simple_net.loss(*self._inputs(request), **_options(request))
+        value = simple_net.loss(*self._inputs(request), **requests.options(request))
         return simple_net_pb2.SimpleNetServiceLossResponse(loss=value)
 
     def NumericalGradient(self, request: Any, context: Any) -> Any:
         with self.compute(context) as checkpoint:
             slope = structured.simple_net(
-                *self._inputs(request), checkpoint=checkpoint, **_options(request, step="h")
+                *self._inputs(request), checkpoint=checkpoint, **requests.options(request, step="h")
             )
         return simple_net_pb2.SimpleNetServiceNumericalGradientResponse(
             gradient=tensor.encode(slope)
         )
 
     def Gradient(self, request: Any, context: Any) -> Any:
-        inputs, options = self._inputs(request), _options(request)
+        inputs, options = self._inputs(request), requests.options(request)
         simple_net.loss(*inputs, **options)
         with self.compute(context) as checkpoint:
             exact = closed_form.gradient_simple_net(*inputs, checkpoint=checkpoint, **options)
@@ -214,13 +166,13 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
         )
 
     def CheckGradient(self, request: Any, context: Any) -> Any:
-        inputs, options = self._inputs(request), _options(request)
+        inputs, options = self._inputs(request), requests.options(request)
         simple_net.loss(*inputs, **options)
         with self.compute(context) as checkpoint:
             found = closed_form.check_simple_net(
                 *inputs,
-                {"W": _candidate(request, "gradient")},
-                accumulation_dtype=_arithmetic(request),
+                {"W": requests.array(request, "gradient")},
+                accumulation_dtype=requests.accumulation_type(request),
                 checkpoint=checkpoint,
                 **options,
             )
@@ -231,25 +183,30 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
     """TwoLayerNetService."""
 
     def _inputs(self, request: Any) -> tuple[TwoLayerNetParameters, Array, Array]:
-        x = tensor.decode(request.inputs, "inputs")
-        return _parameters(request), x, _targets(request)
+        x = requests.array(request, "inputs")
+        return requests.parameters(request), x, requests.targets(request)
 
     def Initialize(self, request: Any, context: Any) -> Any:
+        sizes = (request.input_size, request.hidden_size, request.output_size)
+        inner, hidden, classes = (max(size, 0) for size in sizes)
+        numbers = hidden * (inner + 1 + classes) + classes
+        largest = max(("input_size", "hidden_size", "output_size"), key=partial(getattr, request))
+        requests.require_room(largest, max(sizes), numbers, self.max_message_bytes)
         made = two_layer_net.init(
-            request.input_size,
-            request.hidden_size,
-            request.output_size,
+            *sizes,
             seed=request.seed,
-            **_options(request, weight_init_std="weight_init_std"),
+            **requests.options(request, weight_init_std="weight_init_std"),
         )
-        return two_layer_net_pb2.InitializeResponse(parameters=_encode_parameters(made.tensors()))
+        return two_layer_net_pb2.InitializeResponse(
+            parameters=requests.encode_parameters(made.tensors())
+        )
 
     def Predict(self, request: Any, context: Any) -> Any:
-        y = two_layer_net.predict(_parameters(request), tensor.decode(request.inputs, "inputs"))
+        y = two_layer_net.predict(requests.parameters(request), requests.array(request, "inputs"))
         return two_layer_net_pb2.TwoLayerNetServicePredictResponse(probabilities=tensor.encode(y))
 
     def Loss(self, request: Any, context: Any) -> Any:
-        value = two_layer_net.loss(*self._inputs(request), **_options(request))
+        value = two_layer_net.loss(*self._inputs(request), **requests.options(request))
         return two_layer_net_pb2.TwoLayerNetServiceLossResponse(loss=value)
 
     def Accuracy(self, request: Any, context: Any) -> Any:
@@ -259,30 +216,29 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
     def NumericalGradient(self, request: Any, context: Any) -> Any:
         with self.compute(context) as checkpoint:
             slope = structured.two_layer_net(
-                *self._inputs(request), checkpoint=checkpoint, **_options(request, step="h")
+                *self._inputs(request), checkpoint=checkpoint, **requests.options(request, step="h")
             )
         return two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse(
-            gradient=_encode_parameters(slope.tensors())
+            gradient=requests.encode_parameters(slope.tensors())
         )
 
     def Gradient(self, request: Any, context: Any) -> Any:
-        inputs, options = self._inputs(request), _options(request)
+        inputs, options = self._inputs(request), requests.options(request)
         two_layer_net.loss(*inputs, **options)
         with self.compute(context) as checkpoint:
             exact = closed_form.gradient_two_layer_net(*inputs, checkpoint=checkpoint, **options)
         return two_layer_net_pb2.TwoLayerNetServiceGradientResponse(
-            gradient=_encode_parameters(exact.tensors), certainty=_certainty(exact)
+            gradient=requests.encode_parameters(exact.tensors), certainty=_certainty(exact)
         )
 
     def CheckGradient(self, request: Any, context: Any) -> Any:
-        inputs, options = self._inputs(request), _options(request)
+        inputs, options = self._inputs(request), requests.options(request)
         two_layer_net.loss(*inputs, **options)
-        names = zip(("W1", "b1", "W2", "b2"), NAMES, strict=True)
         with self.compute(context) as checkpoint:
             found = closed_form.check_two_layer_net(
                 *inputs,
-                {name: _candidate(request.gradient, field) for name, field in names},
-                accumulation_dtype=_arithmetic(request),
+                requests.candidate_parameters(request),
+                accumulation_dtype=requests.accumulation_type(request),
                 checkpoint=checkpoint,
                 **options,
             )
@@ -291,43 +247,47 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         )
 
     def Probe(self, request: Any, context: Any) -> Any:
-        variant = two_layer_net_pb2.ProbeVariant.Name(request.variant or 1)
-        dtype = tensor.decode_data_type(request.data_type or 1)
-        made, x, labels = probes.probe(
-            variant.removeprefix("PROBE_VARIANT_").lower(), dtype, request.seed
-        )
+        variant = requests.choice(request, "variant")
+        dtype = requests.floating_type(request, "data_type", "data_type") or "float64"
+        made, x, labels = probes.probe(variant, dtype, request.seed)
         return two_layer_net_pb2.ProbeResponse(
-            parameters=_encode_parameters(made.tensors()),
+            parameters=requests.encode_parameters(made.tensors()),
             inputs=tensor.encode(x),
             labels=tensor.encode(labels),
         )
 
     def Train(self, request: Any, context: Any) -> Iterator[Any]:
         parameters, x, t = self._inputs(request)
-        step_num = request.step_num if request.HasField("step_num") else 100
-        every = max(request.report_every, 1)
-        analytic = request.method == two_layer_net_pb2.GRADIENT_METHOD_ANALYTIC
-        options = _options(request, batch_size="batch_size", learning_rate="lr", step="h")
-        done, loss, trained = 0, float("nan"), parameters
-        with self.compute(context) as checkpoint:
-            for done, loss, trained in two_layer_net.train(
+        step_num = requests.count(request, "step_num", 100)
+        batch_size = requests.count(request, "batch_size", 100)
+        every = requests.count(request, "report_every", 1)
+        row = sum(parameters.W1.shape) + parameters.b2.size
+        requests.require_room("batch_size", batch_size, batch_size * row, self.max_message_bytes)
+        with self.gate.stream(context) as turn:
+            steps = two_layer_net.train(
                 parameters,
                 x,
                 t,
                 step_num=step_num,
+                batch_size=batch_size,
                 seed=request.seed,
-                method="analytic" if analytic else "numerical",
-                checkpoint=checkpoint,
-                **options,
-            ):
-                if done % every == 0:
-                    progress = two_layer_net_pb2.TrainingProgress(
-                        steps_done=done, step_num=step_num, loss=loss
+                method=requests.choice(request, "method"),
+                checkpoint=turn,
+                **requests.options(request, learning_rate="lr", step="h"),
+            )
+            for _ in range(step_num):
+                # The slot is free while the caller reads: a slow reader holds up nobody.
+                with turn.slot():
+                    done, loss, trained = next(steps)
+                if done % every == 0 or done == step_num:
+                    yield two_layer_net_pb2.TrainResponse(
+                        progress=two_layer_net_pb2.TrainingProgress(
+                            steps_done=done, step_num=step_num, loss=loss
+                        )
                     )
-                    yield two_layer_net_pb2.TrainResponse(progress=progress)
         yield two_layer_net_pb2.TrainResponse(
             result=two_layer_net_pb2.TrainingResult(
-                parameters=_encode_parameters(trained.tensors()), steps_done=done, loss=loss
+                parameters=requests.encode_parameters(trained.tensors()), steps_done=done, loss=loss
             )
         )
 
@@ -336,6 +296,8 @@ class MiniBatch(Servicer, mini_batch_pb2_grpc.MiniBatchServiceServicer):
     """MiniBatchService."""
 
     def Draw(self, request: Any, context: Any) -> Any:
+        size = request.batch_size
+        requests.require_room("batch_size", size, size, self.max_message_bytes)
         chosen = mini_batch.draw(request.train_size, request.batch_size, seed=request.seed)
         return mini_batch_pb2.DrawResponse(indices=tensor.encode(chosen))
 
@@ -343,14 +305,18 @@ class MiniBatch(Servicer, mini_batch_pb2_grpc.MiniBatchServiceServicer):
 class Server(server_pb2_grpc.ServerServiceServicer):
     """ServerService."""
 
-    def __init__(self, limits: Any) -> None:
+    def __init__(self, limits: Any, functions: Sequence[str]) -> None:
         self.limits = limits
+        self.functions = functions
 
     def GetServerInfo(self, request: Any, context: Any) -> Any:
         return server_pb2.GetServerInfoResponse(
             version=version("gradient-oracle"),
             limits=self.limits,
+            functions=self.functions,
             numpy_version=np.__version__,
+            blas=blas_name(),
+            blas_threads=single_threaded_blas().threads(),
             flint_version=version("python-flint"),
             python_version=platform.python_version(),
         )

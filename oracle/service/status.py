@@ -1,13 +1,11 @@
-"""The one map from exceptions to gRPC statuses, and the gate that long calls wait at."""
+"""The one map from exceptions to gRPC statuses."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -15,10 +13,13 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from oracle.service.gate import CallerLeft, Overloaded, ServerStops, TimeOver
 from oracle.values import InvalidInput
 from oracle.wire.tensor import MalformedTensor
 
 DOMAIN = "gradient-oracle"
+PACKAGE = "/oracle.gradcheck."
+"""Methods of this package are ours; health and reflection bring their own statuses."""
 _LOG = logging.getLogger(__name__)
 
 FIELDS = {
@@ -33,16 +34,13 @@ FIELDS = {
     "b2": "parameters.b2",
     "h": "step",
     "lr": "learning_rate",
+    "dtype": "data_type",
 }
 """Paths in the request of the arguments that the document names otherwise."""
 
 
-class Stopped(Exception):
-    """The caller left, its deadline passed, or the server stops."""
-
-
-class Overloaded(Exception):
-    """More calls wait for a core than the server allows."""
+class Abandoned(Exception):
+    """A conversation that its caller closed before the result."""
 
 
 def _status(code: int, message: str, reason: str, *details: Any) -> Any:
@@ -54,94 +52,97 @@ def _status(code: int, message: str, reason: str, *details: Any) -> Any:
     return rpc_status.to_status(status)
 
 
-def status_of(error: Exception) -> Any:
+def _field(error: InvalidInput | MalformedTensor, request: Any) -> str:
+    if isinstance(error, MalformedTensor):
+        return error.field
+    field = FIELDS.get(error.argument, error.argument)
+    form = getattr(getattr(request, "targets", None), "probabilities", None)
+    if field == "targets" and form is not None:
+        chosen = request.targets.WhichOneof("form")
+        return f"targets.{chosen}" if chosen else field
+    return field
+
+
+_RETRY = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1))
+_OVER = "the call took longer than the caller waits or the server allows (max_call_seconds)"
+_MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
+    Overloaded: (code_pb2.RESOURCE_EXHAUSTED, "", "OVERLOADED", (_RETRY,)),
+    Abandoned: (code_pb2.ABORTED, "", "ABANDONED", ()),
+    CallerLeft: (code_pb2.CANCELLED, "the caller left", "CALLER_LEFT", ()),
+    TimeOver: (code_pb2.DEADLINE_EXCEEDED, _OVER, "TIME_OVER", ()),
+    ServerStops: (code_pb2.UNAVAILABLE, "the server stops", "SERVER_STOPS", (_RETRY,)),
+}
+"""Code, message (the exception's own if empty), reason and details of exceptions that are ours."""
+
+
+def status_of(error: Exception, request: Any = None) -> Any:
     """Return the status that tells a caller about an exception; only the log has the rest."""
     if isinstance(error, InvalidInput | MalformedTensor):
-        malformed = isinstance(error, MalformedTensor)
-        field = error.field if malformed else FIELDS.get(error.argument, error.argument)
-        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=str(error))
-        reason = "MALFORMED_TENSOR" if malformed else "INVALID_ARGUMENT"
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_field(error, request), description=str(error)
+        )
+        reason = "MALFORMED_TENSOR" if isinstance(error, MalformedTensor) else "INVALID_ARGUMENT"
         bad = error_details_pb2.BadRequest(field_violations=[violation])
         return _status(code_pb2.INVALID_ARGUMENT, str(error), reason, bad)
-    if isinstance(error, Overloaded):
-        retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1))
-        message = "too many calls wait for a core; try again later"
-        return _status(code_pb2.RESOURCE_EXHAUSTED, message, "OVERLOADED", retry)
-    if isinstance(error, Stopped):
-        return _status(code_pb2.CANCELLED, "the call was stopped", "STOPPED")
+    if type(error) in _MAP:
+        code, message, reason, details = _MAP[type(error)]
+        return _status(code, message or str(error), reason, *details)
     _LOG.error("call failed", exc_info=error)
     return _status(code_pb2.INTERNAL, "internal error; see the server log", "INTERNAL")
 
 
 class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
-    """Turns every exception of every handler into its status."""
+    """Turns every exception of every handler into its status, and logs every call."""
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Wrap the handler of a call."""
         handler = continuation(details)
-        if handler is None:
-            return None
+        if handler is None or not details.method.startswith(PACKAGE):
+            return handler
         if handler.response_streaming:
             name = "stream_stream" if handler.request_streaming else "unary_stream"
-            return handler._replace(**{name: _streaming(getattr(handler, name))})
-        return handler._replace(unary_unary=_unary(handler.unary_unary))
+            wrapped = _streaming(getattr(handler, name), details.method)
+            return handler._replace(**{name: wrapped})
+        return handler._replace(unary_unary=_unary(handler.unary_unary, details.method))
 
 
-def _is_abort(error: Exception, context: Any) -> bool:
-    return type(error) is Exception or isinstance(error, grpc.RpcError) or not context.is_active()
+# The exception of `abort_with_status` rises outside of every `try`, so that no clause wraps it.
 
 
-def _unary(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+def _unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
     @functools.wraps(behaviour)
     def call(request: Any, context: Any) -> Any:
+        began = time.monotonic()
         try:
-            return behaviour(request, context)
-        except Exception as error:
-            if _is_abort(error, context):
-                raise
-            context.abort_with_status(status_of(error))
+            response = behaviour(request, context)
+        except Exception as error:  # noqa: BLE001 - the map decides
+            status = status_of(error, request)
+        else:
+            _log(method, "OK", began)
+            return response
+        _log(method, status.code.name, began)
+        return context.abort_with_status(status)
 
     return call
 
 
-def _streaming(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+def _streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
     @functools.wraps(behaviour)
     def call(request: Any, context: Any) -> Iterator[Any]:
+        began = time.monotonic()
         try:
             yield from behaviour(request, context)
-        except Exception as error:
-            if _is_abort(error, context):
-                raise
-            context.abort_with_status(status_of(error))
+        except Exception as error:  # noqa: BLE001 - the map decides
+            status = status_of(error, request)
+        else:
+            _log(method, "OK", began)
+            return
+        _log(method, status.code.name, began)
+        context.abort_with_status(status)
 
     return call
 
 
-class Gate:
-    """Lets as many calls compute as there are slots; a bounded number waits."""
-
-    def __init__(self, slots: int, waiting: int) -> None:
-        self.slots = threading.BoundedSemaphore(slots)
-        self.places = threading.BoundedSemaphore(slots + waiting)
-        self.stopping = threading.Event()
-
-    @contextmanager
-    def enter(self, context: Any, seconds: float) -> Iterator[Callable[[], None]]:
-        """Wait for a slot; yield the checkpoint of this call."""
-        end = time.monotonic() + seconds
-
-        def checkpoint() -> None:
-            if self.stopping.is_set() or not context.is_active() or time.monotonic() > end:
-                raise Stopped
-
-        if not self.places.acquire(blocking=False):
-            raise Overloaded
-        try:
-            while not self.slots.acquire(timeout=0.05):
-                checkpoint()
-            try:
-                yield checkpoint
-            finally:
-                self.slots.release()
-        finally:
-            self.places.release()
+def _log(method: str, code: str, began: float) -> None:
+    seconds = round(time.monotonic() - began, 6)
+    _LOG.info("call", extra={"method": method, "code": code, "seconds": seconds})

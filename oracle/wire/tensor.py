@@ -58,8 +58,16 @@ def encode(array: Any) -> pb.Tensor:
 
 
 def decode(message: pb.Tensor, field: str = "tensor") -> Array:
-    """Return a read-only array over the bytes of the message."""
-    name = decode_data_type(message.data_type, f"{field}.data_type")
+    """Return a read-only array over the bytes of the message.
+
+    Raises
+    ------
+    MalformedTensor
+        If the message does not describe an array; `field` is its path in the request.
+    """
+    # The form with `values` needs no type.
+    number = message.data_type if message.data or message.data_type else pb.DATA_TYPE_FLOAT64
+    name = decode_data_type(number, f"{field}.data_type")
     if len(message.shape) > MAX_RANK:
         raise MalformedTensor(
             f"{field}.shape", f"have at most {MAX_RANK} dimensions", f"{len(message.shape)}"
@@ -87,14 +95,16 @@ def decode(message: pb.Tensor, field: str = "tensor") -> Array:
 def _from_values(
     message: pb.Tensor, name: str, shape: tuple[int, ...], count: int, field: str
 ) -> Array:
-    if "float" not in name:
-        raise MalformedTensor(f"{field}.values", "come with a floating data_type", name)
     if len(message.values) != count:
         raise MalformedTensor(
             f"{field}.values", f"hold {count} numbers for shape {shape}", f"{len(message.values)}"
         )
-    with np.errstate(over="ignore"):
-        flat = np.array(message.values, dtype=np.float64).astype(numpy_dtype(name))
+    exact = np.array(message.values, dtype=np.float64)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        flat = exact.astype(numpy_dtype(name))
+        held = "float" in name or bool((flat.astype(np.float64) == exact).all())
+    if not held or (name == "int64" and (exact >= 2.0**63).any()):
+        raise MalformedTensor(f"{field}.values", f"hold numbers that {name} holds", "another")
     flat.flags.writeable = False
     return _shaped(flat, shape, field)
 

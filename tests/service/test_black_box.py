@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc, tensor_pb2
 from oracle.service import black_box as service
+from oracle.service.status import Statuses
 from oracle.values import InvalidInput
 from oracle.wire import tensor
 
@@ -92,7 +93,7 @@ def test_a_step_is_the_central_difference_of_the_values():
 def served():
     """Serve two conversations at a time; yield the servicer and a channel to it."""
     servicer = service.BlackBoxServicer(max_sessions=2, idle_seconds=0.5)
-    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server = grpc.server(futures.ThreadPoolExecutor(1), interceptors=[Statuses()])
     black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -1,0 +1,162 @@
+"""Where calls wait for a core, and how they learn that nobody waits for them any more."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+PATIENCE = 0.02
+"""Seconds between two looks at the caller while a call waits for a slot."""
+
+
+class Stopped(Exception):
+    """A computation whose answer nobody waits for; the subclass says why."""
+
+
+class CallerLeft(Stopped):
+    """The caller cancelled the call or closed the connection."""
+
+
+class TimeOver(Stopped):
+    """The deadline of the caller, or the longest time that the server allows, has passed."""
+
+
+class ServerStops(Stopped):
+    """The server shuts down."""
+
+
+class Overloaded(Exception):
+    """One call more than the server takes; the message says of what."""
+
+
+class SingleThreadedBlas:
+    """While it is entered, BLAS computes with one thread.
+
+    BLAS keeps one setting for the whole process, so the first to enter sets it and the last to
+    leave restores it. Calls run beside each other instead: that is faster for many small products,
+    and no result depends on the number of cores.
+    """
+
+    def __init__(self) -> None:
+        self._controller = ThreadpoolController()
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._limit = self._controller.limit(limits=1, user_api="blas")
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+    def threads(self) -> int:
+        """Return the threads of NumPy's BLAS while this is entered, or 0 if it is unknown."""
+        with self:
+            found = self._controller.select(user_api="blas").info()
+        numpys = [item for item in found if "numpy" in item["filepath"]] or found
+        return int(numpys[0]["num_threads"]) if numpys else 0
+
+
+@functools.cache
+def single_threaded_blas() -> SingleThreadedBlas:
+    """Return the one of this process: two servers in it share its BLAS."""
+    return SingleThreadedBlas()
+
+
+def blas_name() -> str:
+    """Return the name and version of the library behind NumPy, or ""."""
+    config: Any = np.show_config(mode="dicts")
+    blas = config.get("Build Dependencies", {}).get("blas", {})
+    return f"{blas.get('name', '')} {blas.get('version', '')}".strip()
+
+
+class Turn:
+    """One call at the gate. Calling it is the checkpoint of the computation."""
+
+    def __init__(self, gate: Gate, context: Any, end: float) -> None:
+        self.gate, self.context, self.end = gate, context, end
+
+    def __call__(self) -> None:
+        """Raise if nobody waits for the answer any more."""
+        if self.gate.stopping.is_set():
+            raise ServerStops
+        remaining = self.context.time_remaining()
+        if time.monotonic() > self.end or (remaining is not None and remaining <= 0):
+            raise TimeOver
+        if not self.context.is_active():
+            raise CallerLeft
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold a slot, waiting for one first."""
+        while not self.gate.slots.acquire(timeout=PATIENCE):
+            self()
+        try:
+            with single_threaded_blas():
+                self()
+                yield
+        finally:
+            self.gate.slots.release()
+
+
+class Gate:
+    """Lets as many calls compute as there are slots; a bounded number waits for one.
+
+    Parameters
+    ----------
+    slots : int
+        Calls that may compute at the same time.
+    waiting : int
+        Unary calls that may wait for a slot.
+    streams : int
+        Streams that may be open. They wait beside the unary calls, not among them, and give their
+        slot away while they send.
+    seconds : float
+        The longest time for one call.
+    """
+
+    def __init__(self, slots: int, waiting: int, streams: int, seconds: float) -> None:
+        self.slots = threading.BoundedSemaphore(slots)
+        self.places = threading.BoundedSemaphore(slots + waiting)
+        self.streams = threading.BoundedSemaphore(streams)
+        self.seconds = seconds
+        self.stopping = threading.Event()
+
+    @contextmanager
+    def enter(self, context: Any) -> Iterator[Turn]:
+        """Hold a slot for a unary call; yield its checkpoint."""
+        with self._place(self.places, "too many calls wait for a core; try again later"):
+            turn = self._turn(context)
+            with turn.slot():
+                yield turn
+
+    @contextmanager
+    def stream(self, context: Any) -> Iterator[Turn]:
+        """Hold the place of a stream; it takes `Turn.slot` whenever it computes."""
+        with self._place(self.streams, "too many streams are open; try again later"):
+            yield self._turn(context)
+
+    def _turn(self, context: Any) -> Turn:
+        return Turn(self, context, time.monotonic() + self.seconds)
+
+    @contextmanager
+    def _place(self, places: threading.BoundedSemaphore, refusal: str) -> Iterator[None]:
+        if not places.acquire(blocking=False):
+            raise Overloaded(refusal)
+        try:
+            yield
+        finally:
+            places.release()
