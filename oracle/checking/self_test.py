@@ -118,13 +118,30 @@ def run(
     for name, compute in CORRECT_GRADIENTS:
         checkpoint()
         rows.append(_row(name, (), compute(exact), reference, check=judge, case=(parameters, x, t)))
+    textbook = _fingerprint(CORRECT_GRADIENTS[0][1](p))
+    shown = []
     for bug in WRONG_GRADIENTS:
         checkpoint()
         with np.errstate(all="ignore"):
             gradient = bug.compute(p)
+        if gradient is not None and not _alike(_fingerprint(gradient), textbook, dtype):
+            shown.append((bug, _fingerprint(gradient)))
+    for bug, mark in shown:
+        with np.errstate(all="ignore"):
+            gradient = bug.compute(p)
         if gradient is not None:
+            # One bug can give the numbers of another, as factors 2 and N do for N = 2.
+            twins = [other for other, its in shown if other is not bug and _alike(mark, its, dtype)]
+            right = dict.fromkeys(kind for wrong in (bug, *twins) for kind in wrong.named)
             rows.append(
-                _row(bug.name, bug.named, gradient, reference, check=judge, case=(parameters, x, t))
+                _row(
+                    bug.name,
+                    tuple(right),
+                    gradient,
+                    reference,
+                    check=judge,
+                    case=(parameters, x, t),
+                )
             )
     return SelfTest(tuple(rows))
 
@@ -145,6 +162,22 @@ def _case(
 
 def _widest(parameters: TwoLayerNetParameters, x: Array, t: Array) -> dict[str, Array]:
     return CORRECT_GRADIENTS[0][1](forward(parameters, x, t, delta=DELTA))
+
+
+def _fingerprint(gradient: dict[str, Array]) -> Array:
+    """Return, tensor by tensor, its norm and two weighted sums, which tell gradients apart."""
+    marks = []
+    for tensor in gradient.values():
+        flat = tensor.astype(np.float64).ravel()
+        weights = [np.cos(c * np.arange(1, flat.size + 1)) for c in (1.0, 2.0**0.5)]
+        marks.append([np.linalg.norm(flat), *(weight @ flat for weight in weights)])
+    return np.array(marks)
+
+
+def _alike(a: Array, b: Array, dtype: str) -> bool:
+    """Tell whether two fingerprints differ by rounding only."""
+    rounding = 2.0**8 * np.finfo(dtype).eps * np.maximum(a[:, :1], b[:, :1])
+    return bool(np.all(np.abs(a - b) <= rounding))
 
 
 def _row(

@@ -303,10 +303,19 @@ def _smoothed(p: Pass) -> Array:
     return np.asarray(p.t * p.y.dtype.type(0.9) + p.y.dtype.type(0.1 / p.K))
 
 
+def _last(p: Pass) -> Array:
+    return np.asarray(np.arange(p.N) == p.N - 1, dtype=p.y.dtype)[:, None]
+
+
 _FACTOR = (Kind.CONSTANT_FACTOR,)
+_NARROW = (Kind.LOW_PRECISION, Kind.DELTA_IGNORED)
 FREE: tuple[WrongGradient, ...] = (
     WrongGradient("sum over the batch", (Kind.MISSING_BATCH_MEAN,), _scaled(lambda p: p.N)),
-    WrongGradient("mean taken twice", (Kind.EXTRA_BATCH_MEAN,), _scaled(lambda p: 1 / p.N)),
+    WrongGradient(
+        "mean taken twice",
+        (Kind.EXTRA_BATCH_MEAN, Kind.CONSTANT_FACTOR),
+        _scaled(lambda p: 1 / p.N),
+    ),
     WrongGradient("sign", (Kind.SIGN_FLIPPED,), _scaled(lambda _: -1)),
     WrongGradient("twice", (*_FACTOR, Kind.ACCUMULATED), _scaled(lambda _: 2)),
     WrongGradient("half", _FACTOR, _scaled(lambda _: 0.5)),
@@ -316,6 +325,8 @@ FREE: tuple[WrongGradient, ...] = (
     WrongGradient("W2 twice", (Kind.TENSOR_FACTOR,), _scaled(lambda _: 2, ("W2",))),
     WrongGradient("W1, b1 thrice", (Kind.TENSOR_FACTOR,), _scaled(lambda _: 3, ("W1", "b1"))),
     WrongGradient("b1 zero", (Kind.ZERO_TENSOR,), _scaled(lambda _: 0, ("b1",))),
+    WrongGradient("all zero", (Kind.ZERO_TENSOR,), _scaled(lambda _: 0)),
+    WrongGradient("layer 2 sign", (Kind.TENSOR_FACTOR,), _scaled(lambda _: -1, ("W2", "b2"))),
     WrongGradient("layer 1 zero", (Kind.ZERO_TENSOR,), _scaled(lambda _: 0, ("W1", "b1"))),
     WrongGradient(
         "column-major buffers",
@@ -347,8 +358,27 @@ FREE: tuple[WrongGradient, ...] = (
     ),
     WrongGradient("label smoothing", (Kind.WRONG_TARGETS,), _targets(_smoothed)),
     WrongGradient("one wrong entry", (Kind.SINGLE_ENTRIES,), _changed(_one_entry)),
-    WrongGradient("float32 inside", (Kind.LOW_PRECISION,), _narrow("float32")),
-    WrongGradient("float16 inside", (Kind.LOW_PRECISION,), _narrow("float16")),
+    WrongGradient(
+        "W2 holds the weights",
+        (Kind.STALE_BUFFER,),
+        _changed(lambda p, _: {"W2": p.W2}),
+    ),
+    WrongGradient(
+        "W1 overwritten sample by sample",
+        (Kind.DROPPED_SAMPLES,),
+        _changed(lambda p, _: {"W1": backward(p, output=p.output_error * _last(p))["W1"]}),
+    ),
+    WrongGradient(
+        "W2 with noise on the way back",
+        (Kind.WRONG_WEIGHTS,),
+        lambda p: backward(
+            p,
+            weights=p.W2
+            * (1 + np.sin(np.arange(p.W2.size))).reshape(p.W2.shape).astype(p.W2.dtype),
+        ),
+    ),
+    WrongGradient("float32 inside", _NARROW, _narrow("float32")),
+    WrongGradient("float16 inside", _NARROW, _narrow("float16")),
 )
 """Those that the diagnosis finds by fitting a number, or without knowing the network."""
 

@@ -115,6 +115,11 @@ def common_factor(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Fin
         message = f"Every tensor is {size:.6g} times too large: {_or(equal)}. The mean is missing."
         remedy = "dY = (y - t) / N"
         findings.append(Finding(Kind.MISSING_BATCH_MEAN, "", message, remedy, evidence))
+    elif {"1/N", "1/K"} <= set(equal):
+        message = f"Every tensor is {size:.6g} times the right one: {_or(equal)}."
+        message += " Either the mean over the batch is taken twice, or one over the classes too."
+        remedy = "divide by N once, and by nothing else"
+        findings.append(Finding(Kind.CONSTANT_FACTOR, "", message, remedy, evidence))
     elif "1/N" in equal:
         message = f"Every tensor is {size:.6g} times the right one: {_or(equal)}. Two means."
         remedy = "divide by N once: dY = (y - t) / N, then dW = X^T dY"

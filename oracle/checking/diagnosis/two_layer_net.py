@@ -24,6 +24,12 @@ from oracle.values import DELTA, Array, Finding, Float64, TwoLayerNetParameters
 MOST_SAMPLES = 512
 """More samples than this are not searched for weights of their own."""
 
+MOST_PRODUCTS = 10**9
+"""More multiplications than this are not spent on recovering the weights that layer 1 used."""
+
+MOST_CONDITION = 1e4
+"""Inputs of a worse condition than this lose too many digits of what is recovered through them."""
+
 
 def explain_two_layer_net(
     parameters: TwoLayerNetParameters,
@@ -83,9 +89,15 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
             yield found
     for p in passes if whole else ():
         yield _from_families(p, comparison)
+    for p in passes if whole else ():
         yield _from_sample_weights(p, comparison)
     if whole:
         yield _from_targets(passes[0], comparison)
+    for p, view in zip(passes, views, strict=True):
+        yield _from_buffers(p, view)
+    for p in passes if whole else ():
+        yield _from_weights(p, comparison)
+        yield _from_layer_1(p, comparison)
     yield explain_each(comparison, sizes)
 
 
@@ -198,3 +210,90 @@ def _from_targets(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
     message = f"The gradient is that of other labels: {labels[:16].tolist()}."
     evidence = {f"label_{n}": float(k) for n, k in enumerate(labels[:16])}
     return (Finding(Kind.WRONG_TARGETS, "", message, "dY[n, t[n]] -= 1 / N", evidence),)
+
+
+def _from_buffers(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
+    """Find tensors that hold the parameters, or the gradient of a part of the batch."""
+    wrong = wrong_tensors(comparison)
+    findings = [_parameters_in(p, comparison, n) or _part_in(p, comparison, n) for n in wrong]
+    named = tuple(f for f in findings if f is not None)
+    return named if len(named) == len(wrong) else ()
+
+
+def _parameters_in(p: Pass, comparison: Comparison, name: str) -> Finding | None:
+    if not comparison.fits(name, getattr(p, name)):
+        return None
+    message = f"{name} holds the parameters themselves, not their gradient."
+    return Finding(Kind.STALE_BUFFER, name, message, f"return the gradient of {name}")
+
+
+def _part_in(p: Pass, comparison: Comparison, name: str) -> Finding | None:
+    """Find the range of samples, from the first or up to the last, that a tensor is the sum of."""
+    if not 1 < p.N <= MOST_SAMPLES:
+        return None
+    dA = (p.output_error @ p.W2.T) * p.z1 * (1 - p.z1)
+    left = {"W1": p.x, "W2": p.z1}.get(name)
+    right = dA if name in {"W1", "b1"} else p.output_error
+    total = np.zeros(comparison.reference[name].shape)
+    for n in range(p.N):
+        one = right[n] if left is None else np.outer(left[n], right[n])
+        total = total + one
+        kept = {
+            f"samples 0 to {n}": total,
+            f"samples {n + 1} to {p.N - 1}": comparison.reference[name] - total,
+            f"sample {n}": one,
+        }
+        for which, part in list(kept.items()) if n < p.N - 1 else [(f"sample {n}", one)]:
+            if np.any(part) and comparison.fits(name, part):
+                message = f"{name} is the sum over {which} only, of {p.N}."
+                remedy = f"add every sample to {name}: += in place of ="
+                return Finding(Kind.DROPPED_SAMPLES, name, message, remedy)
+    return None
+
+
+def _from_weights(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
+    """Find the W2 that layer 1 used: W1 and b1 are linear in it, unit by unit."""
+    N, D = p.x.shape
+    H, K = p.W2.shape
+    if K > D or N * D * H * K > MOST_PRODUCTS:
+        return ()
+    right = backward(p)
+    if not all(comparison.fits(n, right[n]) for n in ("W2", "b2")):
+        return ()
+    widened = np.column_stack([p.x, np.ones(N)])
+    values = np.vstack([comparison.candidate["W1"], comparison.candidate["b1"]]).astype(np.float64)
+    slope = p.z1 * (1 - p.z1)
+    used = np.empty_like(p.W2)
+    for h in range(H):
+        columns = widened.T @ (slope[:, h : h + 1] * p.output_error)
+        used[h] = np.linalg.lstsq(columns, values[:, h], rcond=1e-12)[0]
+    if not fits_all(comparison, backward(p, weights=used)):
+        return ()
+    message = "Layer 1 used other weights than the W2 of the forward pass."
+    remedy = "dA = (dY W2^T) * z1 * (1 - z1), with W2 as it was in the forward pass"
+    return (Finding(Kind.WRONG_WEIGHTS, "", message, remedy),)
+
+
+def _from_layer_1(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
+    """Recover dA from W1 = x^T dA; if b1 is its sum, the fault lies before it, though unnamed."""
+    right = backward(p)
+    if min(p.x.shape[1], MOST_SAMPLES) < p.N or not all(
+        comparison.fits(n, right[n]) for n in ("W2", "b2")
+    ):
+        return ()
+    condition = float(np.linalg.cond(p.x))
+    if condition > MOST_CONDITION:
+        return ()
+    dA = np.linalg.lstsq(p.x.T, comparison.candidate["W1"].astype(np.float64), rcond=None)[0]
+    agree = comparison.fits("b1", dA.sum(axis=0), slack=4 * condition)
+    back = p.output_error @ p.W2.T
+    if not (agree and comparison.fits("W1", p.x.T @ dA) and np.all(back)):
+        return ()
+    factor = dA / back
+    message = (
+        "W2 and b2 are right, and W1 and b1 agree with each other: the fault is in dA. The factor "
+        f"in place of z1 (1 - z1) is from {factor.min():.3g} to {factor.max():.3g}."
+    )
+    evidence = {"smallest_factor": float(factor.min()), "largest_factor": float(factor.max())}
+    remedy = "dA = (dY W2^T) * z1 * (1 - z1)"
+    return (Finding(Kind.UNEXPLAINED, "W1", message, remedy, evidence),)
