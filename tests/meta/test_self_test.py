@@ -30,6 +30,14 @@ def test_on_small_cases_bugs_are_named_rightly(dtype):
     assert sum(result.misnamed for result in results) <= 0.01 * detected
 
 
+@pytest.mark.parametrize("sizes", [(1, 5, 4, 3), (2, 3, 2, 2), (4, 4, 4, 4), (6, 3, 3, 3)])
+def test_where_sizes_are_equal_or_one_no_bug_gets_a_wrong_name(sizes):
+    """Some bugs give the same numbers there, and some give the right ones."""
+    result = self_test.run(*sizes, seed=4)
+    assert result.detected == result.wrong
+    assert (result.misnamed, result.false_alarms) == (0, 0)
+
+
 def test_a_check_that_always_passes_is_caught():
     """The self-test itself can fail."""
     honest = self_test.run(seed=0)
@@ -119,3 +127,10 @@ def test_the_command_says_what_is_wrong_with_its_options(oracle):
     result = CliRunner().invoke(main, ["self-test", *options])
     assert result.exit_code == 2
     assert "float32" in result.output
+
+
+def test_a_bug_that_does_not_show_is_not_counted():
+    """In a batch of one the sum is the mean."""
+    names = {row.name for row in self_test.run(batch_size=1).rows}
+    assert "sum over the batch" not in names
+    assert "no sigmoid derivative" in names
