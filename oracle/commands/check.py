@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from oracle.reporting import html
 from oracle.values import Array
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
@@ -138,6 +143,22 @@ def client(address: str | None) -> AbstractContextManager[Any]:
     return gradient_oracle.connect(address) if address else gradient_oracle.embedded()
 
 
+def _reproduction(files: Sequence[Path]) -> dict[str, str]:
+    context = click.get_current_context()
+    digests = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}" for path in files]
+    options = [
+        f"--{name.replace('_', '-')}={context.params[name]}"
+        for name in ("parameters", "inputs", "targets", "gradient", "delta")
+    ]
+    command_line = shlex.join(["gradient-oracle", "check", context.params["function"], *options])
+    return {
+        "Command": command_line,
+        "Files (SHA-256)": "\n".join(digests),
+        "Versions": f"gradient-oracle {version('gradient-oracle')}, NumPy {np.__version__}, "
+        f"Python {platform.python_version()}",
+    }
+
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -149,6 +170,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--gradient", required=True, type=_FILE, help="The gradient to check, named alike.")
 @click.option("--delta", type=float, default=1e-7, show_default=True, help="In log(y + delta).")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write the report as a self-contained HTML page.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
 @click.option("--address", help="Server to ask, HOST:PORT; without it one is started.")
 def command(
@@ -160,6 +187,7 @@ def command(
     gradient: Path,
     delta: float,
     as_json: bool,
+    page: Path | None,
     quiet: bool,
     address: str | None,
 ) -> None:
@@ -179,6 +207,9 @@ def command(
             report = oracle.check_two_layer_net(values, x, t, candidate, delta=delta)
     except OracleError as error:
         raise FileProblem(str(error)) from error
+    if page is not None:
+        files = [parameters, inputs, targets, gradient]
+        page.write_text(html.render(report.value, reproduce=_reproduction(files)), encoding="utf-8")
     if not quiet:
         click.echo(report.to_json() if as_json else str(report))
     raise SystemExit(EXIT_CODES[report.verdict])

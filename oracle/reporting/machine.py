@@ -23,9 +23,16 @@ def to_dict(report: Report) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **_plain(report)}
 
 
-def to_json(report: Report, *, indent: int | None = 2) -> str:
-    """Return the report as JSON, in the form of `report.schema.json`."""
-    return json.dumps(to_dict(report), indent=indent, ensure_ascii=False, allow_nan=False)
+def to_json(report: Report, *, indent: int | None = 2, maps: bool = True) -> str:
+    """Return the report as JSON, in the form of `report.schema.json`.
+
+    Without `maps` the field `budget_map` of each tensor, up to 4096 cells, is null.
+    """
+    document = to_dict(report)
+    if not maps:
+        for tensor in document["tensors"]:
+            tensor["budget_map"] = None
+    return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

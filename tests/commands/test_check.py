@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import gradient_oracle
@@ -90,3 +91,14 @@ def test_a_file_at_fault_is_explained(tmp_path, net, change, said):
 def test_a_wrong_usage_is_not_a_verdict():
     """Usage is 3 too: 2 would say inconclusive."""
     assert CliRunner().invoke(command, ["two-layer-net"]).exit_code == 3
+
+
+def test_the_page_says_how_to_repeat_the_check(tmp_path, net):
+    """The command, the digests of the files and the versions are in it."""
+    page = tmp_path / "report.html"
+    done = check(tmp_path, net, "--report", str(page), "--quiet", factor=4.0)
+    text = page.read_text(encoding="utf-8")
+    assert (done.exit_code, done.output) == (1, "")
+    assert "FAIL" in text
+    assert "gradient-oracle check two-layer-net --parameters=" in text
+    assert hashlib.sha256((tmp_path / "x.npy").read_bytes()).hexdigest() in text

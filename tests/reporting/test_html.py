@@ -1,0 +1,142 @@
+"""The page of a report stands alone, and everybody can read it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import gradient_oracle
+import numpy as np
+import pytest
+
+from oracle.reporting import html
+from oracle.values import BudgetMap, Finding
+
+VOID = {"meta", "link", "br"}
+
+
+class Page(HTMLParser):
+    """Reads a page: the elements, what they hold, and whether each is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+
+@pytest.fixture(scope="module")
+def reports():
+    """One report of each kind, as the client receives it."""
+    rng = np.random.default_rng(2)
+    x, t = rng.normal(size=(5, 80)), np.array([0, 1, 2, 1, 0])
+    with gradient_oracle.embedded() as oracle:
+        params = oracle.two_layer_net.init(80, 70, 3, weight_init_std=0.5, seed=1)
+        right = oracle.two_layer_net.gradient(params, x, t)
+        wrong = {name: values.copy() for name, values in right.items()}
+        wrong["W1"][3, 2] += 1e-9
+        v = np.linspace(0.0, 1.0, 5)
+        return {
+            "pass": oracle.check_two_layer_net(params, x, t, right).value,
+            "fail": oracle.check_two_layer_net(params, x, t, wrong).value,
+            "measured": oracle.check_gradient(lambda v: np.exp(v).sum(), v, np.exp(v) * 1.01).value,
+        }
+
+
+@pytest.fixture(params=["pass", "fail", "measured"])
+def report(request, reports):
+    return reports[request.param]
+
+
+def test_the_page_is_well_formed_and_needs_no_network(report):
+    """It is attached to CI runs and read offline."""
+    text = html.render(report)
+    page = Page(text)
+    assert page.open == []
+    assert not re.search(r"https?:|@import|url\(|<script|<img", text)
+    assert {attributes.get("href") for _, attributes in page.elements} == {None, "data:,"}
+
+
+def test_the_verdict_comes_first(report):
+    """Before any figure and any number."""
+    headline = next(text for text in Page(html.render(report)).texts["span"])
+    assert headline == report.verdict.upper()
+
+
+def test_every_figure_has_a_text_in_its_place(report):
+    """A screen reader reads the title of a drawing."""
+    page = Page(html.render(report))
+    drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
+    titles = [tag for tag, _ in page.elements if tag == "title"]
+    assert len(titles) == 1 + len(drawings)
+    assert all(attributes["role"] == "img" for attributes in drawings)
+
+
+def test_a_black_box_has_ladders_and_a_known_function_has_maps(reports):
+    """The figure fits what was done."""
+    assert "central difference" in html.render(reports["measured"])
+    assert "Map of the error over the budget in W1" in html.render(reports["fail"])
+
+
+def test_the_map_counts_its_wrong_cells(reports):
+    """One wrong entry is one cell of another colour, and the text says so."""
+    told = next(
+        text for text in Page(html.render(reports["fail"])).texts["title"] if "in W1" in text
+    )
+    assert re.search(r", 1 cells (1-10|10-1e3|1e3-1e6|> 1e6)$", told), told
+
+
+@pytest.mark.parametrize("share", [float("nan"), 0.0, 1.0, float("inf")])
+def test_any_share_can_be_drawn(reports, share):
+    """A map may hold no number, and shares beyond float64."""
+    tensor = replace(reports["fail"].tensors[0], budget_map=BudgetMap(1, 3, (share, 0.5, 2.0)))
+    assert Page(html.render(replace(reports["fail"], tensors=(tensor,)))).open == []
+
+
+def test_what_a_caller_names_is_shown_and_never_run(reports):
+    """Names of functions and tensors come from outside."""
+    hostile = "<script>alert(1)</script>"
+    finding = Finding(reports["fail"].findings[0].kind, hostile, hostile, hostile, {hostile: 1.0})
+    tensor = replace(reports["fail"].tensors[0], name=hostile)
+    report = replace(
+        reports["fail"], subject=hostile, findings=(finding,), tensors=(tensor,), notes=(hostile,)
+    )
+    text = html.render(report, reproduce={hostile: hostile})
+    assert "<script" not in text
+    assert Page(text).open == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["ink", "soft", "pass", "fail", "inconclusive"])
+@pytest.mark.parametrize("ground", ["paper", "panel"])
+def test_text_has_the_contrast_that_wcag_asks_for(reports, scheme, name, ground):
+    """4.5 to 1 between the luminances, in both schemes."""
+    style = html.render(reports["pass"]).partition("<style>")[2]
+    light, _, dark = style.partition("@media")
+    colours = dict(re.findall(r"--(\w+):(#\w+)", light if scheme == "light" else dark))
+    lighter, darker = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2: the relative luminance of an sRGB colour."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
