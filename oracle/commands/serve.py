@@ -74,8 +74,9 @@ def command(grace: float, log_level: str, **settings: object) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonFormatter(
-            "%(asctime)s %(levelname)s %(name)s %(message)s",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger"},
+            timestamp=True,
         )
     )
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)

@@ -253,8 +253,10 @@ def _why_not(host: str, port: str) -> str:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, int(port)), family=family).close()
-    except (OSError, OverflowError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    except (OverflowError, ValueError) as error:
+        reason = str(error)
     else:
         reason = "the address was not to be had"
     return f"{reason}; choose another port with --address, or port 0 for a free one"

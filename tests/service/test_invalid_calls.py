@@ -1,0 +1,270 @@
+"""Every bad input is INVALID_ARGUMENT and names the field, what it must be, and what it was."""
+
+from __future__ import annotations
+
+import grpc
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle.gradcheck.v1 import report_pb2, tensor_pb2, two_layer_net_pb2
+from oracle.wire import tensor
+
+MSE, CEE = "LossService/MeanSquaredError", "LossService/CrossEntropyError"
+Y = np.full((3, 4), 0.25)
+LABELS = np.array([0, 1, 3])
+X = np.ones((3, 2))
+WEIGHTS = {"w1": np.ones((2, 5)), "b1": np.zeros(5), "w2": np.ones((5, 4)), "b2": np.zeros(4)}
+SIZES = {"input_size": 2, "hidden_size": 3, "output_size": 4}
+
+
+def message(array):
+    return array if isinstance(array, tensor_pb2.Tensor) else tensor.encode(array)
+
+
+def raw(data=b"", shape=(), data_type=1, values=()):
+    return tensor_pb2.Tensor(data_type=data_type, shape=shape, data=data, values=values)
+
+
+def labels(array):
+    return tensor_pb2.Targets(labels=message(array))
+
+
+def soft(array):
+    return tensor_pb2.Targets(probabilities=message(array))
+
+
+def parameters(**changed):
+    tensors = {**WEIGHTS, **changed}
+    return two_layer_net_pb2.TwoLayerNetParameters(
+        **{name: message(array) for name, array in tensors.items() if array is not None}
+    )
+
+
+def mse(y=Y, t=Y, **extra):
+    return {"predictions": message(y), "targets": message(t), **extra}
+
+
+def cee(y=Y, t=None, **extra):
+    return {"predictions": message(y), "targets": t or labels(LABELS), **extra}
+
+
+def simple(W=np.ones((2, 4)), x=X, t=None, **extra):  # noqa: B008 - never written
+    found = {"weights": message(W), "inputs": message(x), "targets": t or labels(LABELS)}
+    return {**found, **extra}
+
+
+def net(x=X, t=None, changed=None, **extra):
+    found = {"inputs": message(x), "targets": t or labels(LABELS)}
+    return {"parameters": parameters(**(changed or {})), **found, **extra}
+
+
+def without(request, name):
+    return {field: value for field, value in request.items() if field != name}
+
+
+MALFORMED = [
+    ("predictions.data", raw(b"1234567", (1,))),
+    ("predictions.data", raw(b"", (1,))),
+    ("predictions.data", raw(b"12345678" * 2, (1,))),
+    ("predictions.data", raw(b"12345678", (2**40, 2**40))),
+    ("predictions.data", raw(b"", (2**62, 2**62, 2**62))),
+    ("predictions.shape", raw(b"12345678", (-1,))),
+    ("predictions.shape", raw(b"12345678", (-1, -1))),
+    ("predictions.shape", raw(b"12345678", (-(2**63),))),
+    ("predictions.shape", raw(b"12345678", (1,) * 33)),
+    ("predictions.shape", raw(b"", (2**62, 2**62, 0))),
+    ("predictions.data_type", raw(b"12345678", (1,), 0)),
+    ("predictions.data_type", raw(b"12345678", (1,), 99)),
+    ("predictions.data_type", raw(b"12345678", (1,), -1)),
+    ("predictions.values", raw(b"", (2,), 1, [1.0])),
+    ("predictions.values", raw(b"", (1,), 5, [0.5])),
+    ("predictions.values", raw(b"", (1,), 5, [float("nan")])),
+    ("predictions.values", raw(b"", (1,), 5, [2.0**63])),
+    ("predictions.values", raw(b"", (1,), 6, [2.0**31])),
+    ("predictions.values", raw(b"", (1,), 7, [2.0])),
+    ("predictions.data", raw(b"\x02", (1,), 7)),
+    ("predictions", raw(b"12345678", (1,), 1, [1.0])),
+]
+
+
+@pytest.mark.parametrize(("field", "bad"), MALFORMED)
+def test_a_malformed_tensor_names_its_part(call, field, bad):
+    """The path leads to the part of the tensor that is wrong."""
+    found = call.failure(MSE, predictions=bad, targets=message(Y))
+    assert (found.code, found.field, found.reason) == (
+        "INVALID_ARGUMENT",
+        field,
+        "MALFORMED_TENSOR",
+    )
+
+
+VALUES = [
+    ("predictions", MSE, without(mse(), "predictions")),
+    ("targets", MSE, without(mse(), "targets")),
+    ("targets", MSE, mse(t=Y[0])),
+    ("targets", MSE, mse(t=Y.T)),
+    ("targets", MSE, mse(t=Y * np.nan)),
+    ("predictions", MSE, mse(y=Y * np.inf)),
+    ("predictions", MSE, mse(Y[:0], Y[:0])),
+    ("predictions", MSE, mse(np.ones((3, 4), int))),
+    ("predictions", "LossService/MeanSquaredErrorGradient", mse(np.ones((3, 4), int))),
+    ("predictions", CEE, cee(-Y)),
+    ("predictions", CEE, cee(Y[None])),
+    ("predictions", CEE, cee(Y[:0], labels(LABELS[:0]))),
+    ("predictions", CEE, cee(Y.astype(bool))),
+    ("targets", CEE, without(cee(), "targets")),
+    ("targets", CEE, cee(t=tensor_pb2.Targets()) | {"targets": tensor_pb2.Targets()}),
+    ("targets.labels", CEE, cee(t=labels(LABELS[:, None]))),
+    ("targets.labels", CEE, cee(t=labels(LABELS + 1))),
+    ("targets.labels", CEE, cee(t=labels(LABELS - 1))),
+    ("targets.labels", CEE, cee(t=labels(LABELS[:2]))),
+    ("targets.labels", CEE, cee(t=labels(LABELS.astype(float)))),
+    ("targets.labels", CEE, cee(t=labels(LABELS.astype(bool)))),
+    ("targets.labels.data", CEE, cee(t=labels(raw(b"123", (1,), 5)))),
+    ("targets.probabilities", CEE, cee(t=soft(-Y))),
+    ("targets.probabilities", CEE, cee(t=soft(Y[:2]))),
+    ("targets.probabilities", CEE, cee(t=soft(Y * np.nan))),
+    ("targets.probabilities", CEE, cee(t=soft(np.eye(4, dtype=int)[LABELS]))),
+    ("targets.probabilities", CEE, cee(t=soft(np.eye(4, dtype=bool)[LABELS]))),
+    ("delta", CEE, cee(delta=-1e-7)),
+    ("delta", CEE, cee(delta=np.nan)),
+    ("delta", "LossService/CrossEntropyErrorGradient", cee(delta=np.inf)),
+    ("gradient", "LossService/CheckMeanSquaredError", mse()),
+    ("gradient", "LossService/CheckMeanSquaredError", mse(gradient=message(LABELS))),
+    ("gradient", "LossService/CheckCrossEntropyError", cee()),
+    (
+        "arithmetic.accumulation_data_type",
+        "LossService/CheckMeanSquaredError",
+        mse(
+            gradient=message(Y),
+            arithmetic=report_pb2.CandidateArithmetic(accumulation_data_type=5),  # type: ignore[arg-type]
+        ),
+    ),
+    ("scores", "ActivationService/Sigmoid", {}),
+    ("scores", "ActivationService/Sigmoid", {"scores": message(LABELS)}),
+    ("scores", "ActivationService/Softmax", {"scores": message(Y * np.inf)}),
+    ("scores", "ActivationService/Softmax", {"scores": message(np.float64(1))}),
+    ("scores", "ActivationService/Softmax", {"scores": message(Y[:, :0])}),
+    ("weights", "SimpleNetService/Predict", {"inputs": message(X)}),
+    ("inputs", "SimpleNetService/Predict", {"weights": message(X)}),
+    ("weights", "SimpleNetService/Loss", simple(np.ones(2))),
+    ("inputs", "SimpleNetService/Loss", simple(x=X.T)),
+    ("inputs", "SimpleNetService/Loss", simple(x=X.astype(int))),
+    ("targets.labels", "SimpleNetService/Loss", simple(t=labels(LABELS + 9))),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=0.0)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=-1e-4)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=1e-30)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=np.nan)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=np.inf)),
+    ("weights", "SimpleNetService/NumericalGradient", simple(np.ones((2, 4), int))),
+    ("gradient", "SimpleNetService/CheckGradient", simple()),
+    ("parameters.w1", "TwoLayerNetService/Predict", {"inputs": message(X)}),
+    ("parameters.b2", "TwoLayerNetService/Loss", net(changed={"b2": None})),
+    ("parameters.w1", "TwoLayerNetService/Loss", net(changed={"w1": np.ones(5)})),
+    ("parameters.w1.data", "TwoLayerNetService/Loss", net(changed={"w1": raw(b"1", (2,))})),
+    ("parameters.b1", "TwoLayerNetService/Loss", net(changed={"b1": np.ones((5, 1))})),
+    ("parameters.w2", "TwoLayerNetService/Loss", net(changed={"w2": np.ones((4, 5))})),
+    ("parameters.b2", "TwoLayerNetService/Loss", net(changed={"b2": np.ones(3) * np.nan})),
+    ("inputs", "TwoLayerNetService/Loss", net(X[:, :1])),
+    ("inputs", "TwoLayerNetService/Loss", net(X[:0])),
+    ("targets", "TwoLayerNetService/Accuracy", without(net(), "targets")),
+    ("step", "TwoLayerNetService/NumericalGradient", net(step=0.0)),
+    ("step", "TwoLayerNetService/NumericalGradient", net(step=1e-300)),
+    ("delta", "TwoLayerNetService/Gradient", net(delta=-1.0)),
+    ("gradient", "TwoLayerNetService/CheckGradient", net()),
+    (
+        "gradient.w1.data",
+        "TwoLayerNetService/CheckGradient",
+        net(gradient=parameters(w1=raw(b"1", (2,)))),
+    ),
+    ("input_size", "TwoLayerNetService/Initialize", {}),
+    ("hidden_size", "TwoLayerNetService/Initialize", {**SIZES, "hidden_size": -1}),
+    ("output_size", "TwoLayerNetService/Initialize", {**SIZES, "output_size": 2**62}),
+    ("weight_init_std", "TwoLayerNetService/Initialize", {**SIZES, "weight_init_std": np.nan}),
+    ("variant", "TwoLayerNetService/Probe", {"variant": 9}),
+    ("variant", "TwoLayerNetService/Probe", {"variant": -1}),
+    ("data_type", "TwoLayerNetService/Probe", {"data_type": 5}),
+    ("data_type", "TwoLayerNetService/Probe", {"data_type": 99}),
+    ("step_num", "TwoLayerNetService/Train", net(step_num=0)),
+    ("step_num", "TwoLayerNetService/Train", net(step_num=-(2**63))),
+    ("batch_size", "TwoLayerNetService/Train", net(batch_size=0)),
+    ("batch_size", "TwoLayerNetService/Train", net(batch_size=2**62)),
+    ("report_every", "TwoLayerNetService/Train", net(report_every=0)),
+    ("report_every", "TwoLayerNetService/Train", net(report_every=-5)),
+    ("learning_rate", "TwoLayerNetService/Train", net(learning_rate=0.0)),
+    ("learning_rate", "TwoLayerNetService/Train", net(learning_rate=np.inf)),
+    ("method", "TwoLayerNetService/Train", net(method=9)),
+    ("inputs", "TwoLayerNetService/Train", net(X[0], labels(LABELS[0]))),
+    ("step", "TwoLayerNetService/Train", net(step=-1.0)),
+    ("train_size", "MiniBatchService/Draw", {"batch_size": 1}),
+    ("batch_size", "MiniBatchService/Draw", {"train_size": 1}),
+    ("batch_size", "MiniBatchService/Draw", {"train_size": 1, "batch_size": 2**62}),
+    ("turn", "BlackBoxService/Step", {}),
+    ("token", "BlackBoxService/Step", {"token": b"another's"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "method", "request_fields"), VALUES, ids=[f"{m}-{f}" for f, m, _ in VALUES]
+)
+def test_an_invalid_call_names_its_field(call, field, method, request_fields):
+    """The reason is for programs, the text for people: "`argument` must ..., got ..."."""
+    found = call.failure(method, **request_fields)
+    assert (found.code, found.field) == ("INVALID_ARGUMENT", field)
+    assert " must " in found.text
+    assert ", got " in found.text
+
+
+@st.composite
+def random_tensors(draw):
+    """Draw bytes and a header, most of them nonsense; some headers fit their bytes."""
+    dtype = draw(st.integers(-1, 9))
+    data = draw(st.binary(max_size=64))
+    lengths = st.sampled_from([0, 1, 2, 3, 8, 2**31, 2**62, -1])
+    shape = draw(st.lists(lengths, max_size=4))
+    if draw(st.booleans()) and 1 <= dtype <= 7:
+        size = (8, 4, 2, 2, 8, 4, 1)[dtype - 1]
+        data = data[: len(data) // size * size]
+        shape = [len(data) // size]
+    values = draw(st.lists(st.floats(), max_size=3)) if draw(st.booleans()) else []
+    return tensor_pb2.Tensor(data_type=dtype, shape=shape, data=data, values=values)
+
+
+@given(y=random_tensors(), t=random_tensors(), form=st.sampled_from(["labels", "probabilities"]))
+def test_random_tensors_are_answered_or_refused(call, y, t, form):
+    """Whatever arrives, the answer is a number or INVALID_ARGUMENT, never an internal error."""
+    requests = [
+        (MSE, {"predictions": y, "targets": t}),
+        (CEE, {"predictions": y, "targets": tensor_pb2.Targets(**{form: t})}),
+        ("LossService/CheckMeanSquaredError", {"predictions": y, "targets": y, "gradient": t}),
+        ("ActivationService/Softmax", {"scores": y}),
+        ("SimpleNetService/Predict", {"weights": y, "inputs": t}),
+        ("TwoLayerNetService/Loss", net(changed={"w1": y, "b2": t})),
+    ]
+    for method, fields in requests:
+        assert call.code(method, **fields) in {"OK", "INVALID_ARGUMENT"}, method
+
+
+@given(data=st.binary(max_size=200))
+def test_bytes_that_are_no_message_break_nothing(call, data):
+    """What protobuf cannot parse is refused by gRPC, and the next call is served."""
+    method = call.channel.unary_unary("/oracle.gradcheck.v1.LossService/MeanSquaredError")
+    with pytest.raises(grpc.RpcError) as caught:
+        method(data, timeout=10)
+    assert caught.value.code().name in {"INTERNAL", "INVALID_ARGUMENT"}
+    assert call(MSE, **mse()).error == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
+def test_every_floating_type_is_taken(call, dtype):
+    """A quarter is one in all of them."""
+    assert call(MSE, **mse(Y.astype(dtype), 0 * Y)).error == 12 * 0.25**2 / 2
+
+
+def test_a_tensor_written_by_hand_needs_no_type(call):
+    """`values` without a type are float64, as the contract says."""
+    ones = raw(shape=(2,), data_type=0, values=[1.0, 2.0])
+    assert call(MSE, predictions=ones, targets=message(np.zeros(2))).error == 2.5
