@@ -1,28 +1,22 @@
 """The verdict on a gradient of a function that is known only by its values.
 
-What is measured is the excess e(h) = ([f(x+hd) - f(x-hd)] - <g, (x+hd) - (x-hd)>) / 2h, with the
-points that the dtype really holds; it tends to 0 for a correct gradient. Coarse steps may agree
-with each other and be wrong, so every finer step has a veto. Bars are estimates, not proofs.
+Each tensor gets one ladder of steps along a random direction of signs, then many directions at the
+step that served best; what does not agree there gets a ladder of its own, and nothing fails before
+a second ladder with other steps has failed too. A tensor with no more entries than directions
+would be needed is measured entry by entry.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from oracle.checking.black_box.conversation import (
-    Ask,
-    Check,
-    CheckTask,
-    Evaluation,
-    Probe,
-    TensorSpec,
-)
+from oracle.checking.black_box import causes, ladder, noise
+from oracle.checking.black_box.conversation import Check, CheckTask, TensorSpec
+from oracle.checking.black_box.ladder import Line, Slope
+from oracle.checking.black_box.session import Session, Steps
 from oracle.findings import FindingKind, InconclusiveReason
-from oracle.splitmix import positive_signs
 from oracle.values import (
     Direction,
     Entry,
@@ -30,141 +24,64 @@ from oracle.values import (
     Measurement,
     ReferenceKind,
     Report,
-    Rung,
     TensorReport,
     Verdict,
 )
 
-_MISS = 0.8125
-_EXTRA_EVALUATIONS = 320
+MISS = 0.8125
+"""One direction of random signs d misses an error e with at most this probability.
+
+<d, e> has the second moment |e|^2 and at most the fourth moment 3 |e|^4, so that by Paley and
+Zygmund P(|<d, e>| >= |e| / 2) >= (1 - 1/4)^2 / 3 = 0.1875.
+"""
+FAILING = 4.0
+"""A slope fails beyond so many bars, and passes within one; between them it stays open."""
+SECOND_LADDER = 0.6875
+"""Dyadic, and no power of the ratio: the second ladder shares no step with the first."""
+LADDERS_PER_TENSOR = 6
+"""Directions that get a ladder of their own after a look at one step did not settle them."""
 
 
-@dataclass(frozen=True)
-class _Slope:
-    """The excess along one direction, its error bar, and what else its ladder shows."""
+@dataclass
+class _Subject:
+    """One tensor under judgement."""
 
-    excess: float
-    error: float
-    predicted: float
-    rung: int
-    reason: InconclusiveReason | None
-    subgradient: bool
-    rungs: tuple[Rung, ...]
+    index: int
+    spec: TensorSpec
+    first: Line
+    lines: list[Line] = field(default_factory=list)
+    slopes: dict[Line, Slope] = field(default_factory=dict)
+    allowed: float = 0.0
+    scale: float = 0.0
+    resolution: float = 0.0
+    entrywise: bool = False
+    confirmed: bool = False
 
+    def bar(self, slope: Slope) -> float:
+        """Return what a correct slope may be off by: twice the error, and the client's rounding."""
+        return 2 * slope.error + self.allowed
 
-def _unit(dtype: str) -> float:
-    if dtype == "bfloat16":
-        return 2.0**-8
-    return float(np.finfo(dtype).eps) / 2
+    def verdict(self, slope: Slope) -> Verdict:
+        """Return the verdict on one slope."""
+        if slope.reason is not None:
+            return Verdict.PASS if slope.subgradient else Verdict.INCONCLUSIVE
+        bar = self.bar(slope)
+        if abs(slope.excess) > FAILING * bar and slope.may_fail:
+            return Verdict.FAIL
+        if abs(slope.excess) <= bar <= self.resolution * self.scale:
+            return Verdict.PASS
+        return Verdict.INCONCLUSIVE
 
+    def verdicts(self) -> list[Verdict]:
+        """Return the verdict on every slope that counts."""
+        return [self.verdict(slope) for slope in self.slopes.values()]
 
-def _ladder(task: CheckTask, spec: TensorSpec) -> list[float]:
-    fine = _unit(task.value_dtype) < 1e-12 and _unit(spec.dtype) < 1e-12
-    ratio, count = (8.0, 9) if fine else (8.0, 8)
-    start = 0.0617 * max(1.0, math.sqrt(spec.mean_square)) / max(1.0, spec.size) ** 0.25
-    smallest = 8 * _unit(spec.dtype) * max(spec.largest, 1e-30)
-    return [h for h in (start / ratio**k for k in range(count)) if h >= smallest] or [smallest]
-
-
-def _pairs(index: int, begin: int, end: int, seed: int, steps: Sequence[float]) -> list[Probe]:
-    return [Probe(index, begin, end, seed, s * h) for h in steps for s in (1.0, -1.0)]
-
-
-def _judge(
-    steps: Sequence[float], answers: Sequence[Evaluation], value: float, noise: float
-) -> _Slope:
-    """Choose the rung with the smallest bar after the veto of every finer one."""
-    rows = []
-    for h, above, below in zip(steps, answers[0::2], answers[1::2], strict=True):
-        numbers = (above.value, below.value, above.predicted, below.predicted)
-        if above.outside or below.outside or not all(map(math.isfinite, numbers)):
-            continue
-        predicted = (above.predicted - below.predicted) / (2 * h)
-        right = (above.value - value - above.predicted) / h
-        left = (value - below.value + below.predicted) / h
-        gap = abs(above.value - 2 * value + below.value) / h
-        rows.append((h, (right + left) / 2, predicted, noise / h, gap, right, left))
-    if len(rows) < 2:
-        return _Slope(0, math.inf, 0, 0, InconclusiveReason.DOMAIN, False, ())
-    best: tuple[float, float, int] = (math.inf, 0.0, 0)
-    rungs = [Rung(rows[0][0], rows[0][1] + rows[0][2], rows[0][1] + rows[0][2], rows[0][3])]
-    for k in range(1, len(rows)):
-        h, excess, predicted, blur, *_ = rows[k]
-        ratio = (rows[k - 1][0] / h) ** 2
-        extrapolated = (ratio * excess - rows[k - 1][1]) / (ratio - 1)
-        bar = abs(extrapolated - excess) + (ratio * blur + rows[k - 1][3]) / (ratio - 1)
-        for finer in rows[k + 1 :]:
-            shrink = 2 * abs(excess - extrapolated) * (finer[0] / h) ** 2
-            bar = max(bar, abs(finer[1] - extrapolated) - shrink - finer[3])
-        if bar < best[0]:
-            best = (bar, extrapolated, k)
-        rungs.append(Rung(h, excess + predicted, extrapolated + predicted, blur))
-    bar, excess, chosen = best
-    reason = None
-    subgradient = False
-    seen = [k for k in range(1, len(rows)) if all(r[4] > 8 * r[3] for r in rows[k - 1 : k + 1])]
-    end = seen[-1] if seen else 0
-    resolved = any(r[4] + 8 * r[3] < rows[end][4] / 4 for r in rows[end + 1 :])
-    if seen and not resolved:
-        last, before = rows[end], rows[end - 1]
-        power = math.log(before[4] / last[4]) / math.log(before[0] / last[0])
-        if power < 0.5:
-            reason = InconclusiveReason.JUMP if power < -0.5 else InconclusiveReason.KINK
-            low, high = sorted(last[5:7])
-            blur = 2 * last[3]
-            subgradient = power >= -0.5 and low - blur <= 0 <= high + blur
-    return _Slope(excess, bar, rows[chosen][2], chosen, reason, subgradient, tuple(rungs))
+    def failing(self) -> list[Line]:
+        """Return the directions that fail."""
+        return [line for line, s in self.slopes.items() if self.verdict(s) is Verdict.FAIL]
 
 
-def _noise(values: Sequence[float]) -> float:
-    """Return the estimate of a difference table of equally spaced values (ECnoise)."""
-    table = np.asarray(values, np.float64)
-    if not np.all(np.isfinite(table)):
-        return 0.0
-    levels = []
-    for order in range(1, 7):
-        table = np.diff(table)
-        gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
-        levels.append(math.sqrt(gamma * float(np.mean(table**2))))
-    return min(levels[3:])
-
-
-def _locate(  # noqa: PLR0917
-    index: int, size: int, steps: Sequence[float], value: float, noise: float, allowed: float
-) -> Generator[Ask, Sequence[Evaluation], tuple[int, _Slope] | None]:
-    """Halve the range that holds an error; None unless exactly one entry is wrong."""
-    begin, end = 0, size
-    found: _Slope | None = None
-    while end - begin > 1 or found is None:
-        middle = (begin + end + 1) // 2
-        halves = [(b, e) for b, e in ((begin, middle), (middle, end)) if e > b]
-        probes = [p for b, e in halves for p in _pairs(index, b, e, 1, steps)]
-        answers = yield Ask(tuple(probes), "locating the error", 0.9)
-        width = 2 * len(steps)
-        slopes = [
-            _judge(steps, answers[i * width : (i + 1) * width], value, noise)
-            for i in range(len(halves))
-        ]
-        wrong = [i for i, s in enumerate(slopes) if abs(s.excess) > 4 * (2 * s.error + allowed)]
-        if len(wrong) != 1:
-            return None
-        found = slopes[wrong[0]]
-        begin, end = halves[wrong[0]]
-    return begin, found
-
-
-def _factor(slopes: Sequence[_Slope], allowed: float) -> float | None:
-    """Return r where every measured slope is r times the predicted one, within its bar."""
-    predicted = np.array([s.predicted for s in slopes])
-    measured = predicted + np.array([s.excess for s in slopes])
-    if not np.any(measured):
-        return None
-    ratio = float(predicted @ measured / (measured @ measured))
-    bars = np.array([2 * s.error + allowed for s in slopes]) * 4 * max(1.0, abs(ratio))
-    return ratio if np.all(np.abs(predicted - ratio * measured) <= bars) else None
-
-
-def check(task: CheckTask) -> Check:  # noqa: PLR0912, PLR0915
+def check(task: CheckTask) -> Check:
     """Judge a gradient by values of its function.
 
     Parameters
@@ -177,182 +94,297 @@ def check(task: CheckTask) -> Check:  # noqa: PLR0912, PLR0915
     generator
         Yields `Ask`, is sent the evaluations in order, returns a `Report` of measured kind.
     """
-    value_unit = _unit(task.value_dtype)
-    specs = [(i, s) for i, s in enumerate(task.tensors) if s.size]
-    ladders = {i: _ladder(task, s) for i, s in specs}
-    probes = [Probe(0, 0, 0, task.seed, 0.0)] * 3 if specs else []
-    for i, s in specs:
-        probes += _pairs(i, 0, s.size, task.seed + 1, ladders[i])
-    if specs:
-        i, s = max(specs, key=lambda pair: pair[1].gradient_norm)
-        spacing = max(ladders[i][-1] / 8, 8 * _unit(s.dtype) * s.largest)
-        probes += [Probe(i, 0, s.size, task.seed + 1, k * spacing) for k in range(-4, 5)]
-    spent = len(probes)
-    if not specs or spent > task.max_evaluations:
-        return _report(task, (), (), (), spent=0, value=math.nan, noise=0.0, same=True, miss=1.0)
-    answers = yield Ask(tuple(probes), "first directions", 0.0)
-    repeats = [a.value for a in answers[:3]]
-    value = repeats[0]
-    if any(a.outside for a in answers[:3]) or not math.isfinite(value):
-        return _report(
-            task, (), (), (), spent=spent, value=value, noise=0.0, same=True, miss=1.0,
-            reason=InconclusiveReason.DOMAIN,
-        )  # fmt: skip
-    scatter = max(repeats) - min(repeats)
-    level = _noise([a.value - a.predicted for a in answers[-9:]])
-    noise = max(2 * value_unit * abs(value), 3 * level, 3 * scatter)
+    session = Session(task)
+    subjects = [
+        _Subject(i, spec, Line(i, 0, spec.size, task.seed + 1))
+        for i, spec in enumerate(task.tensors)
+        if spec.size
+    ]
+    ladders = {s.first: ladder.steps(s.spec, task.value_dtype) for s in subjects}
+    needed = 2 * (noise.POINTS - 1) + 1 + 2 * sum(map(len, ladders.values()))
+    if not subjects or not session.affords(needed):
+        return _report(session, [], (), InconclusiveReason.BUDGET_SPENT)
+    widest = max(subjects, key=lambda s: s.spec.gradient_norm)
+    yield from session.measure_noise(widest.index, widest.spec, task.seed + 1)
+    if not session.defined:
+        return _report(session, [], (), InconclusiveReason.DOMAIN)
+    yield from session.measure(ladders, "first directions")
+    yield from _reach_finer(session, subjects)
+    _set_scales(session, subjects)
+    yield from _many_directions(session, subjects)
+    yield from _open_directions(session, subjects)
+    yield from _confirm(session, subjects)
+    findings: list[Finding] = []
+    if any(s.failing() for s in subjects):
+        findings = yield from _explain(session, subjects)
+    if session.left >= 0:
+        yield from session.ask((), "end")
+    return _report(session, subjects, findings, None)
 
-    slopes: dict[int, list[_Slope]] = {}
-    place = 3
-    for i, _ in specs:
-        width = 2 * len(ladders[i])
-        slopes[i] = [_judge(ladders[i], answers[place : place + width], value, noise)]
-        place += width
 
-    wanted = math.ceil(math.log(task.miss_probability) / math.log(_MISS)) - 1
-    room = min(_EXTRA_EVALUATIONS, task.max_evaluations - spent)
-    more = max(0, min(wanted, room // (4 * len(specs))))
-    short = {}
-    for i, _ in specs:
-        rung = max(1, slopes[i][0].rung)
-        short[i] = ladders[i][rung - 1 : rung + 1]
-    if more:
-        probes = [
-            p
-            for i, s in specs
-            for n in range(more)
-            for p in _pairs(i, 0, s.size, task.seed + 2 + n, short[i])
+def _reach_finer(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
+    """Continue a ladder that ends at a kink or outside of the domain."""
+    for subject in subjects:
+        slope = session.slope(subject.first)
+        if slope.reason is not None:
+            steps = ladder.finer_steps(subject.spec, min(session.samples[subject.first]))
+            if steps and session.affords(2 * len(steps)):
+                yield from session.measure({subject.first: steps}, "finer steps")
+        subject.slopes[subject.first] = session.slope(subject.first)
+
+
+def _set_scales(session: Session, subjects: Sequence[_Subject]) -> None:
+    """Set what an error of a tensor is compared with: its slopes, near x and further away."""
+    largest = max(s.spec.gradient_norm for s in subjects)
+    for subject in subjects:
+        unit = noise.unit_roundoff(subject.spec.dtype)
+        slope = subject.slopes[subject.first]
+        fine = max(session.unit, unit) < 1e-12
+        subject.allowed = 64 * unit * subject.spec.gradient_norm
+        subject.scale = max(subject.spec.gradient_norm, 0.01 * largest, abs(slope.measured))
+        subject.resolution = session.task.resolution or (1e-3 if fine else 3e-2)
+
+
+def _many_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
+    """Look at many directions, or at every entry, at the step that served the first best."""
+    wanted = math.ceil(math.log(session.task.miss_probability) / math.log(MISS)) - 1
+    seed = session.task.seed + 2
+    for subject in subjects:
+        i, size = subject.index, subject.spec.size
+        subject.entrywise = 1 < size <= wanted
+        if subject.entrywise:
+            subject.lines = [Line(i, n, n + 1, seed) for n in range(size)]
+        elif size > 1:
+            subject.lines = [Line(i, 0, size, seed + n) for n in range(wanted)]
+    total = sum(len(s.lines) for s in subjects)
+    if not session.affords(2 * total):
+        fair = max(0, session.left // (2 * len(subjects)))
+        for subject in subjects:
+            if len(subject.lines) > fair:
+                subject.entrywise = False
+                subject.lines = [Line(subject.index, 0, subject.spec.size, seed + n)
+                                 for n in range(fair)]  # fmt: skip
+    looks = {
+        line: [s.slopes[s.first].step]
+        for s in subjects
+        for line in s.lines
+        if s.slopes[s.first].step > 0
+    }
+    yield from session.measure(looks, "random directions")
+    for subject in subjects:
+        like = subject.slopes[subject.first]
+        for line in subject.lines:
+            seen = line in session.samples
+            subject.slopes[line] = session.glance(line, like) if seen else ladder.NOTHING
+
+
+def _open_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
+    """Give ladders to directions that one step did not settle."""
+    for subject in subjects:
+        steps = ladder.steps(subject.spec, session.task.value_dtype)
+        failing = subject.verdict(subject.slopes[subject.first]) is Verdict.FAIL
+        most = 0 if failing else len(subject.lines) if subject.entrywise else LADDERS_PER_TENSOR
+        for line in subject.lines:
+            if subject.verdict(subject.slopes[line]) is Verdict.PASS:
+                continue
+            if most == 0 or not session.affords(2 * len(steps)):
+                break
+            most -= 1
+            yield from session.measure({line: steps}, "open directions")
+            slope = session.slope(line)
+            if slope.reason is not None:
+                finer = ladder.finer_steps(subject.spec, steps[-1])
+                if finer and session.affords(2 * len(finer)):
+                    yield from session.measure({line: finer}, "open directions")
+                    slope = session.slope(line)
+            subject.slopes[line] = slope
+        entries = [subject.verdict(subject.slopes[line]) for line in subject.lines]
+        if subject.entrywise and Verdict.INCONCLUSIVE not in entries and not failing:
+            # Every entry is settled by itself: what all entries together show adds nothing.
+            del subject.slopes[subject.first]
+
+
+def _confirm(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
+    """Measure again, with other steps, what fails or what stayed open within the failing bar."""
+    for subject in subjects:
+        steps = ladder.steps(subject.spec, session.task.value_dtype, factor=SECOND_LADDER)
+        failing = subject.failing()
+        first = [subject.first] if subject.first in subject.slopes else []
+        opened = [
+            line
+            for line in first
+            if subject.verdict(subject.slopes[line]) is Verdict.INCONCLUSIVE
+            and subject.slopes[line].reason is None
         ]
-        answers = yield Ask(tuple(probes), "random directions", 0.3)
-        spent += len(probes)
-        place = 0
-        for i, _ in specs:
-            width = 2 * len(short[i])
-            for _ in range(more):
-                slopes[i].append(_judge(short[i], answers[place : place + width], value, noise))
-                place += width
+        for line in (failing or opened)[:2]:
+            if not session.affords(2 * len(steps)):
+                break
+            earlier = subject.slopes[line]
+            yield from session.measure({line: steps}, "second ladder")
+            slope = session.slope(line)
+            subject.slopes[line] = slope
+            apart = abs(slope.excess - earlier.excess)
+            agree = apart <= FAILING * (subject.bar(slope) + subject.bar(earlier))
+            if agree and subject.verdict(slope) is Verdict.FAIL:
+                subject.confirmed = True
+                break
 
-    largest = max(s.gradient_norm for _, s in specs)
-    tensors, directions, findings = [], [], []
-    reasons: list[InconclusiveReason] = []
-    for i, s in specs:
-        allowed = 64 * _unit(s.dtype) * s.gradient_norm
-        scale = max(
-            s.gradient_norm,
-            0.01 * largest,
-            *(abs(m.predicted + m.excess) for m in slopes[i]),
+
+def _explain(session: Session, subjects: Sequence[_Subject]) -> Steps[list[Finding]]:
+    wrong = [
+        causes.Measured(
+            s.index,
+            s.spec,
+            {line: slope for line, slope in s.slopes.items() if math.isfinite(slope.error)},
+            s.allowed,
+            bool(s.failing()) and s.confirmed,
         )
-        resolution = task.resolution or (1e-3 if max(value_unit, _unit(s.dtype)) < 1e-12 else 3e-2)
-        verdicts = []
-        kinked = slopes[i][0].reason
-        for m in slopes[i]:
-            bar = 2 * m.error + allowed
-            verdict = Verdict.INCONCLUSIVE
-            if kinked or m.reason:
-                reasons.append(kinked or m.reason or InconclusiveReason.KINK)
-                if slopes[i][0].subgradient and m.subgradient:
-                    verdict = Verdict.PASS
-                    reasons.pop()
-            elif abs(m.excess) > 4 * bar:
-                verdict = Verdict.FAIL
-            elif abs(m.excess) <= bar <= resolution * scale:
-                verdict = Verdict.PASS
-            elif scatter:
-                reasons.append(InconclusiveReason.NOT_DETERMINISTIC)
-            else:
-                reasons.append(InconclusiveReason.NOISE)
-            verdicts.append(verdict)
-            directions.append(
-                Direction(
-                    s.name, 0, s.size, m.predicted, m.predicted + m.excess, bar, verdict, m.rungs
-                )
-            )
-        widest = max(2 * m.error + allowed for m in slopes[i])
-        used = max(abs(m.excess) / max(2 * m.error + allowed, 1e-300) for m in slopes[i])
-        worst: tuple[Entry, ...] = ()
-        if Verdict.FAIL in verdicts:
-            outcome = Verdict.FAIL
-            ratio = _factor(slopes[i], allowed)
-            if s.gradient_largest == 0:
-                message = f"The gradient of {s.name} is zero, the function's is not."
-                findings.append(Finding(FindingKind.ZERO_TENSOR, s.name, message))
-            elif ratio is not None and s.size > 1:
-                kind = FindingKind.SIGN_FLIPPED if ratio < 0 else FindingKind.TENSOR_FACTOR
-                message = f"{s.name} is {ratio:.6g} times what was measured."
-                evidence = {"factor": ratio}
-                findings.append(Finding(kind, s.name, message, f"divide by {ratio:.6g}", evidence))
-            elif spent + 8 * (s.size.bit_length() + 1) <= task.max_evaluations:
-                located = yield from _locate(i, s.size, short[i], value, noise, allowed)
-                spent += 8 * (s.size.bit_length() + 1)
-                if located:
-                    at, m = located
-                    sign = 1.0 if _positive(at) else -1.0
-                    where = tuple(int(n) for n in np.unravel_index(at, s.shape))
-                    candidate, reference = sign * m.predicted, sign * (m.predicted + m.excess)
-                    worst = (Entry(where, candidate, reference, 2 * m.error + allowed),)
-                    message = f"Only {s.name}{list(where)} is wrong."
-                    findings.append(
-                        Finding(FindingKind.SINGLE_ENTRIES, s.name, message, entries=worst)
-                    )
-        elif Verdict.INCONCLUSIVE in verdicts:
-            outcome = Verdict.INCONCLUSIVE
-        else:
-            outcome = Verdict.PASS
-            if slopes[i][0].subgradient:
-                message = f"f has a kink at x; {s.name} lies between the one-sided slopes."
-                findings.append(Finding(FindingKind.SUBGRADIENT, s.name, message))
-        limit = 10 * widest / scale if scale else math.inf
-        tensors.append(
-            TensorReport(s.name, s.shape, outcome, used, limit, scale, widest, worst, len(worst))
-        )
-    return _report(
-        task, tensors, directions, findings, spent=spent, value=value, noise=noise,
-        same=scatter == 0, miss=_MISS ** (more + 1), reason=reasons[0] if reasons else None,
-    )  # fmt: skip
+        for s in subjects
+    ]
+    return (yield from causes.explain(session, wrong))
 
 
-def _positive(at: int) -> bool:
-    return bool(positive_signs(1, at, at + 1)[0])
+def _outcome(subject: _Subject) -> Verdict:
+    verdicts = subject.verdicts()
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL if subject.confirmed else Verdict.INCONCLUSIVE
+    return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else Verdict.PASS
+
+
+def _reason(session: Session, subject: _Subject) -> InconclusiveReason:
+    """Return why a tensor stays open, the most telling reason first."""
+    if session.scatter > 0:
+        return InconclusiveReason.NOT_DETERMINISTIC
+    still_open = [
+        slope for slope in subject.slopes.values() if subject.verdict(slope) is not Verdict.PASS
+    ]
+    given = [slope.reason for slope in still_open if slope.reason is not None]
+    if given:
+        return given[0]
+    if session.short:
+        return InconclusiveReason.BUDGET_SPENT
+    resolved = all(2 * slope.error <= 0.03 * subject.scale for slope in still_open)
+    if session.task.resolution is not None and resolved:
+        return InconclusiveReason.RESOLUTION
+    noisy = any(slope.blur > slope.truncation for slope in still_open)
+    return InconclusiveReason.NOISE if noisy else InconclusiveReason.RESOLUTION
+
+
+def _miss(subject: _Subject) -> float:
+    """Return the probability that an error beyond the limit was met by no direction."""
+    if subject.entrywise or subject.spec.size == 1:
+        return 0.0
+    return float(MISS ** (1 + len(subject.lines)))
+
+
+def _tensor_report(subject: _Subject, findings: Sequence[Finding]) -> TensorReport:
+    spec, slopes = subject.spec, list(subject.slopes.values())
+    bars = [subject.bar(slope) for slope in slopes]
+    finite = [bar for bar in bars if math.isfinite(bar)]
+    widest = max(finite, default=math.inf)
+    used = max((abs(s.excess) / b for s, b in zip(slopes, bars, strict=True) if b > 0), default=0.0)
+    largest = spec.gradient_largest or subject.scale / math.sqrt(spec.size)
+    # An error e shows as at least |e| / 2 in one of the directions, and fails beyond FAILING bars.
+    limit = 2 * (FAILING + 1) * widest / largest if largest > 0 else math.inf
+    worst: tuple[Entry, ...] = ()
+    for finding in findings:
+        if finding.tensor == spec.name:
+            worst += finding.entries
+    return TensorReport(
+        spec.name, spec.shape, _outcome(subject), used, limit, largest, widest, worst, len(worst)
+    )
 
 
 def _report(
-    task: CheckTask,
-    tensors: Sequence[TensorReport],
-    directions: Sequence[Direction],
+    session: Session,
+    subjects: Sequence[_Subject],
     findings: Sequence[Finding],
-    *,
-    spent: int,
-    value: float,
-    noise: float,
-    same: bool,
-    miss: float,
-    reason: InconclusiveReason | None = InconclusiveReason.BUDGET_SPENT,
+    reason: InconclusiveReason | None,
 ) -> Report:
-    verdicts = [t.verdict for t in tensors]
+    task = session.task
+    tensors = [_tensor_report(subject, findings) for subject in subjects]
+    outcomes = {tensor.verdict for tensor in tensors}
     verdict = Verdict.INCONCLUSIVE
-    if Verdict.FAIL in verdicts:
+    if Verdict.FAIL in outcomes:
         verdict = Verdict.FAIL
-    elif verdicts and all(v == Verdict.PASS for v in verdicts):
+    elif outcomes == {Verdict.PASS}:
         verdict = Verdict.PASS
-    limit = max((t.detection_limit for t in tensors), default=math.inf)
-    summary = {
-        Verdict.PASS: "The measured slopes agree with the gradient "
-        f"(an error above {limit:.1g} would be missed with probability {miss:.2g}).",
-        Verdict.FAIL: "The measured slopes contradict the gradient.",
-        Verdict.INCONCLUSIVE: f"The values of f do not tell: {reason}.",
-    }[verdict]
+    if verdict is Verdict.INCONCLUSIVE:
+        still_open = [s for s in subjects if _outcome(s) is Verdict.INCONCLUSIVE]
+        reason = reason or _reason(session, still_open[0])
+    miss = max((_miss(subject) for subject in subjects), default=1.0)
+    notes = _notes(session, miss) if subjects else ()
+    directions = tuple(
+        Direction(
+            s.spec.name, line.begin, line.end, slope.predicted, slope.measured, s.bar(slope),
+            s.verdict(slope), slope.rungs,
+        )
+        for s in subjects
+        for line, slope in s.slopes.items()
+    )  # fmt: skip
     return Report(
         subject=task.subject,
         verdict=verdict,
-        reason=reason if verdict == Verdict.INCONCLUSIVE else None,
-        summary=summary,
-        findings=tuple(findings),
+        reason=reason if verdict is Verdict.INCONCLUSIVE else None,
+        summary=_summary(verdict, reason, tensors),
+        findings=(*findings, *_subgradients(subjects, verdict)),
         tensors=tuple(tensors),
         budget_used=max((t.budget_used for t in tensors), default=0.0),
-        detection_limit=limit,
+        detection_limit=max((t.detection_limit for t in tensors), default=math.inf),
         candidate_dtype=task.tensors[0].dtype if task.tensors else task.value_dtype,
         accumulation_dtype=task.value_dtype,
         reference_kind=ReferenceKind.MEASURED,
         entries=sum(t.size for t in task.tensors),
-        measurement=Measurement(spent, value, noise, same, miss, tuple(directions)),
+        measurement=Measurement(
+            session.used, session.value, session.noise if session.at_x else 0.0,
+            session.scatter == 0, miss, directions,
+        ),
+        notes=notes,
+    )  # fmt: skip
+
+
+_REASONS = {
+    InconclusiveReason.NOISE: "the noise of the values hides the slopes",
+    InconclusiveReason.KINK: "a kink at x or too near to it leaves the slope open",
+    InconclusiveReason.JUMP: "the function jumps at x or too near to it",
+    InconclusiveReason.NOT_DETERMINISTIC: "the function gives different values at the same point",
+    InconclusiveReason.DOMAIN: "the function has too few values around x",
+    InconclusiveReason.BUDGET_SPENT: "the evaluations allowed do not settle it",
+    InconclusiveReason.RESOLUTION: "the slopes cannot be measured as finely as asked for",
+}
+
+
+def _summary(
+    verdict: Verdict, reason: InconclusiveReason | None, tensors: Sequence[TensorReport]
+) -> str:
+    if verdict is Verdict.PASS:
+        return "the measured slopes agree with the gradient"
+    if verdict is Verdict.FAIL:
+        wrong = [t.name for t in tensors if t.verdict is Verdict.FAIL]
+        where = "" if len(wrong) == len(tensors) else f" in {', '.join(wrong[:4])}"
+        where += f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        return f"the measured slopes contradict the gradient{where}"
+    return _REASONS[reason or InconclusiveReason.NOISE]
+
+
+def _notes(session: Session, miss: float) -> tuple[str, ...]:
+    asked = session.task.miss_probability
+    if miss <= asked:
+        return ()
+    text = (
+        f"An error was met by no direction with probability {miss:.2g}, not {asked:.2g}: "
+        f"{session.task.max_evaluations} evaluations allow no more directions."
     )
+    return (text,)
+
+
+def _subgradients(subjects: Sequence[_Subject], verdict: Verdict) -> list[Finding]:
+    if verdict is not Verdict.PASS:
+        return []
+    findings = []
+    for subject in subjects:
+        if any(slope.subgradient for slope in subject.slopes.values()):
+            name = subject.spec.name
+            message = f"f has a kink at x; {name} lies between the one-sided slopes."
+            findings.append(Finding(FindingKind.SUBGRADIENT, name, message))
+    return findings

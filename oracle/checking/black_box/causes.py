@@ -1,0 +1,184 @@
+"""Names for what is wrong with a gradient of which only slopes are known: no formula is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oracle.checking.black_box import location
+from oracle.checking.black_box.conversation import TensorSpec
+from oracle.checking.black_box.ladder import Line, Slope
+from oracle.checking.black_box.session import Session, Steps
+from oracle.findings import FindingKind
+from oracle.values import Finding
+
+PAIRS = 6
+"""Entries of a matrix that are compared with their mirror images."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The slopes of one tensor; the lines of all tensors have the same seeds in the same order."""
+
+    index: int
+    spec: TensorSpec
+    slopes: Mapping[Line, Slope]
+    allowed: float
+    wrong: bool
+
+    def bar(self, slope: Slope) -> float:
+        """Return what a correct slope may be off by."""
+        return 2 * slope.error + self.allowed
+
+
+def explain(session: Session, tensors: Sequence[Measured]) -> Steps[list[Finding]]:
+    """Name what is wrong, the simplest cause first.
+
+    Parameters
+    ----------
+    session : Session
+        Asks for the few slopes more that a hypothesis needs.
+    tensors : sequence of Measured
+        All tensors; `wrong` marks those that failed.
+
+    Returns
+    -------
+    list of Finding
+        At least one if a tensor is wrong.
+    """
+    wrong = [t for t in tensors if t.wrong]
+    if not wrong:
+        return []
+    zero = [t for t in wrong if t.spec.gradient_largest == 0]
+    if len(wrong) == len(tensors) > 1 and not zero:
+        ratio = factor(tensors)
+        if ratio is not None:
+            return [_named_factor("", "every tensor", ratio)]
+    findings = [_zero(t) for t in zero]
+    wrong = [t for t in wrong if t not in zero]
+    for a, b in _swapped(wrong):
+        names = f"{a.spec.name} and {b.spec.name}"
+        message = f"{names} stand in each other's place."
+        remedy = f"{a.spec.name}, {b.spec.name} = {b.spec.name}, {a.spec.name}"
+        findings.append(Finding(FindingKind.SWAPPED_TENSORS, a.spec.name, message, remedy))
+        wrong = [t for t in wrong if t not in {a, b}]
+    for tensor in wrong:
+        ratio = factor([tensor])
+        if ratio is not None and tensor.spec.size > 1:
+            findings.append(_named_factor(tensor.spec.name, tensor.spec.name, ratio))
+        else:
+            findings.append((yield from _layout_or_entries(session, tensor)))
+    return findings
+
+
+def factor(tensors: Sequence[Measured]) -> float | None:
+    """Return r where every predicted slope is r times the measured one, within its bar."""
+    pairs = [(t, slope) for t in tensors for slope in t.slopes.values()]
+    predicted = np.array([slope.predicted for _, slope in pairs])
+    measured = np.array([slope.measured for _, slope in pairs])
+    bars = np.array([t.bar(slope) for t, slope in pairs])
+    weights = 1 / np.maximum(bars, 1e-300) ** 2
+    weights /= weights.max()
+    bottom = float(np.sum(weights * measured**2))
+    if not bottom > 0:
+        return None
+    ratio = float(np.sum(weights * predicted * measured)) / bottom
+    fits = np.abs(predicted - ratio * measured) <= 2 * max(1.0, abs(ratio)) * bars
+    return ratio if ratio and bool(np.all(fits)) else None
+
+
+def _named_factor(tensor: str, name: str, ratio: float) -> Finding:
+    if abs(ratio + 1) < 1e-2:
+        message = f"{name[0].upper() + name[1:] if not tensor else name} has the opposite sign."
+        return Finding(FindingKind.SIGN_FLIPPED, tensor, message, "g = -g", {"factor": ratio})
+    kind = FindingKind.TENSOR_FACTOR if tensor else FindingKind.CONSTANT_FACTOR
+    subject = name if tensor else "Every tensor"
+    message = f"{subject} is {ratio:.4g} times what was measured."
+    return Finding(kind, tensor, message, f"divide by {ratio:.4g}", {"factor": ratio})
+
+
+def _zero(tensor: Measured) -> Finding:
+    name = tensor.spec.name
+    message = f"{name} is all zeros, the slopes of f are not."
+    return Finding(FindingKind.ZERO_TENSOR, name, message, f"compute {name}")
+
+
+def _swapped(wrong: Sequence[Measured]) -> list[tuple[Measured, Measured]]:
+    """Pair tensors whose predicted slopes are the measured ones of the other.
+
+    The signs of a direction depend on the seed and the flat index alone, so that the n-th lines of
+    two tensors of one size are the same direction.
+    """
+    pairs: list[tuple[Measured, Measured]] = []
+    for n, a in enumerate(wrong):
+        for b in wrong[n + 1 :]:
+            taken = any(t in pair for pair in pairs for t in (a, b))
+            if a.spec.size == b.spec.size and not taken and _fits(a, b) and _fits(b, a):
+                pairs.append((a, b))
+    return pairs
+
+
+def _fits(candidate: Measured, other: Measured) -> bool:
+    """Tell whether the slopes that one tensor predicts are those measured of the other."""
+    slopes = {(line.begin, line.end, line.seed): s for line, s in other.slopes.items()}
+    rounding = 1e-3 * other.spec.gradient_norm
+    shared = [
+        (slope, slopes[line.begin, line.end, line.seed])
+        for line, slope in candidate.slopes.items()
+        if (line.begin, line.end, line.seed) in slopes
+    ]
+    return len(shared) > 1 and all(
+        abs(mine.predicted - theirs.measured) <= 2 * other.bar(theirs) + rounding
+        for mine, theirs in shared
+    )
+
+
+def _layout_or_entries(session: Session, tensor: Measured) -> Steps[Finding]:
+    name, shape = tensor.spec.name, tensor.spec.shape
+    if len(shape) == 2 and min(shape) > 1:
+        mirrored = yield from _is_mirrored(session, tensor)
+        if mirrored:
+            square = shape[0] == shape[1]
+            what = "transposed" if square else "in the other memory order"
+            return Finding(
+                FindingKind.TRANSPOSED, name, f"{name} is {what}.", f"{name}.T, then contiguous"
+            )
+    found = yield from location.locate(session, tensor.index, tensor.spec, tensor.slopes)
+    if found is not None:
+        return found
+    slopes = tensor.slopes.values()
+    predicted = np.array([s.predicted for s in slopes])
+    measured = np.array([s.measured for s in slopes])
+    size = float(np.linalg.norm(predicted) * np.linalg.norm(measured))
+    cosine = float(predicted @ measured) / size if size > 0 else math.nan
+    message = f"None of the known causes fits {name}; its slopes are off in many directions."
+    evidence = {"cosine": cosine} if math.isfinite(cosine) else {}
+    return Finding(FindingKind.UNEXPLAINED, name, message, "", evidence)
+
+
+def _is_mirrored(session: Session, tensor: Measured) -> Steps[bool]:
+    """Compare what some entries predict with what is measured where they would have come from."""
+    rows, columns = tensor.spec.shape
+    best = min(tensor.slopes.values(), key=lambda s: s.error)
+    rng = np.random.default_rng(session.task.seed)
+    flat = sorted({int(n) for n in rng.integers(0, rows * columns, PAIRS)})
+    sources = {n: (n % rows) * columns + n // rows for n in flat}
+    entries = {*sources, *sources.values()}
+    lines = {n: Line(tensor.index, n, n + 1, location.SEED) for n in sorted(entries)}
+    if best.step <= 0 or not session.affords(2 * len(lines)):
+        return False
+    yield from session.measure({line: [best.step] for line in lines.values()}, "diagnosis")
+    slopes = {n: session.glance(line, best) for n, line in lines.items()}
+    signs = {n: location.sign(n) for n in lines}
+    moved = 0
+    for here, source in sources.items():
+        claimed = signs[here] * slopes[here].predicted
+        there = signs[source] * slopes[source].measured
+        bar = 2 * (tensor.bar(slopes[source]) + tensor.bar(slopes[here]))
+        if not abs(claimed - there) <= bar:
+            return False
+        moved += abs(slopes[here].excess) > bar
+    return moved >= 2

@@ -1,0 +1,127 @@
+"""Where a tensor is wrong: the first and the last wrong entry, by halving the range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from oracle.checking.black_box.conversation import TensorSpec
+from oracle.checking.black_box.ladder import Line, Slope
+from oracle.checking.black_box.session import Session, Steps
+from oracle.findings import FindingKind
+from oracle.splitmix import positive_signs
+from oracle.values import Entry, Finding
+
+SEED = 1
+"""Of the signs of all ranges."""
+
+
+def sign(entry: int) -> float:
+    """Return the sign with which `SEED` moves an entry."""
+    return 1.0 if positive_signs(SEED, entry, entry + 1)[0] else -1.0
+
+
+def locate(
+    session: Session, index: int, spec: TensorSpec, slopes: Mapping[Line, Slope]
+) -> Steps[Finding | None]:
+    """Find the first and the last wrong entry of a tensor in O(log size) evaluations.
+
+    Parameters
+    ----------
+    session : Session
+        Asks for the slopes of ranges of the tensor.
+    index : int
+        Of the tensor.
+    spec : TensorSpec
+        The tensor.
+    slopes : mapping of line to slope
+        What was measured over the whole tensor.
+
+    Returns
+    -------
+    Finding or None
+        One or two wrong entries, or a range of rows; None where errors are spread over most of the
+        tensor, or the evaluations allowed do not suffice.
+    """
+    best = min(slopes.values(), key=lambda s: s.error)
+    if best.step <= 0:
+        return None
+    search = _Search(session, index, spec, best)
+    first = yield from search.bound(from_end=False)
+    last = yield from search.bound(from_end=True)
+    if first is None or last is None or first > last:
+        return None
+    entries = [(yield from search.entry(first))]
+    if last > first:
+        entries += [(yield from search.entry(last))]
+    between = last - first > 1 and (yield from search.wrong(first + 1, last))
+    name = spec.name
+    if not between:
+        where = " and ".join(str(list(e.index)) for e in entries)
+        verb = "is" if len(entries) == 1 else "are"
+        return Finding(
+            FindingKind.SINGLE_ENTRIES, name, f"Only {where} of {name} {verb} wrong.",
+            "", {"wrong_entries": float(len(entries))}, tuple(entries),
+        )  # fmt: skip
+    return _range(spec, first, last, tuple(entries))
+
+
+def _range(spec: TensorSpec, first: int, last: int, entries: tuple[Entry, ...]) -> Finding | None:
+    """Describe wrong entries that lie in a small part of the tensor."""
+    width = spec.shape[-1] if len(spec.shape) > 1 else 1
+    top, bottom = first // width, last // width
+    rows = spec.size // width
+    if bottom - top + 1 > max(1, rows // 4):
+        return None
+    name = spec.name
+    where = f"row {top}" if top == bottom else f"rows {top} to {bottom}"
+    if width == 1:
+        where = f"entries {first} to {last}"
+    message = f"{name} is wrong in {where} only."
+    evidence = {"first_wrong": float(first), "last_wrong": float(last)}
+    return Finding(FindingKind.SINGLE_ENTRIES, name, message, "", evidence, entries)
+
+
+class _Search:
+    def __init__(self, session: Session, index: int, spec: TensorSpec, like: Slope) -> None:
+        self.session = session
+        self.index = index
+        self.spec = spec
+        self.like = like
+
+    def slope(self, begin: int, end: int) -> Steps[Slope | None]:
+        """Measure a range at the step that served the whole tensor best."""
+        if not self.session.affords(2):
+            return None
+        line = Line(self.index, begin, end, SEED)
+        yield from self.session.measure({line: [self.like.step]}, "locating the error")
+        return self.session.glance(line, self.like)
+
+    def wrong(self, begin: int, end: int) -> Steps[bool | None]:
+        """Tell whether a range holds an error."""
+        slope = yield from self.slope(begin, end)
+        return None if slope is None else abs(slope.excess) > 4 * slope.error
+
+    def bound(self, *, from_end: bool) -> Steps[int | None]:
+        """Halve to the outermost wrong entry on one side."""
+        begin, end = 0, self.spec.size
+        while end - begin > 1:
+            middle = (begin + end) // 2
+            outer = (middle, end) if from_end else (begin, middle)
+            wrong = yield from self.wrong(*outer)
+            if wrong is None:
+                return None
+            if wrong == from_end:
+                begin = middle
+            else:
+                end = middle
+        return begin
+
+    def entry(self, flat: int) -> Steps[Entry]:
+        """Return what one entry is and what it should be."""
+        slope = (yield from self.slope(flat, flat + 1)) or self.like
+        index = tuple(int(n) for n in np.unravel_index(flat, self.spec.shape))
+        return Entry(
+            index, sign(flat) * slope.predicted, sign(flat) * slope.measured, 2 * slope.error
+        )

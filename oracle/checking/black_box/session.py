@@ -1,0 +1,113 @@
+"""The values that a check has been given: counted, kept by direction, watched for determinism."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+from typing import TypeAlias, TypeVar
+
+from oracle.checking.black_box import ladder, noise
+from oracle.checking.black_box.conversation import Ask, CheckTask, Evaluation, Probe, TensorSpec
+from oracle.checking.black_box.ladder import Line, Slope
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Ask, Sequence[Evaluation], T]
+"""A part of a check: yields asks, is sent evaluations, returns a T."""
+
+
+class Session:
+    """Asks for evaluations within the budget; every ask begins with x itself again."""
+
+    def __init__(self, task: CheckTask) -> None:
+        self.task = task
+        self.unit = noise.unit_roundoff(task.value_dtype)
+        self.used = 0
+        self.short = False
+        self.level = 0.0
+        self.at_x: list[Evaluation] = []
+        self.samples: dict[Line, dict[float, tuple[Evaluation, Evaluation]]] = {}
+
+    @property
+    def value(self) -> float:
+        """Return f(x) as it came first."""
+        return self.at_x[0].value if self.at_x else math.nan
+
+    @property
+    def scatter(self) -> float:
+        """Return how far the values at x itself lie apart."""
+        values = [answer.value for answer in self.at_x]
+        return max(values) - min(values) if values else 0.0
+
+    @property
+    def noise(self) -> float:
+        """Return what a value of f may be off by: rounding, measured noise, lack of determinism."""
+        return max(2 * self.unit * abs(self.value), 3 * self.level, 3 * self.scatter)
+
+    @property
+    def defined(self) -> bool:
+        """Tell whether f has a finite value at x, every time."""
+        return all(not a.outside and math.isfinite(a.value) for a in self.at_x)
+
+    def affords(self, evaluations: int) -> bool:
+        """Tell whether so many evaluations may still be asked for, and remember a refusal."""
+        affordable = self.used + 1 + evaluations <= self.task.max_evaluations
+        self.short = self.short or not affordable
+        return affordable
+
+    @property
+    def left(self) -> int:
+        """Return how many evaluations the next ask may hold."""
+        return self.task.max_evaluations - self.used - 1
+
+    def ask(self, probes: Sequence[Probe], stage: str) -> Steps[Sequence[Evaluation]]:
+        """Ask for x and for the probes."""
+        at_x = Probe(0, 0, 0, 0, 0.0)
+        done = self.used / self.task.max_evaluations
+        answers = yield Ask((at_x, *probes), stage, min(1.0, done))
+        self.used += len(answers)
+        self.at_x.append(answers[0])
+        return answers[1:]
+
+    def measure(self, wanted: Mapping[Line, Sequence[float]], stage: str) -> Steps[None]:
+        """Evaluate above and below x along lines, at the steps that are new."""
+        new = {
+            line: [step for step in steps if step not in self.samples.get(line, {})]
+            for line, steps in wanted.items()
+        }
+        probes = [probe for line, steps in new.items() for probe in line.probes(steps)]
+        if not probes:
+            return
+        answers = iter((yield from self.ask(probes, stage)))
+        for line, steps in new.items():
+            for step in steps:
+                self.samples.setdefault(line, {})[step] = (next(answers), next(answers))
+
+    def measure_noise(self, tensor: int, spec: TensorSpec, seed: int) -> Steps[None]:
+        """Take the noise from two lines of values, of which the calmer one counts.
+
+        A kink or a strong curvature adds to the differences at one spacing more than at the other;
+        noise does not.
+        """
+        floor = ladder.smallest_step(spec)
+        coarse = max(64 * floor, 2.0**-20 * max(1.0, math.sqrt(spec.mean_square)) * self.unit**0.25)
+        spacings = (2 * floor, coarse)
+        half = noise.POINTS // 2
+        places = [k for k in range(-half, half + 1) if k]
+        probes = [
+            Probe(tensor, 0, spec.size, seed, k * spacing) for spacing in spacings for k in places
+        ]
+        answers = yield from self.ask(probes, "noise")
+        levels = []
+        for part in (answers[: len(places)], answers[len(places) :]):
+            excess = [a.value - a.predicted if ladder.usable(a) else math.nan for a in part]
+            levels.append(noise.level([*excess[:half], self.value, *excess[half:]]))
+        finite = [level for level in levels if math.isfinite(level)]
+        self.level = min(finite, default=0.0)
+
+    def slope(self, line: Line) -> Slope:
+        """Judge all that was measured along a line."""
+        return ladder.judge(self.samples.get(line, {}), self.value, self.noise, self.unit)
+
+    def glance(self, line: Line, like: Slope) -> Slope:
+        """Judge the one step that was measured along a line."""
+        return ladder.screen(self.samples[line], self.value, self.noise, self.unit, like)
