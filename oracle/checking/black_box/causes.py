@@ -64,7 +64,7 @@ def explain(session: Session, tensors: Sequence[Measured]) -> Steps[list[Finding
         message = f"{names} stand in each other's place."
         remedy = f"{a.spec.name}, {b.spec.name} = {b.spec.name}, {a.spec.name}"
         findings.append(Finding(FindingKind.SWAPPED_TENSORS, a.spec.name, message, remedy))
-        wrong = [t for t in wrong if t not in {a, b}]
+        wrong = [t for t in wrong if t.index not in {a.index, b.index}]
     for tensor in wrong:
         ratio = factor([tensor])
         if ratio is not None and tensor.spec.size > 1:
@@ -115,7 +115,7 @@ def _swapped(wrong: Sequence[Measured]) -> list[tuple[Measured, Measured]]:
     pairs: list[tuple[Measured, Measured]] = []
     for n, a in enumerate(wrong):
         for b in wrong[n + 1 :]:
-            taken = any(t in pair for pair in pairs for t in (a, b))
+            taken = any(t is u for pair in pairs for u in pair for t in (a, b))
             if a.spec.size == b.spec.size and not taken and _fits(a, b) and _fits(b, a):
                 pairs.append((a, b))
     return pairs

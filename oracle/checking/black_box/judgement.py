@@ -101,7 +101,7 @@ def check(task: CheckTask) -> Check:
         if spec.size
     ]
     ladders = {s.first: ladder.steps(s.spec, task.value_dtype) for s in subjects}
-    needed = 2 * (noise.POINTS - 1) + 1 + 2 * sum(map(len, ladders.values()))
+    needed = 2 * noise.POINTS + 1 + 2 * sum(map(len, ladders.values()))
     if not subjects or not session.affords(needed):
         return _report(session, [], (), InconclusiveReason.BUDGET_SPENT)
     widest = max(subjects, key=lambda s: s.spec.gradient_norm)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 POINTS = 9
-"""Equally spaced values of one difference table, the middle one at x."""
+"""Equally spaced values of one difference table."""
 
 
 def unit_roundoff(dtype: str) -> float:

@@ -83,26 +83,23 @@ class Session:
                 self.samples.setdefault(line, {})[step] = (next(answers), next(answers))
 
     def measure_noise(self, tensor: int, spec: TensorSpec, seed: int) -> Steps[None]:
-        """Take the noise from two lines of values, of which the calmer one counts.
+        """Take the noise from values on either side of x, of which the calmer side counts.
 
-        A kink or a strong curvature adds to the differences at one spacing more than at the other;
-        noise does not.
+        A kink, a jump or a strong curvature adds to the differences of one side and one spacing
+        more than to those of the other; noise does not. One at x itself is in neither.
         """
         floor = ladder.smallest_step(spec)
         coarse = max(64 * floor, 2.0**-20 * max(1.0, math.sqrt(spec.mean_square)) * self.unit**0.25)
-        spacings = (2 * floor, coarse)
-        half = noise.POINTS // 2
-        places = [k for k in range(-half, half + 1) if k]
-        probes = [
-            Probe(tensor, 0, spec.size, seed, k * spacing) for spacing in spacings for k in places
+        sides = [
+            [Probe(tensor, 0, spec.size, seed, k * spacing) for k in range(1, noise.POINTS + 1)]
+            for spacing in (2 * floor, -coarse)
         ]
-        answers = yield from self.ask(probes, "noise")
-        levels = []
-        for part in (answers[: len(places)], answers[len(places) :]):
-            excess = [a.value - a.predicted if ladder.usable(a) else math.nan for a in part]
-            levels.append(noise.level([*excess[:half], self.value, *excess[half:]]))
-        finite = [level for level in levels if math.isfinite(level)]
-        self.level = min(finite, default=0.0)
+        answers = yield from self.ask([*sides[0], *sides[1]], "noise")
+        levels = [
+            noise.level([a.value - a.predicted if ladder.usable(a) else math.nan for a in side])
+            for side in (answers[: noise.POINTS], answers[noise.POINTS :])
+        ]
+        self.level = min((level for level in levels if math.isfinite(level)), default=0.0)
 
     def slope(self, line: Line) -> Slope:
         """Judge all that was measured along a line."""

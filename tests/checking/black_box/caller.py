@@ -1,0 +1,108 @@
+"""A caller that answers a black-box check with a function of its own, and functions to check."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from oracle.checking.black_box import judgement
+from oracle.checking.black_box.conversation import CheckTask, Evaluation, TensorSpec
+from oracle.splitmix import positive_signs
+
+
+def run(f, x, g, **effort):
+    """Answer a check with f evaluated here; FloatingPointError says that f has no value."""
+    specs = tuple(
+        TensorSpec(
+            name, v.shape, str(v.dtype), v.size, float(np.abs(v).max(initial=0)),
+            float(np.mean(np.square(v, dtype=np.float64))), float(np.abs(g[name]).max(initial=0)),
+            float(np.linalg.norm(g[name].astype(np.float64))),
+        )
+        for name, v in x.items()
+    )  # fmt: skip
+    task = CheckTask(specs, str(np.asarray(f(x)).dtype), **effort)
+    check = judgement.check(task)
+    answers, count = None, 0
+    while True:
+        try:
+            ask = check.send(answers)
+        except StopIteration as stop:
+            report = stop.value
+            break
+        answers = [_evaluate(f, x, g, probe) for probe in ask.probes]
+        count += len(answers)
+        assert 0 <= ask.fraction_done <= 1
+    assert report.measurement.evaluations == count <= task.max_evaluations
+    return report
+
+
+def _evaluate(f, x, g, probe):
+    name = list(x)[probe.tensor]
+    moved = x[name].copy().reshape(-1)
+    signs = np.where(positive_signs(probe.seed, probe.begin, probe.end), 1.0, -1.0)
+    moved[probe.begin : probe.end] = moved[probe.begin : probe.end] + probe.step * signs
+    change = moved.astype(np.float64) - x[name].reshape(-1)
+    predicted = float(change @ g[name].reshape(-1).astype(np.float64))
+    try:
+        value = float(f({**x, name: moved.reshape(x[name].shape)}))
+    except FloatingPointError as outside:
+        return Evaluation(0.0, 0.0, 0.0, outside=True, message=str(outside))
+    return Evaluation(value, predicted, float(np.abs(change).max(initial=0)))
+
+
+def smooth(seed, dtype, scale=1.0, offset=0.0):
+    """Return a smooth f, a point and the gradient."""
+    rng = np.random.default_rng(seed)
+    x = {"a": rng.normal(size=(5, 7)).astype(dtype), "b": rng.normal(size=3).astype(dtype)}
+
+    def f(x):
+        total = np.sum(np.sin(x["a"])) + np.sum(x["b"] ** 2) * np.tanh(x["a"][0, 0])
+        return x["a"].dtype.type(scale * total + offset)
+
+    a, b = x["a"].astype(float), x["b"].astype(float)
+    ga = np.cos(a)
+    ga[0, 0] += np.sum(b**2) / np.cosh(a[0, 0]) ** 2
+    gb = 2 * b * np.tanh(a[0, 0])
+    return f, x, {"a": (scale * ga).astype(dtype), "b": (scale * gb).astype(dtype)}
+
+
+def quadratic(shapes, dtype="float64", seed=0):
+    """Return f(x) = sum over all entries of c x + x^2 / 2 with random c, a point, the gradient."""
+    rng = np.random.default_rng(seed)
+    x = {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+    c = {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+
+    def f(x):
+        return sum(np.sum(c[name] * v + v * v / 2) for name, v in x.items())
+
+    return f, x, {name: (c[name] + v).astype(dtype) for name, v in x.items()}
+
+
+def network(seed, *, sizes=(784, 50, 10), samples=10, deviation=0.01, dtype="float32"):
+    """Return the loss of a sigmoid network with all its arithmetic in dtype, weights, gradient."""
+    rng = np.random.default_rng(seed)
+    D, H, K = sizes
+    inputs = rng.random((samples, D)).astype(dtype)
+    labels = rng.integers(0, K, samples)
+    rows = np.arange(samples)
+    one = inputs.dtype.type(1)
+    x = {
+        "W1": (deviation * rng.normal(size=(D, H))).astype(dtype),
+        "b1": np.zeros(H, dtype),
+        "W2": (deviation * rng.normal(size=(H, K))).astype(dtype),
+        "b2": np.zeros(K, dtype),
+    }
+
+    def forward(x):
+        z = one / (one + np.exp(-(inputs @ x["W1"] + x["b1"])))
+        scores = z @ x["W2"] + x["b2"]
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return z, powers / powers.sum(axis=1, keepdims=True)
+
+    def f(x):
+        return -np.mean(np.log(forward(x)[1][rows, labels]))
+
+    z, d = forward(x)
+    d[rows, labels] -= 1
+    d /= samples
+    da = d @ x["W2"].T * z * (one - z)
+    return f, x, {"W1": inputs.T @ da, "b1": da.sum(axis=0), "W2": z.T @ d, "b2": d.sum(axis=0)}
