@@ -199,9 +199,11 @@ class _FindingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingKi
     FINDING_KIND_BIAS_REDUCTION: _FindingKind.ValueType  # 21
     """A bias is reduced over the batch in another way than by a sum: mean, one row, wrong axis, total."""
     FINDING_KIND_STALE_BUFFER: _FindingKind.ValueType  # 22
-    """A tensor holds an earlier result."""
+    """A tensor holds something else that the buffer may have held before: the parameters themselves."""
     FINDING_KIND_ACCUMULATED: _FindingKind.ValueType  # 23
-    """The gradient was added to an earlier one."""
+    """The gradient was added to an earlier one. Reserved: one gradient cannot show it, so a gradient added
+    to itself is a FINDING_KIND_CONSTANT_FACTOR of 2 whose message says so.
+    """
     FINDING_KIND_WEIGHT_DECAY: _FindingKind.ValueType  # 24
     """A multiple of the parameters is added, as weight decay does."""
     FINDING_KIND_WRONG_WEIGHTS: _FindingKind.ValueType  # 25
@@ -271,9 +273,11 @@ FINDING_KIND_WRONG_TARGETS: FindingKind.ValueType  # 20
 FINDING_KIND_BIAS_REDUCTION: FindingKind.ValueType  # 21
 """A bias is reduced over the batch in another way than by a sum: mean, one row, wrong axis, total."""
 FINDING_KIND_STALE_BUFFER: FindingKind.ValueType  # 22
-"""A tensor holds an earlier result."""
+"""A tensor holds something else that the buffer may have held before: the parameters themselves."""
 FINDING_KIND_ACCUMULATED: FindingKind.ValueType  # 23
-"""The gradient was added to an earlier one."""
+"""The gradient was added to an earlier one. Reserved: one gradient cannot show it, so a gradient added
+to itself is a FINDING_KIND_CONSTANT_FACTOR of 2 whose message says so.
+"""
 FINDING_KIND_WEIGHT_DECAY: FindingKind.ValueType  # 24
 """A multiple of the parameters is added, as weight decay does."""
 FINDING_KIND_WRONG_WEIGHTS: FindingKind.ValueType  # 25
