@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import types
 from concurrent import futures
 
 import grpc
 import numpy as np
 import pytest
 from gradient_oracle import black_box, trees
+from gradient_oracle.errors import InvalidRequest
+from gradient_oracle.transport import Connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service.black_box import BlackBoxServicer
 from oracle.splitmix import positive_signs
-from oracle.values import InvalidInput
 
 
 def serve(port=0):
@@ -32,9 +32,9 @@ def serve(port=0):
 def client():
     """Return a client of a server on a free port."""
     server, port = serve()
-    options = [("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        yield types.SimpleNamespace(channel=channel)
+    connection = Connection(f"127.0.0.1:{port}")
+    yield connection
+    connection.close()
     server.stop(0).wait()
 
 
@@ -109,7 +109,6 @@ def test_an_exception_of_f_comes_out_as_itself_and_x_is_restored(client, transpo
 def test_a_unary_session_outlives_its_server():
     """The session is in the token, so a server that was just started goes on with it."""
     server, port = serve()
-    options = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)]
     x = np.arange(300.0)
     calls = 0
 
@@ -121,9 +120,9 @@ def test_a_unary_session_outlives_its_server():
             server, _ = serve(port)
         return np.sum(x * x)
 
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
-        client = types.SimpleNamespace(channel=channel)
-        remote = black_box.numerical_gradient(client, f, x, transport="unary")
+    connection = Connection(f"127.0.0.1:{port}")
+    remote = black_box.numerical_gradient(connection, f, x, transport="unary")
+    connection.close()
     server.stop(0).wait()
     assert remote.tobytes() == literal_gradient(lambda x: np.sum(x * x), x).tobytes()
 
@@ -182,7 +181,7 @@ def test_a_point_outside_the_domain_is_said_in_band():
 )
 def test_what_cannot_be_checked_is_named(client, x, gradient, f, argument):
     """A wrong call is an error with the name of the argument, before anything is sent."""
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         black_box.check_gradient(client, f, x, gradient)
     assert caught.value.argument == argument
 

@@ -1,24 +1,75 @@
-"""The client of gradient-oracle: reference numbers and verdicts for gradients written by hand."""
+"""The client of gradient-oracle: reference numbers and verdicts for gradients written by hand.
 
-from gradient_oracle.client import Oracle, Report, connect, embedded
-from gradient_oracle.errors import (
-    DeadlineExceeded,
-    InvalidRequest,
-    OracleError,
-    OracleUnavailable,
-    Overloaded,
-    ServerFailure,
-)
+Nothing is loaded before it is used: `import gradient_oracle` alone is free, a client costs NumPy
+and gRPC, and only `embedded()` loads the server.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradient_oracle import aio
+    from gradient_oracle.black_box import OutsideDomain
+    from gradient_oracle.client import Oracle, connect, embedded
+    from gradient_oracle.errors import (
+        Cancelled,
+        DeadlineExceeded,
+        InvalidRequest,
+        MessageTooLarge,
+        OracleError,
+        OracleUnavailable,
+        Overloaded,
+        ServerFailure,
+    )
+    from gradient_oracle.information import Limits, ServerInfo
+    from gradient_oracle.report import Report
+    from gradient_oracle.training import Progress, Trained
 
 __all__ = [
+    "Cancelled",
     "DeadlineExceeded",
     "InvalidRequest",
+    "Limits",
+    "MessageTooLarge",
     "Oracle",
     "OracleError",
     "OracleUnavailable",
+    "OutsideDomain",
     "Overloaded",
+    "Progress",
     "Report",
     "ServerFailure",
+    "ServerInfo",
+    "Trained",
+    "aio",
     "connect",
     "embedded",
 ]
+
+_HOMES = {
+    "Oracle": "client",
+    "OutsideDomain": "black_box",
+    "Limits": "information",
+    "Progress": "training",
+    "Report": "report",
+    "ServerInfo": "information",
+    "Trained": "training",
+    "connect": "client",
+    "embedded": "client",
+}
+"""The modules of what is exported; the rest are errors."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return importlib.import_module("gradient_oracle.aio")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"gradient_oracle.{_HOMES.get(name, 'errors')}")
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,15 +6,19 @@ import math
 import queue
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import grpc
 import numpy as np
 
-from gradient_oracle import trees
+from gradient_oracle import arrays, channel, trees
+from gradient_oracle.errors import ServerFailure, invalid
+from gradient_oracle.report import Report
+from gradient_oracle.transport import Connection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.splitmix import positive_signs
-from oracle.values import STEP, Array, InvalidInput, Report
+from oracle.values import STEP, Array
 from oracle.wire import black_box, report, tensor
 
 CHUNK = 2**16
@@ -23,18 +27,13 @@ CHUNK = 2**16
 Function: TypeAlias = Callable[[Any], Any]
 Progress: TypeAlias = Callable[[str, float], None]
 Transport: TypeAlias = Literal["stream", "unary"]
+Say: TypeAlias = Callable[[pb.Turn], pb.Reply]
+
+DAY = 86_400.0
 
 
 class OutsideDomain(Exception):
     """Raised by a caller's f to say that it is not defined at this point: a fact, not a failure."""
-
-
-class Client(Protocol):
-    """What this module needs of a client."""
-
-    @property
-    def channel(self) -> Any:
-        """The gRPC channel."""
 
 
 class Point:
@@ -42,13 +41,15 @@ class Point:
 
     def __init__(self, f: Function, x: Any, *, in_place: bool = False, cotangent: Any = None):
         self.f = f
-        self.tree = x
-        self.leaves = trees.flatten(x)
+        self.tree = trees.rooted(x)
+        self.leaves = trees.flatten(self.tree)
         self.in_place = in_place
-        self.cotangent = None if cotangent is None else trees.to_numpy(cotangent).astype(float)
+        self.cotangent = (
+            None if cotangent is None else arrays.to_numpy(cotangent, "cotangent").astype(float)
+        )
         self.floating = [leaf for leaf in self.leaves if leaf.floating]
         if not self.floating:
-            raise InvalidInput("x", "hold a tensor of a floating type", "none")
+            raise invalid("x", "hold a tensor of a floating type", "none")
         copies = [self._place(leaf) for leaf in self.leaves]
         self.scratch = [
             copy.reshape(-1)
@@ -56,22 +57,22 @@ class Point:
             if leaf.floating
         ]
         self.arrays = copies
-        self.shared = x if in_place else self._hand_over()
-        self.copied_each_time = not all(trees.shares(leaf.original) for leaf in self.leaves)
+        self.shared = self.tree if in_place else self._hand_over()
+        self.copied_each_time = not all(arrays.shares(leaf.original) for leaf in self.leaves)
 
     def _place(self, leaf: trees.Leaf) -> Array:
         if not self.in_place:
             return np.array(leaf.array, order="C", ndmin=0)
-        writable = trees.shares(leaf.original) and leaf.array.flags.writeable
+        writable = arrays.shares(leaf.original) and leaf.array.flags.writeable
         if leaf.floating and not (writable and leaf.array.flags.c_contiguous):
-            raise InvalidInput(leaf.path, "be writable and C-contiguous for in_place=True", "not")
+            raise invalid(leaf.path, "be writable and C-contiguous for in_place=True", "not")
         return leaf.array
 
     def _hand_over(self) -> Any:
         return trees.rebuild(
             self.tree,
             [
-                trees.from_numpy(array, leaf.original)
+                arrays.from_numpy(array, leaf.original)
                 for leaf, array in zip(self.leaves, self.arrays, strict=True)
             ],
         )
@@ -89,17 +90,15 @@ class Point:
     def value(self) -> Array:
         """Return f at the point as it stands, as a 0-d array of f's own type."""
         x = self._hand_over() if self.copied_each_time else self.shared
-        result = trees.to_numpy(self.f(x))
-        if result.dtype.kind not in "iubf" and result.dtype not in trees.FLOATING:
-            raise InvalidInput("f", "return a real number", f"{result.dtype}")
+        result = arrays.to_numpy(self.f(x), "f")
         if self.cotangent is not None:
             if self.cotangent.shape != result.shape:
                 shapes = f"{self.cotangent.shape}"
-                raise InvalidInput("cotangent", f"have the shape of f(x) {result.shape}", shapes)
+                raise invalid("cotangent", f"have the shape of f(x) {result.shape}", shapes)
             return np.asarray(np.vdot(self.cotangent, result.astype(float)))
         if result.size != 1:
             requirement = "return one number, or be given cotangent= for a vector"
-            raise InvalidInput("f", requirement, f"shape {result.shape}")
+            raise invalid("f", requirement, f"shape {result.shape}")
         return result.reshape(())
 
 
@@ -107,18 +106,25 @@ class Gradient:
     """The caller's gradient beside its x: predicts changes, entry by entry in float64."""
 
     def __init__(self, gradient: Any, point: Point) -> None:
-        leaves = {leaf.path: leaf for leaf in trees.flatten(gradient, "gradient")}
-        if len(leaves) == len(point.floating) == 1:
-            leaves = {point.floating[0].path: next(iter(leaves.values()))}
+        found = self._arrays(gradient, point)
         self.entries: list[Array] = []
         for leaf in point.floating:
-            if leaf.path not in leaves:
-                raise InvalidInput("gradient", f"hold `{leaf.path}`", f"{sorted(leaves)}")
-            array = leaves[leaf.path].array
+            if leaf.path not in found:
+                raise invalid("gradient", f"hold `{leaf.path}`", f"{sorted(found)}")
+            array = found[leaf.path]
             if array.shape != leaf.array.shape:
                 requirement = f"have the shape of x {leaf.array.shape} in `{leaf.path}`"
-                raise InvalidInput("gradient", requirement, f"{array.shape}")
+                raise invalid("gradient", requirement, f"{array.shape}")
             self.entries.append(array.reshape(-1))
+
+    @staticmethod
+    def _arrays(gradient: Any, point: Point) -> dict[str, Array]:
+        if arrays.library(point.tree):
+            return {point.floating[0].path: arrays.to_numpy(gradient, "gradient")}
+        leaves = trees.flatten(gradient, "gradient")
+        if len(leaves) == len(point.floating) == 1:
+            return {point.floating[0].path: leaves[0].array}
+        return {leaf.path: leaf.array for leaf in leaves}
 
 
 def _move(point: Point, gradient: Gradient, probe: pb.Probe) -> tuple[float, float]:
@@ -161,14 +167,21 @@ def _coordinate_values(point: Point, coordinates: pb.CoordinateProbes) -> Array:
     return black_box.concatenate(values)
 
 
-def _stream(client: Client, timeout: float | None) -> Iterator[Callable[[pb.Turn], pb.Reply]]:
+def _stream(client: Connection, timeout: float | None) -> Iterator[Say]:
     turns: queue.SimpleQueue[pb.BlackBoxServiceConverseRequest | None] = queue.SimpleQueue()
     stub = black_box_pb2_grpc.BlackBoxServiceStub(client.channel)
-    call = stub.Converse(iter(turns.get, None), timeout=timeout)
+    # Nobody knows how long the caller's f takes, but a forgotten conversation ends some day.
+    call = stub.Converse(iter(turns.get, None), timeout=timeout or DAY)
 
     def say(turn: pb.Turn) -> pb.Reply:
         turns.put(pb.BlackBoxServiceConverseRequest(turn=turn))
-        return next(call).reply
+        try:
+            response = next(call, None)
+        except grpc.RpcError as error:
+            raise client.failure(error, timeout or DAY) from error
+        if response is None:
+            raise ServerFailure("the server ended the conversation without a result")
+        return response.reply
 
     try:
         yield say
@@ -178,22 +191,33 @@ def _stream(client: Client, timeout: float | None) -> Iterator[Callable[[pb.Turn
         call.cancel()
 
 
-def _unary(client: Client, timeout: float | None) -> Iterator[Callable[[pb.Turn], pb.Reply]]:
+def _unary(client: Connection, timeout: float | None) -> Iterator[Say]:
     stub = black_box_pb2_grpc.BlackBoxServiceStub(client.channel)
+    seconds = timeout or client.timeout
     token = b""
 
     def say(turn: pb.Turn) -> pb.Reply:
         nonlocal token
         request = pb.BlackBoxServiceStepRequest(token=token, turn=turn)
-        response = stub.Step(request, timeout=timeout, wait_for_ready=True)
+        client.prepare(request)
+        try:
+            response = stub.Step(request, timeout=seconds, wait_for_ready=True)
+        except grpc.RpcError as error:
+            raise client.failure(error, seconds) from error
         token = response.token
         return response.reply
 
     yield say
 
 
+_TRANSPORTS: dict[str, Callable[[Connection, float | None], Iterator[Say]]] = {
+    "stream": _stream,
+    "unary": _unary,
+}
+
+
 def _converse(
-    client: Client,
+    client: Connection,
     start: pb.Start,
     answer: Callable[[pb.Ask], pb.Answer],
     *,
@@ -201,8 +225,12 @@ def _converse(
     timeout: float | None,
     progress: Progress | None,
 ) -> pb.Result:
-    opened = contextmanager({"stream": _stream, "unary": _unary}[transport])
-    with opened(client, timeout) as say:
+    if transport not in _TRANSPORTS:
+        raise invalid("transport", f"be one of {', '.join(_TRANSPORTS)}", repr(transport))
+    if timeout is not None:
+        channel.positive("timeout", timeout)
+    client.prepare(start)
+    with contextmanager(_TRANSPORTS[transport])(client, timeout) as say:
         reply = say(pb.Turn(start=start))
         while reply.WhichOneof("say") == "ask":
             if progress is not None:
@@ -233,14 +261,14 @@ def _largest_and_square(argument: str, entries: Array) -> tuple[float, float]:
     for begin in range(0, entries.size, CHUNK):
         chunk = entries[begin : begin + CHUNK].astype(np.float64)
         if not np.isfinite(chunk).all():
-            raise InvalidInput(argument, "be finite", "NaN or infinity")
+            raise invalid(argument, "be finite", "NaN or infinity")
         largest = max(largest, float(np.abs(chunk).max()))
         square += float(np.dot(chunk, chunk))
     return largest, square
 
 
 def check_gradient(
-    client: Client,
+    client: Connection,
     f: Function,
     x: Any,
     gradient: Any,
@@ -260,7 +288,7 @@ def check_gradient(
 
     Parameters
     ----------
-    client : Client
+    client : Connection
         Where to ask.
     f : callable
         Takes what `x` is and returns a number. An exception in f comes out as itself, but
@@ -297,7 +325,7 @@ def check_gradient(
 
     Raises
     ------
-    InvalidInput
+    InvalidRequest
         If an argument does not fit.
     """
     point = Point(f, x, in_place=in_place, cotangent=cotangent)
@@ -306,13 +334,13 @@ def check_gradient(
     start = pb.BlackBoxCheck(
         tensors=_describe(point, slopes),
         value_data_type=black_box.encode_dtype(_value_dtype(value)),
-        max_evaluations=max_evaluations,
-        miss_probability=miss_probability,
-        seed=seed % 2**64,
+        max_evaluations=arrays.integer("max_evaluations", max_evaluations, most=2**31 - 1),
+        miss_probability=arrays.real("miss_probability", miss_probability),
+        seed=arrays.seed(seed),
         subject=name or str(getattr(f, "__name__", "f")),
     )
     if resolution is not None:
-        start.resolution = resolution
+        start.resolution = arrays.real("resolution", resolution)
 
     def answer(ask: pb.Ask) -> pb.Answer:
         evaluations = [_evaluate(point, slopes, probe) for probe in ask.probes]
@@ -326,22 +354,28 @@ def check_gradient(
         timeout=timeout,
         progress=progress,
     )
-    return report.decode(result.report)
+    return Report(report.decode(result.report))
 
 
 def _value_dtype(value: Array) -> np.dtype[Any]:
-    return value.dtype if value.dtype in trees.FLOATING else np.dtype(np.float64)
+    return value.dtype if value.dtype in arrays.FLOATING else np.dtype(np.float64)
 
 
 def check_jvp(
-    client: Client,
+    client: Connection,
     f: Function,
     x: Any,
     tangent: Any,
     jvp: Any,
     *,
+    resolution: float | None = None,
+    max_evaluations: int = 2_000,
+    miss_probability: float = 0.01,
     seed: int = 0,
-    **options: Any,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    transport: Transport = "stream",
+    name: str | None = None,
 ) -> Report:
     """Check a Jacobian-vector product J v: the derivative of f(x + s v) at s = 0.
 
@@ -350,7 +384,7 @@ def check_jvp(
 
     Parameters
     ----------
-    client : Client
+    client : Connection
         Where to ask.
     f : callable
         As for `check_gradient`; its value may be an array.
@@ -360,7 +394,7 @@ def check_jvp(
         What is claimed: J v, of the shape of f(x).
     seed : int
         Seed of the weights and of all random choices.
-    **options
+    resolution, max_evaluations, miss_probability, timeout, progress, transport, name
         As for `check_gradient`.
 
     Returns
@@ -371,8 +405,8 @@ def check_jvp(
     point = Point(f, x)
     directions = Gradient(tangent, point)
     origins = [leaf.array.reshape(-1) for leaf in point.floating]
-    claimed = trees.to_numpy(jvp).astype(np.float64)
-    rng = np.random.default_rng(seed)
+    claimed = arrays.to_numpy(jvp, "jvp").astype(np.float64)
+    rng = np.random.default_rng(arrays.seed(seed))
     weights = rng.uniform(1, 2, claimed.shape) * rng.choice([-1.0, 1.0], claimed.shape)
     point.cotangent = np.asarray(weights)
 
@@ -385,8 +419,20 @@ def check_jvp(
         return float(point.value())
 
     slope = np.array([np.vdot(weights, claimed)])
-    options.setdefault("name", f"{getattr(f, '__name__', 'f')} along the tangent")
-    return check_gradient(client, along, {"s": np.zeros(1)}, {"s": slope}, seed=seed, **options)
+    return check_gradient(
+        client,
+        along,
+        {"s": np.zeros(1)},
+        {"s": slope},
+        resolution=resolution,
+        max_evaluations=max_evaluations,
+        miss_probability=miss_probability,
+        seed=seed,
+        timeout=timeout,
+        progress=progress,
+        transport=transport,
+        name=name or f"{getattr(f, '__name__', 'f')} along the tangent",
+    )
 
 
 def _coordinate_answer(point: Point) -> Callable[[pb.Ask], pb.Answer]:
@@ -399,18 +445,18 @@ def _coordinate_answer(point: Point) -> Callable[[pb.Ask], pb.Answer]:
 
 def _like_x(point: Point, result: pb.Result) -> Any:
     """Give the tensors of a result the structure and the library of x, its fixed tensors zero."""
-    arrays = black_box.decode_tensors(result.tensors, "result.tensors")
+    found = black_box.decode_tensors(result.tensors, "result.tensors")
     return trees.rebuild(
         point.tree,
         [
-            trees.from_numpy(arrays.get(leaf.path, np.zeros_like(leaf.array)), leaf.original)
+            arrays.from_numpy(found.get(leaf.path, np.zeros_like(leaf.array)), leaf.original)
             for leaf in point.leaves
         ],
     )
 
 
 def numerical_gradient(
-    client: Client,
+    client: Connection,
     f: Function,
     x: Any,
     h: float = STEP,
@@ -438,7 +484,9 @@ def numerical_gradient(
     """
     point = Point(f, x, in_place=in_place)
     start = pb.Start(
-        numerical_gradient=pb.BlackBoxNumericalGradient(tensors=_describe(point), step=h)
+        numerical_gradient=pb.BlackBoxNumericalGradient(
+            tensors=_describe(point), step=arrays.real("h", h)
+        )
     )
     answer = _coordinate_answer(point)
     result = _converse(
@@ -448,7 +496,7 @@ def numerical_gradient(
 
 
 def gradient_descent(
-    client: Client,
+    client: Connection,
     f: Function,
     init_x: Any,
     lr: float = 0.01,
@@ -487,9 +535,9 @@ def gradient_descent(
     start = pb.Start(
         gradient_descent=pb.BlackBoxGradientDescent(
             initial=black_box.encode_tensors(initial),
-            step=h,
-            learning_rate=lr,
-            step_count=step_num,
+            step=arrays.real("h", h),
+            learning_rate=arrays.real("lr", lr),
+            step_count=arrays.integer("step_num", step_num, least=-(2**31), most=2**31 - 1),
         )
     )
     trajectory: list[Any] = []
@@ -497,9 +545,9 @@ def gradient_descent(
 
     def answer(ask: pb.Ask) -> pb.Answer:
         if ask.point:
-            arrays = black_box.decode_tensors(ask.point, "ask.point")
+            moved = black_box.decode_tensors(ask.point, "ask.point")
             for leaf, entries in zip(point.floating, point.scratch, strict=True):
-                entries[...] = arrays[leaf.path].reshape(-1)
+                entries[...] = moved[leaf.path].reshape(-1)
             if return_trajectory:
                 trajectory.append(_like_x(point, pb.Result(tensors=ask.point)))
         return evaluate(ask)

@@ -1,7 +1,8 @@
-"""Every error that a caller may see."""
+"""Every error that a caller may see, and the one map from gRPC statuses to them."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import grpc
@@ -12,11 +13,22 @@ from grpc_status import rpc_status
 class OracleError(Exception):
     """Anything that went wrong between the caller and an answer."""
 
-    field = ""
-
 
 class InvalidRequest(OracleError):
-    """An argument breaks a precondition; `field` is its path in the request."""
+    """An argument breaks a precondition.
+
+    `argument` is its name in the method that was called ("t"), `field` its path in the request
+    ("targets.labels"); for an argument that was refused before anything was sent both are the same.
+    """
+
+    def __init__(self, message: str, *, argument: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument or field
+        self.field = field or argument
+
+
+class MessageTooLarge(InvalidRequest):
+    """A request or its answer has more bytes than the server takes or sends."""
 
 
 class OracleUnavailable(OracleError):
@@ -27,28 +39,123 @@ class DeadlineExceeded(OracleError):
     """The answer took longer than the caller waits."""
 
 
+class Cancelled(OracleError):
+    """The call was given up before its answer: the client was closed, or the server stopped."""
+
+
 class Overloaded(OracleError):
     """The server has more calls than it takes; try again later."""
 
 
 class ServerFailure(OracleError):
-    """The server failed; its log says why."""
+    """The server failed, its log says why; or it does not speak this version of the protocol."""
 
 
-_KINDS = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
-    grpc.StatusCode.UNAVAILABLE: OracleUnavailable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+def invalid(argument: str, requirement: str, was: object) -> InvalidRequest:
+    """Return the error of an argument that is refused here: what it must be, what it was."""
+    return InvalidRequest(f"`{argument}` must {requirement}, got {was}", argument=argument)
+
+
+def unavailable(address: str, seconds: float) -> OracleUnavailable:
+    """Return the error of a server that does not answer, with what to do about it."""
+    return OracleUnavailable(
+        f"no oracle at {address} after {seconds:.3g} s; start one with gradient-oracle serve"
+    )
+
+
+def closed(address: str) -> Cancelled:
+    """Return the error of a call through a client that was closed."""
+    return Cancelled(f"this client of {address} is closed")
+
+
+_ARGUMENTS = {
+    "predictions": "y",
+    "targets": "t",
+    "inputs": "x",
+    "scores": "a",
+    "weights": "W",
+    "parameters.w1": "W1",
+    "parameters.b1": "b1",
+    "parameters.w2": "W2",
+    "parameters.b2": "b2",
+    "parameters": "params",
+    "step": "h",
+    "learning_rate": "lr",
+    "step_count": "step_num",
+    "arithmetic": "accumulation_dtype",
+    "initial": "init_x",
+    "data_type": "dtype",
+    "tensors": "x",
+    "turn.answer": "f",
 }
+"""Arguments of methods by the beginning of their path in a request; other names are the same."""
+
+_TASK = re.compile(r"turn\.start\.\w+\.")
 
 
-def from_call(error: Any) -> OracleError:
-    """Return the error of a failed call."""
-    made = _KINDS.get(error.code(), ServerFailure)(error.details())
-    status = rpc_status.from_call(error)
+def argument_of(field: str) -> str:
+    """Return the argument of a path in a request.
+
+    Examples
+    --------
+    >>> argument_of("parameters.w1.data"), argument_of("turn.start.gradient_descent.step")
+    ('W1', 'h')
+    """
+    path = _TASK.sub("", field)
+    for beginning, argument in _ARGUMENTS.items():
+        if re.match(rf"{re.escape(beginning)}(?!\w)", path):
+            return argument
+    return re.split(r"[.\[]", path)[0]
+
+
+def from_call(error: Any, address: str, seconds: float | None) -> OracleError:
+    """Return the error of a failed call.
+
+    Parameters
+    ----------
+    error : grpc.RpcError
+        What gRPC raised.
+    address : str
+        The server.
+    seconds : float or None
+        The deadline of the call.
+
+    Returns
+    -------
+    OracleError
+        Of the class that the status means; the message is the server's where it wrote one.
+    """
+    code, details = error.code(), str(error.details() or "")
+    made: OracleError
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        field = _first_field(error)
+        made = InvalidRequest(details, field=field, argument=argument_of(field))
+    elif code is grpc.StatusCode.UNAVAILABLE:
+        hint = "start one with gradient-oracle serve"
+        made = OracleUnavailable(f"the oracle at {address} is gone ({details}); {hint}")
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        waited = "in time" if seconds is None else f"within {seconds:.3g} s"
+        made = DeadlineExceeded(f"no answer from the oracle at {address} {waited}")
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        made = MessageTooLarge(f"{details}: the limit of the oracle at {address} in bytes")
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        made = Overloaded(details)
+    elif code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED):
+        made = Cancelled(details or "the call was cancelled")
+    elif code is grpc.StatusCode.UNIMPLEMENTED:
+        made = ServerFailure(f"the oracle at {address} does not serve this method: {details}")
+    else:
+        made = ServerFailure(details or str(code))
+    return made
+
+
+def _first_field(error: Any) -> str:
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:  # The details contradict the status, so nobody knows what they mean.
+        return ""
     for detail in status.details if status else ():
         bad = error_details_pb2.BadRequest()
         if detail.Unpack(bad) and bad.field_violations:
-            made.field = bad.field_violations[0].field
-    return made
+            return str(bad.field_violations[0].field)
+    return ""

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from oracle.values import Array, InvalidInput
+from gradient_oracle.arrays import FLOATING, library, to_numpy
+from gradient_oracle.errors import invalid
+from oracle.values import Array
 
-FLOATING = (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)
+
+def rooted(tree: Any) -> Any:
+    """Return a tree, of which nested lists of numbers are one NumPy array.
+
+    Examples
+    --------
+    >>> rooted([[1.0, 2.0], [3.0, 4.0]]).shape, rooted((np.ones(1), np.ones(1)))
+    ((2, 2), (array([1.]), array([1.])))
+    """
+    return np.array(tree) if _numbers(tree) else tree
+
+
+def _numbers(node: Any) -> bool:
+    if isinstance(node, (list, tuple)):
+        return bool(node) and all(_numbers(child) for child in node)
+    return isinstance(node, (int, float))
 
 
 @dataclass(frozen=True)
@@ -29,66 +44,6 @@ class Leaf:
         return self.array.dtype in FLOATING
 
 
-def library(value: Any) -> str:
-    """Name the library of an array: "numpy", "torch", "jax", or "" if it is none.
-
-    A library that the caller has not imported cannot be the library of the caller's array.
-    """
-    if isinstance(value, (np.ndarray, np.generic)):
-        return "numpy"
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return "torch"
-    jax = sys.modules.get("jax")
-    if jax is not None and isinstance(value, jax.Array):
-        return "jax"
-    return ""
-
-
-def to_numpy(value: Any) -> Array:
-    """View an array of any of the three libraries, or a Python number, as a NumPy array.
-
-    It shares memory with the original where the library allows it.
-    """
-    if library(value) != "torch":
-        return np.asarray(value)
-    import torch
-
-    plain = value.detach().resolve_neg().resolve_conj().cpu()
-    if plain.dtype is torch.bfloat16:
-        return plain.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return plain.numpy()
-
-
-def shares(value: Any) -> bool:
-    """Tell whether `from_numpy(array, value)` and `array` are the same memory."""
-    kind = library(value)
-    if kind == "torch":
-        return bool(value.device.type == "cpu")
-    return isinstance(value, np.ndarray)
-
-
-def from_numpy(array: Array, like: Any) -> Any:
-    """Give an array the library and the device of `like`.
-
-    A torch tensor on the CPU shares memory with `array`; a jax array is a copy.
-    """
-    kind = library(like)
-    if kind == "torch":
-        import torch
-
-        if array.dtype == ml_dtypes.bfloat16:
-            tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-        else:
-            tensor = torch.from_numpy(array)
-        return tensor.to(like.device).requires_grad_(like.requires_grad)
-    if kind == "jax":
-        import jax.numpy as jnp
-
-        return jnp.array(array, copy=True)
-    return array if isinstance(like, np.ndarray) else array[()]
-
-
 def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
     """List the arrays of a tree in its own order, a dict in the order of its keys.
 
@@ -101,7 +56,7 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
 
     Raises
     ------
-    InvalidInput
+    InvalidRequest
         If a leaf is no array, or is complex.
 
     Examples
@@ -124,11 +79,8 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
     def leaf(node: Any, path: str) -> Leaf:
         name = path or argument
         if not library(node):
-            raise InvalidInput(name, "be an array", f"a {type(node).__name__}")
-        array = to_numpy(node)
-        if array.dtype not in FLOATING and array.dtype.kind not in "iub":
-            raise InvalidInput(name, "have a floating or integer type", f"{array.dtype}")
-        return Leaf(name, node, array)
+            raise invalid(name, "be an array of NumPy, torch or jax", f"a {type(node).__name__}")
+        return Leaf(name, node, to_numpy(node, name))
 
     visit(tree, "")
     return leaves

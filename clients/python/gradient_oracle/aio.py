@@ -1,0 +1,272 @@
+"""The asyncio client: the methods of `gradient_oracle`, awaited.
+
+    async with gradient_oracle.aio.connect("host:50051") as oracle:
+        report = await oracle.check_two_layer_net(params, x, t, gradient)
+        async for item in oracle.two_layer_net.train(params, x, t):
+            ...
+
+The methods that evaluate a function of the caller (`check_gradient`, `check_jvp`,
+`numerical_gradient`, `gradient_descent`) hold the whole conversation in a thread of
+`asyncio.to_thread`, and call `f` there: the event loop goes on, and `f` must not touch what belongs
+to it. When the awaiting task is cancelled the conversation ends at the next evaluation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import grpc
+
+from gradient_oracle import black_box, channel, errors
+from gradient_oracle.calls import Call, functions, simple_net, two_layer_net
+from gradient_oracle.client import method_like, start_server
+from gradient_oracle.information import ServerInfo
+from gradient_oracle.training import Progress, Trained, Unfinished
+from gradient_oracle.transport import Connection as BlockingConnection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Connection:
+    """One server, greeted before the first call; its channel belongs to the running event loop."""
+
+    def __init__(self, address: str, *, timeout: float, connect_timeout: float) -> None:
+        self.blocking = BlockingConnection(
+            address, timeout=timeout, connect_timeout=connect_timeout
+        )
+        self.address, self.timeout = address, self.blocking.timeout
+        self.server: ServerInfo | None = None
+        self._channel: Any = None
+
+    @property
+    def channel(self) -> Any:
+        """The channel, made inside the event loop that awaits."""
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self.address, channel.options(self.address))
+        return self._channel
+
+    async def close(self) -> None:
+        """Give up all calls."""
+        self.blocking.close()
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def prepare(self, call: Call[Any]) -> None:
+        """Wait for the server if it is not known yet, and require that it takes the request."""
+        if self.blocking.closed:
+            raise errors.closed(self.address)
+        self.server = self.server or await self._greet()
+        channel.require_size(call.request, self.server.limits.max_message_bytes, self.address)
+
+    async def _greet(self) -> ServerInfo:
+        call = functions.info()
+        method = self.channel.unary_unary(call.path, **call.serializers())
+        seconds = self.blocking.connect_timeout
+        try:
+            response = await method(call.request, timeout=seconds, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return channel.server_behind(error, self.address, seconds)
+        return call.result(response)
+
+    async def run(self, call: Call[T]) -> T:
+        """Carry out a call."""
+        await self.prepare(call)
+        method = self.channel.unary_unary(call.path, **call.serializers())
+        try:
+            response = await method(call.request, timeout=self.timeout)
+        except grpc.RpcError as error:
+            raise errors.from_call(error, self.address, self.timeout) from error
+        return call.result(response)
+
+
+class TrainingRun(Unfinished):
+    """An asynchronous iterator of progress; the last item is the trained parameters."""
+
+    def __init__(self, connection: Connection, call: Call[Progress | Trained]) -> None:
+        super().__init__()
+        self._items = self._stream(connection, call)
+
+    @staticmethod
+    async def _stream(
+        connection: Connection, call: Call[Progress | Trained]
+    ) -> AsyncGenerator[Progress | Trained]:
+        await connection.prepare(call)
+        method = connection.channel.unary_stream(call.path, **call.serializers())
+        events = method(call.request, timeout=connection.timeout)
+        try:
+            async for event in events:
+                yield call.result(event)
+        except grpc.RpcError as error:
+            raise errors.from_call(error, connection.address, connection.timeout) from error
+        finally:
+            events.cancel()
+
+    def __aiter__(self) -> TrainingRun:
+        return self
+
+    async def __anext__(self) -> Progress | Trained:
+        item = await anext(self._items)
+        if isinstance(item, Trained):
+            self.trained = item
+        return item
+
+    async def __aenter__(self) -> TrainingRun:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def result(self) -> Trained:
+        """Read the run to its end and return the trained parameters."""
+        async for _ in self:
+            pass
+        return self.parameters
+
+    async def close(self) -> None:
+        """Cancel what is left of the training."""
+        await self._items.aclose()
+
+
+Awaited = Coroutine[Any, Any, T]
+
+
+def _awaited(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], Awaited[T]]:
+    async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        connection: Connection = self.connection
+        return await connection.run(definition(*args, **kwargs))
+
+    method_like(definition, method)
+    return method
+
+
+def _in_thread(
+    definition: Callable[Concatenate[BlockingConnection, Callable[[Any], Any], P], T],
+) -> Callable[Concatenate[Any, Callable[[Any], Any], P], Awaited[T]]:
+    async def method(self: Any, f: Callable[[Any], Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        left = threading.Event()
+
+        @functools.wraps(f)
+        def evaluate(x: Any) -> Any:
+            if left.is_set():
+                raise asyncio.CancelledError
+            return f(x)
+
+        connection: BlockingConnection = self.connection.blocking
+        try:
+            return await asyncio.to_thread(definition, connection, evaluate, *args, **kwargs)
+        finally:
+            left.set()
+
+    method_like(definition, method)
+    return method
+
+
+def _streamed(
+    definition: Callable[P, Call[Progress | Trained]],
+) -> Callable[Concatenate[Any, P], TrainingRun]:
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> TrainingRun:
+        return TrainingRun(self.connection, definition(*args, **kwargs))
+
+    method_like(definition, method)
+    return method
+
+
+class SimpleNet:
+    """The document's net of one matrix: softmax(x @ W), cross-entropy error."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    predict = _awaited(simple_net.predict)
+    loss = _awaited(simple_net.loss)
+    gradient = _awaited(simple_net.gradient)
+    numerical_gradient = _awaited(simple_net.numerical_gradient)
+
+
+class TwoLayerNet:
+    """The document's TwoLayerNet: softmax(sigmoid(x @ W1 + b1) @ W2 + b2), cross-entropy error."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    init = _awaited(two_layer_net.init)
+    predict = _awaited(two_layer_net.predict)
+    loss = _awaited(two_layer_net.loss)
+    accuracy = _awaited(two_layer_net.accuracy)
+    gradient = _awaited(two_layer_net.gradient)
+    numerical_gradient = _awaited(two_layer_net.numerical_gradient)
+    probe = _awaited(two_layer_net.probe)
+    train = _streamed(two_layer_net.train)
+
+
+class Oracle:
+    """The document's functions, exact gradients, and checks; an asynchronous context manager.
+
+    It belongs to the event loop of its first call. Made by `connect` or `embedded`.
+    """
+
+    def __init__(self, connection: Connection, server: Any = None) -> None:
+        self.connection = connection
+        self.simple_net = SimpleNet(connection)
+        self.two_layer_net = TwoLayerNet(connection)
+        self._server = server
+
+    @property
+    def address(self) -> str:
+        """The address of the server."""
+        return self.connection.address
+
+    async def __aenter__(self) -> Oracle:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection, and stop the server of `embedded`."""
+        await self.connection.close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
+
+    info = _awaited(functions.info)
+    sigmoid = _awaited(functions.sigmoid)
+    softmax = _awaited(functions.softmax)
+    mean_squared_error = _awaited(functions.mean_squared_error)
+    mean_squared_error_gradient = _awaited(functions.mean_squared_error_gradient)
+    cross_entropy_error = _awaited(functions.cross_entropy_error)
+    cross_entropy_error_gradient = _awaited(functions.cross_entropy_error_gradient)
+    mini_batch = _awaited(functions.mini_batch)
+    check_mean_squared_error = _awaited(functions.check_mean_squared_error)
+    check_cross_entropy_error = _awaited(functions.check_cross_entropy_error)
+    check_simple_net = _awaited(functions.check_simple_net)
+    check_two_layer_net = _awaited(functions.check_two_layer_net)
+    self_test = _awaited(functions.self_test)
+    check_gradient = _in_thread(black_box.check_gradient)
+    check_jvp = _in_thread(black_box.check_jvp)
+    numerical_gradient = _in_thread(black_box.numerical_gradient)
+    gradient_descent = _in_thread(black_box.gradient_descent)
+
+
+def connect(
+    address: str | None = None,
+    *,
+    timeout: float = channel.TIMEOUT,
+    connect_timeout: float = channel.CONNECT_TIMEOUT,
+) -> Oracle:
+    """Return a client of an existing server; the arguments are those of the blocking `connect`."""
+    target = channel.resolve(address)
+    return Oracle(Connection(target, timeout=timeout, connect_timeout=connect_timeout))
+
+
+def embedded(*, timeout: float = channel.TIMEOUT) -> Oracle:
+    """Return a client of a real server on a free loopback port, in this process."""
+    server = start_server()
+    connection = Connection(
+        server.address, timeout=timeout, connect_timeout=channel.CONNECT_TIMEOUT
+    )
+    return Oracle(connection, server)

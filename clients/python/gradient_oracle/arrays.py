@@ -1,0 +1,210 @@
+"""Arguments of any library to NumPy and to messages, with errors that name the argument."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from gradient_oracle.errors import invalid
+from oracle.gradcheck.v1 import report_pb2, tensor_pb2, two_layer_net_pb2
+from oracle.values import Array
+from oracle.wire import tensor
+
+FLOATING = (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)
+NAMES = ("W1", "b1", "W2", "b2")
+
+
+def library(value: Any) -> str:
+    """Name the library of an array: "numpy", "torch", "jax", or "" if it is none.
+
+    A library that the caller has not imported cannot be the library of the caller's array.
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        return "numpy"
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return "torch"
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(value, jax.Array):
+        return "jax"
+    return ""
+
+
+def to_numpy(value: Any, argument: str = "x") -> Array:
+    """View an array of any library, a number, or nested lists of numbers, as a NumPy array.
+
+    It shares memory with the original where the library allows it, and has its dtype.
+
+    Parameters
+    ----------
+    value : array
+        Anything with `__array__` or DLPack: NumPy, torch (also with requires_grad, which is left
+        out), jax, tensorflow, cupy; or a number, or nested lists of numbers.
+    argument : str
+        What the caller calls it, for errors.
+
+    Raises
+    ------
+    InvalidRequest
+        If it is no array of real numbers.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise invalid(argument, "have no mask", "a masked array")
+    try:
+        array = _view(value)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise invalid(argument, "be an array of numbers", f"{_called(value)}: {error}") from error
+    if array.dtype not in FLOATING and array.dtype.kind not in "iub":
+        requirement = "have a floating, integer or bool type"
+        was = _called(value) if array.dtype == object else f"{array.dtype}"
+        raise invalid(argument, requirement, was)
+    return array
+
+
+def _called(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _view(value: Any) -> Array:
+    if library(value) == "torch":
+        import torch
+
+        plain = value.detach().resolve_neg().resolve_conj().cpu()
+        if plain.dtype is torch.bfloat16:
+            bits: Array = plain.view(torch.int16).numpy()
+            return bits.view(ml_dtypes.bfloat16)
+        return plain.numpy()
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        return np.from_dlpack(value, device="cpu")
+    try:
+        return np.asarray(value)
+    except TypeError:
+        # An array on a device refuses __array__, which would hide a copy; here it is meant.
+        if not hasattr(value, "__dlpack__"):
+            raise
+        return np.from_dlpack(value, device="cpu")
+
+
+def shares(value: Any) -> bool:
+    """Tell whether `from_numpy(array, value)` and `array` are the same memory."""
+    if library(value) == "torch":
+        return bool(value.device.type == "cpu")
+    return isinstance(value, np.ndarray)
+
+
+def from_numpy(array: Array, like: Any) -> Any:
+    """Give an array the library and the device of `like`.
+
+    A torch tensor on the CPU shares memory with `array`; a jax array is a copy.
+    """
+    kind = library(like)
+    if kind == "torch":
+        import torch
+
+        if array.dtype == ml_dtypes.bfloat16:
+            made = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        else:
+            made = torch.from_numpy(array)
+        return made.to(like.device).requires_grad_(like.requires_grad)
+    if kind == "jax":
+        import jax.numpy as jnp
+
+        return jnp.array(array, copy=True)
+    return array if isinstance(like, np.ndarray) else array[()]
+
+
+def encode(argument: str, value: Any) -> tensor_pb2.Tensor:
+    """Return the message of an argument.
+
+    A floating type is never changed; integers of other widths, in which labels are often kept,
+    become int64.
+    """
+    array = to_numpy(value, argument)
+    if array.dtype.kind in "iu" and array.dtype.name not in tensor.NAMES:
+        if array.size and int(array.max()) > np.iinfo(np.int64).max:
+            raise invalid(argument, "fit into int64", f"{array.max()}")
+        array = array.astype(np.int64)
+    return tensor.encode(array)
+
+
+def decode(message: tensor_pb2.Tensor) -> Array:
+    """Return the array of a message, as the caller's own to write to."""
+    return np.array(tensor.decode(message))
+
+
+def encode_targets(t: Any) -> tensor_pb2.Targets:
+    """Return the message of targets: integers are labels, anything else is one-hot or soft."""
+    message = encode("t", t)
+    if message.data_type in (tensor_pb2.DATA_TYPE_INT64, tensor_pb2.DATA_TYPE_INT32):
+        return tensor_pb2.Targets(labels=message)
+    return tensor_pb2.Targets(probabilities=message)
+
+
+def encode_parameters(
+    params: Any, argument: str = "params", *, complete: bool = True
+) -> two_layer_net_pb2.TwoLayerNetParameters:
+    """Return the message of W1, b1, W2, b2 by name; a gradient may lack some of them."""
+    if not isinstance(params, Mapping):
+        raise invalid(argument, "map W1, b1, W2, b2 to arrays", _called(params))
+    given = [name for name in NAMES if params.get(name) is not None]
+    unknown = sorted({str(name) for name in params} - set(NAMES))
+    if unknown:
+        raise invalid(argument, "hold nothing but W1, b1, W2, b2", ", ".join(unknown))
+    if complete and len(given) < len(NAMES):
+        raise invalid(argument, "hold W1, b1, W2, b2", ", ".join(given) or "none of them")
+    prefix = "" if complete else f"{argument}."
+    return two_layer_net_pb2.TwoLayerNetParameters(
+        **{name.lower(): encode(prefix + name, params[name]) for name in given}
+    )
+
+
+def decode_parameters(message: two_layer_net_pb2.TwoLayerNetParameters) -> dict[str, Array]:
+    """Return the arrays W1, b1, W2, b2 by name."""
+    return {name: decode(getattr(message, name.lower())) for name in NAMES}
+
+
+def encode_data_type(argument: str, name: Any) -> tensor_pb2.DataType.ValueType:
+    """Return the message of the name of a floating type."""
+    floating = tensor.NAMES[:4]
+    if name not in floating:
+        raise invalid(argument, f"be one of {', '.join(floating)}", repr(name))
+    return tensor_pb2.DataType.Value(f"DATA_TYPE_{name.upper()}")
+
+
+def encode_arithmetic(accumulation_dtype: str | None) -> report_pb2.CandidateArithmetic | None:
+    """Return the message of how the caller computed, or None for "in the gradient's own dtype"."""
+    if accumulation_dtype is None:
+        return None
+    number = encode_data_type("accumulation_dtype", accumulation_dtype)
+    return report_pb2.CandidateArithmetic(accumulation_data_type=number)
+
+
+def integer(argument: str, value: Any, *, least: int = -(2**63), most: int = 2**63 - 1) -> int:
+    """Return an argument as an integer that its field can hold."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise invalid(argument, "be an integer", repr(value)) from None
+    if not least <= number <= most:
+        raise invalid(argument, f"be between {least} and {most}", f"{number}")
+    return number
+
+
+def seed(value: Any) -> int:
+    """Return a seed: an integer of 64 bits without sign."""
+    return integer("seed", value, least=0, most=2**64 - 1)
+
+
+def real(argument: str, value: Any) -> float:
+    """Return an argument as a number."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise invalid(argument, "be a number", repr(value)) from None

@@ -1,0 +1,84 @@
+"""The methods of the client: what each sends and how it reads the answer, without any transport.
+
+A function here has the name, the arguments and the text of the method; it returns a `Call`, which
+the blocking client and the asyncio client carry out in their own ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from gradient_oracle.errors import ServerFailure
+from oracle.gradcheck.v1 import (
+    activation_pb2,
+    black_box_pb2,
+    loss_pb2,
+    mini_batch_pb2,
+    self_test_pb2,
+    server_pb2,
+    simple_net_pb2,
+    two_layer_net_pb2,
+)
+from oracle.wire.tensor import MalformedTensor
+
+T = TypeVar("T")
+
+SERVICES: tuple[Any, ...] = tuple(
+    service
+    for file in (
+        activation_pb2,
+        black_box_pb2,
+        loss_pb2,
+        mini_batch_pb2,
+        self_test_pb2,
+        server_pb2,
+        simple_net_pb2,
+        two_layer_net_pb2,
+    )
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
+
+_METHODS: dict[str, Any] = {
+    method.input_type.full_name: method for service in SERVICES for method in service.methods
+}
+"""Methods by the name of their request: every method of the contract has a request of its own."""
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request, and how to read its response."""
+
+    request: Message
+    read: Callable[[Any], T]
+
+    @property
+    def path(self) -> str:
+        """The method as gRPC names it: "/package.Service/Method"."""
+        method = _METHODS[self.request.DESCRIPTOR.full_name]
+        return f"/{method.containing_service.full_name}/{method.name}"
+
+    def serializers(self) -> dict[str, Any]:
+        """Return how messages of this method become bytes and come from bytes."""
+        response = GetMessageClass(_METHODS[self.request.DESCRIPTOR.full_name].output_type)
+        return {
+            "request_serializer": type(self.request).SerializeToString,
+            "response_deserializer": response.FromString,
+        }
+
+    def result(self, response: Any) -> T:
+        """Read the response.
+
+        Raises
+        ------
+        ServerFailure
+            If it holds what this version of the client does not know.
+        """
+        try:
+            return self.read(response)
+        except (MalformedTensor, ValueError) as error:
+            raise ServerFailure(f"the answer of the server is unreadable: {error}") from error

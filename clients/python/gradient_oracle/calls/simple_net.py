@@ -1,0 +1,64 @@
+"""The methods of `oracle.simple_net`: the document's net of one matrix W (D, K)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradient_oracle.arrays import decode, encode, encode_targets, real
+from gradient_oracle.calls import Call
+from oracle.gradcheck.v1 import simple_net_pb2 as pb
+from oracle.values import DELTA, STEP, Array
+
+
+def predict(W: Any, x: Any) -> Call[Array]:
+    """Compute the scores x @ W of `x` (N, D) or (D,)."""
+    request = pb.SimpleNetServicePredictRequest(weights=encode("W", W), inputs=encode("x", x))
+    return Call(request, lambda response: decode(response.scores))
+
+
+def loss(W: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
+    """Compute cross_entropy_error(softmax(x @ W), t).
+
+    Parameters
+    ----------
+    W : (D, K) array
+        Weights.
+    x : (N, D) or (D,) array
+        Inputs; (D,) is one sample.
+    t : (N,) integers or (N, K) of a floating type
+        Labels, or one-hot or soft targets.
+    delta : float
+        The constant inside the logarithm, at least 0.
+    """
+    request = pb.SimpleNetServiceLossRequest(
+        weights=encode("W", W),
+        inputs=encode("x", x),
+        targets=encode_targets(t),
+        delta=real("delta", delta),
+    )
+    return Call(request, lambda response: float(response.loss))
+
+
+def gradient(W: Any, x: Any, t: Any, delta: float = DELTA) -> Call[Array]:
+    """Compute the exact derivative of `loss` with respect to `W`, correctly rounded."""
+    request = pb.SimpleNetServiceGradientRequest(
+        weights=encode("W", W),
+        inputs=encode("x", x),
+        targets=encode_targets(t),
+        delta=real("delta", delta),
+    )
+    return Call(request, lambda response: decode(response.gradient))
+
+
+def numerical_gradient(
+    W: Any, x: Any, t: Any, h: float = STEP, delta: float = DELTA
+) -> Call[Array]:
+    """Compute the document's (loss(W + h) - loss(W - h)) / 2h for every weight."""
+    request = pb.SimpleNetServiceNumericalGradientRequest(
+        weights=encode("W", W),
+        inputs=encode("x", x),
+        targets=encode_targets(t),
+        step=real("h", h),
+        delta=real("delta", delta),
+    )
+    return Call(request, lambda response: decode(response.gradient))

@@ -1,0 +1,121 @@
+"""What both transports share: addresses, options of a channel, retries and limits."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message import Message
+
+from gradient_oracle.arrays import real
+from gradient_oracle.calls import SERVICES
+from gradient_oracle.errors import MessageTooLarge, from_call, invalid, unavailable
+from gradient_oracle.information import ServerInfo
+from oracle.gradcheck.v1 import server_pb2
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+TIMEOUT = 600.0
+"""Seconds that a call may take: what a server allows by default."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds that a server may take to answer for the first time."""
+
+
+def resolve(address: str | None) -> str:
+    """Return the address to connect to: the given one, GRADIENT_ORACLE_ADDRESS, or the default.
+
+    Raises
+    ------
+    InvalidRequest
+        If it has no port: gRPC would silently take 443.
+    """
+    target = address or os.environ.get("GRADIENT_ORACLE_ADDRESS") or DEFAULT_ADDRESS
+    named = re.match(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):", target)
+    if not named and not re.search(r"[^:]:\d+$", target):
+        raise invalid("address", "be HOST:PORT", repr(target))
+    return target
+
+
+def positive(argument: str, seconds: Any) -> float:
+    """Return a number of seconds above 0."""
+    number = real(argument, seconds)
+    if not number > 0:
+        raise invalid(argument, "be a positive number of seconds", f"{number}")
+    return number
+
+
+def options(address: str) -> list[tuple[str, Any]]:
+    """Return the options of a channel to `address`.
+
+    Messages have no limit of gRPC's own: the server's is asked for, and checked before sending.
+    """
+    chosen: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.service_config", json.dumps(service_config())),
+    ]
+    if is_loopback(address):
+        # A proxy of the environment cannot reach this machine's own loopback.
+        chosen.append(("grpc.enable_http_proxy", 0))
+    return chosen
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is on this machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return address.startswith("unix")
+
+
+def service_config() -> dict[str, Any]:
+    """Return the retries: of UNAVAILABLE, for methods that the contract calls free of effects."""
+    names = [
+        {"service": service.full_name, "method": method.name}
+        for service in SERVICES
+        for method in service.methods
+        if method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    ]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 3,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return {"methodConfig": [{"name": names, "retryPolicy": policy}]}
+
+
+def require_size(request: Message, limit: int, address: str) -> None:
+    """Raise `MessageTooLarge` if a request is above the limit of the server; 0 is no limit."""
+    size = request.ByteSize()
+    if limit and size > limit:
+        raise MessageTooLarge(
+            f"the request has {size:,} bytes and the oracle at {address} takes messages of at most "
+            f"{limit:,} (max_message_bytes); send fewer samples, or start it with a higher limit"
+        )
+
+
+def server_behind(error: Any, address: str, seconds: float) -> ServerInfo:
+    """Return what is known of a server that did not tell about itself: nothing.
+
+    An implementation of the contract may leave ServerService out.
+
+    Raises
+    ------
+    OracleError
+        If there is no server, or its answer was another error.
+    """
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        return ServerInfo.of(server_pb2.GetServerInfoResponse())
+    if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
+        raise unavailable(address, seconds) from error
+    raise from_call(error, address, seconds) from error

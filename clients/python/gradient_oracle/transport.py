@@ -1,0 +1,125 @@
+"""The blocking transport: calls over a channel of gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from gradient_oracle import channel, errors
+from gradient_oracle.calls import Call, functions
+from gradient_oracle.information import ServerInfo
+from gradient_oracle.training import Progress, Trained, Unfinished
+
+T = TypeVar("T")
+
+
+class Connection:
+    """One server, greeted before the first call."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = channel.TIMEOUT,
+        connect_timeout: float = channel.CONNECT_TIMEOUT,
+    ) -> None:
+        self.address = address
+        self.timeout = channel.positive("timeout", timeout)
+        wait = channel.positive("connect_timeout", connect_timeout)
+        self.connect_timeout = min(wait, self.timeout)
+        self.channel = grpc.insecure_channel(address, channel.options(address))
+        self.server: ServerInfo | None = None
+        self.closed = False
+
+    def close(self) -> None:
+        """Give up all calls."""
+        self.closed = True
+        self.channel.close()
+
+    def prepare(self, request: Message) -> None:
+        """Wait for the server if it is not known yet, and require that it takes the request."""
+        if self.closed:
+            raise errors.closed(self.address)
+        self.server = self.server or self._greet()
+        channel.require_size(request, self.server.limits.max_message_bytes, self.address)
+
+    def _greet(self) -> ServerInfo:
+        """Ask for the limits, waiting for a server that is just starting."""
+        call = functions.info()
+        method = self.channel.unary_unary(call.path, **call.serializers())
+        try:
+            response = method(call.request, timeout=self.connect_timeout, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return channel.server_behind(error, self.address, self.connect_timeout)
+        return call.result(response)
+
+    def failure(self, error: Any, seconds: float | None = None) -> errors.OracleError:
+        """Return the error of a call that failed."""
+        return errors.from_call(error, self.address, seconds or self.timeout)
+
+    def run(self, call: Call[T]) -> T:
+        """Carry out a call."""
+        self.prepare(call.request)
+        method = self.channel.unary_unary(call.path, **call.serializers())
+        try:
+            response = method(call.request, timeout=self.timeout)
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+        return call.result(response)
+
+
+class TrainingRun(Unfinished):
+    """An iterator of progress; the last item is the trained parameters."""
+
+    def __init__(self, connection: Connection, call: Call[Progress | Trained]) -> None:
+        super().__init__()
+        self._items = self._stream(connection, call)
+
+    @staticmethod
+    def _stream(
+        connection: Connection, call: Call[Progress | Trained]
+    ) -> Generator[Progress | Trained]:
+        connection.prepare(call.request)
+        method = connection.channel.unary_stream(call.path, **call.serializers())
+        events = method(call.request, timeout=connection.timeout)
+        try:
+            for event in events:
+                yield call.result(event)
+        except grpc.RpcError as error:
+            raise connection.failure(error) from error
+        finally:
+            events.cancel()
+
+    def __iter__(self) -> TrainingRun:
+        return self
+
+    def __next__(self) -> Progress | Trained:
+        item = next(self._items)
+        if isinstance(item, Trained):
+            self.trained = item
+        return item
+
+    def __enter__(self) -> TrainingRun:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def result(self) -> Trained:
+        """Read the run to its end and return the trained parameters."""
+        for _ in self:
+            pass
+        return self.parameters
+
+    def close(self) -> None:
+        """Cancel what is left of the training."""
+        self._items.close()
