@@ -76,8 +76,9 @@ def gradient_two_layer_net(
     samples = 1 if x.ndim == 1 else x.shape[0]
     if _affordable(samples * (D * H + H * K), H * (D + K)):
         return enclosed_two_layer_net.gradient(parameters, x, t, delta=delta, checkpoint=checkpoint)
-    checkpoint()
-    return _derived(budget.two_layer_net(parameters, x, t, _FLOAT64, delta=delta))
+    return _derived(
+        budget.two_layer_net(parameters, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint)
+    )
 
 
 def gradient_simple_net(
@@ -89,8 +90,7 @@ def gradient_simple_net(
     samples = 1 if x.ndim == 1 else x.shape[0]
     if _affordable(samples * W.size, W.size):
         return enclosed_simple_net.gradient(W, x, t, delta=delta, checkpoint=checkpoint)
-    checkpoint()
-    return _derived(budget.simple_net(W, x, t, _FLOAT64, delta=delta))
+    return _derived(budget.simple_net(W, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint))
 
 
 def gradient_mean_squared_error(
@@ -176,7 +176,7 @@ def check_two_layer_net(
         sizes,
         delta,
         lambda: gradient_two_layer_net(parameters, x, t, delta=delta, checkpoint=checkpoint),
-        lambda how, d: budget.two_layer_net(parameters, x, t, how, delta=d),
+        lambda how, d: budget.two_layer_net(parameters, x, t, how, delta=d, checkpoint=checkpoint),
         explain,
     )
     return _check(question, gradient, accumulation_dtype)
@@ -203,7 +203,7 @@ def check_simple_net(
         sizes,
         delta,
         lambda: gradient_simple_net(W, x, t, delta=delta, checkpoint=checkpoint),
-        lambda how, d: budget.simple_net(W, x, t, how, delta=d),
+        lambda how, d: budget.simple_net(W, x, t, how, delta=d, checkpoint=checkpoint),
         _explain_by_sizes(sizes),
     )
     return _check(question, gradient, accumulation_dtype)
