@@ -7,15 +7,23 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from oracle.data import load_digits
+from oracle.reporting import text
 from oracle.values import DELTA, Array
 
-WIDTH = 80
+WIDEST = 100
 HIDDEN = 50
 BATCH = 100
 RATE = 1.0
+
+
+def predictions(params: dict[str, Array], x: Array) -> tuple[Array, Array]:
+    """Compute the hidden activations (N, H) and the probabilities (N, K), written by hand."""
+    z = 1 / (1 + np.exp(-(x @ params["W1"] + params["b1"])))
+    powers = np.exp(z @ params["W2"] + params["b2"])
+    return z, powers / powers.sum(axis=1, keepdims=True)
 
 
 def backpropagation(
@@ -37,9 +45,7 @@ def backpropagation(
     dict
         The gradient, by the names of `params`.
     """
-    z = 1 / (1 + np.exp(-(x @ params["W1"] + params["b1"])))
-    powers = np.exp(z @ params["W2"] + params["b2"])
-    y = powers / powers.sum(axis=1, keepdims=True)
+    z, y = predictions(params, x)
     t = np.eye(y.shape[1])[labels]
     target = y[np.arange(len(x)), labels][:, None]
     scores = target / (target + DELTA) * (y - t)
@@ -52,6 +58,50 @@ def backpropagation(
         "W2": z.T @ scores,
         "b2": scores.sum(axis=0),
     }
+
+
+def train(oracle: Any, console: Console, x: Array, labels: Array, *, steps: int) -> Any:
+    """Train a network on a server and show how far it is.
+
+    Parameters
+    ----------
+    oracle : client
+        A client of the service.
+    console : Console
+        Where to print.
+    x, labels : array
+        (N, D) and (N,).
+    steps : int
+        Steps of training.
+
+    Returns
+    -------
+    dict
+        The trained parameters, by name.
+    """
+    net = oracle.two_layer_net
+    start = net.init(x.shape[1], HIDDEN, 10, weight_init_std=0.1)
+    count = sum(tensor.size for tensor in start.values())
+    console.print(
+        f"A network of 64 inputs, {HIDDEN} hidden units and 10 outputs learns {len(x)} handwritten"
+        " digits on a server. Each step takes the numerical gradient of the loss of"
+        f" {BATCH} digits: all {count} parameters are moved up and down by 0.0001, one by one.\n"
+    )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(30),
+        TextColumn("{task.completed}/{task.total} steps, loss {task.fields[loss]:.3f}"),
+        TimeElapsedColumn(),
+    )
+    trained = start
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("Training", total=steps, loss=float("nan"))
+        for event in net.train(start, x, labels, step_num=steps, batch_size=BATCH, lr=RATE):
+            if isinstance(event, dict):
+                trained = event
+            else:
+                progress.update(bar, completed=event.step, loss=event.loss)
+    return trained
 
 
 def run(oracle: Any, console: Console, *, steps: int) -> tuple[float, Any, Any]:
@@ -74,28 +124,35 @@ def run(oracle: Any, console: Console, *, steps: int) -> tuple[float, Any, Any]:
     x, labels = load_digits()
     held_out = np.arange(len(x)) % 6 == 0
     x_train, t_train = x[~held_out], labels[~held_out]
-    net = oracle.two_layer_net
-    params = dict(net.init(x.shape[1], HIDDEN, 10, weight_init_std=0.1))
-    console.print(
-        f"A network 64-{HIDDEN}-10 learns {len(x_train)} handwritten digits through RPCs,"
-    )
-    console.print("by the document's numerical gradient: two losses for each of 3760 parameters.")
-    with Progress(console=console) as progress:
-        for step in progress.track(range(steps), description="Training"):
-            chosen = oracle.mini_batch(len(x_train), BATCH, seed=step)
-            gradient = net.numerical_gradient(params, x_train[chosen], t_train[chosen])
-            params = {name: params[name] - RATE * gradient[name] for name in params}
-    accuracy = net.accuracy(params, x[held_out], labels[held_out])
-    console.print(f"Accuracy on {held_out.sum()} digits it has not seen: {accuracy:.1%}\n")
+    console.rule("1. Training", align="left")
+    params = train(oracle, console, x_train, t_train, steps=steps)
+    accuracy = oracle.two_layer_net.accuracy(params, x[held_out], labels[held_out])
+    console.print(f"It names {accuracy:.1%} of {held_out.sum()} digits that it has not seen.\n")
 
     batch, wanted = x_train[:12], t_train[:12]
+    width = max(60, min(console.width, WIDEST))
     reports = []
-    for title, mean in (("A right backpropagation", True), ("The same, without / N", False)):
+    for title, says, mean in (
+        (
+            "2. A right gradient",
+            "Backpropagation, written by hand for 12 digits, beside the exact derivative:",
+            True,
+        ),
+        ("3. A wrong one", "The same without the division by 12, an ordinary slip:", False),
+    ):
+        console.rule(title, align="left")
+        console.print(says + "\n")
         candidate = backpropagation(params, batch, wanted, mean=mean)
         report = oracle.check_two_layer_net(params, batch, wanted, candidate)
-        console.rule(title)
-        console.print(str(report), markup=False, highlight=False)
+        console.print(text.render(report.value, width=width) + "\n", markup=False, soft_wrap=True)
         reports.append(report)
+
+    console.print(
+        "Next, a gradient of yours: in a test, with the fixture gradient_oracle,\n"
+        "    gradient_oracle.assert_two_layer_net(params, x, t, gradient)\n"
+        "or from files: gradient-oracle check --help",
+        soft_wrap=True,
+    )
     return accuracy, reports[0], reports[1]
 
 
@@ -105,7 +162,7 @@ def command(steps: int) -> None:
     """Train on handwritten digits, then check a right gradient and a wrong one."""
     import gradient_oracle
 
-    console = Console(width=WIDTH, highlight=False)
+    console = Console(highlight=False)
     with gradient_oracle.embedded() as oracle:
         _, right, wrong = run(oracle, console, steps=steps)
     if not right.passed or wrong.passed:

@@ -1,48 +1,61 @@
-"""The demonstration, against the functions themselves instead of a server."""
+"""The demonstration, as the README tells a newcomer to run it."""
 
 from __future__ import annotations
 
-import io
-from types import SimpleNamespace
+import os
+import re
+import subprocess
+import sys
 
-from rich.console import Console
-
-from oracle.checking import closed_form
-from oracle.commands.demo import run
-from oracle.reference import mini_batch, structured, two_layer_net
-from oracle.reporting import text
-from oracle.values import TwoLayerNetParameters, Verdict
+import pytest
 
 
-class LocalReport:
-    def __init__(self, report):
-        self.report = report
-        self.passed = report.verdict is Verdict.PASS
-
-    def __str__(self):
-        return text.render(self.report, width=80)
-
-
-def local_client():
-    net = TwoLayerNetParameters
-    return SimpleNamespace(
-        mini_batch=mini_batch.draw,
-        check_two_layer_net=lambda p, x, t, g: LocalReport(
-            closed_form.check_two_layer_net(net(**p), x, t, g)
-        ),
-        two_layer_net=SimpleNamespace(
-            init=lambda *sizes, **options: two_layer_net.init(*sizes, **options).tensors(),
-            numerical_gradient=lambda p, x, t: structured.two_layer_net(net(**p), x, t).tensors(),
-            accuracy=lambda p, x, t: two_layer_net.accuracy(net(**p), x, t),
-        ),
+def demo(*options, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "oracle", "demo", *options],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
 
 
-def test_demo_learns_passes_the_right_gradient_and_fails_the_wrong_one():
-    """What the README promises: above 90 %, a pass, a failure, 80 columns."""
-    out = io.StringIO()
-    accuracy, right, wrong = run(local_client(), Console(file=out, width=80), steps=200)
-    assert accuracy > 0.9
-    assert right.passed
-    assert not wrong.passed
-    assert max(len(line) for line in out.getvalue().splitlines()) <= 80
+@pytest.fixture(scope="module")
+def shown():
+    result = demo(COLUMNS="80")
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+    return result.stdout
+
+
+def test_it_learns(shown):
+    """What the README promises: above 90 % of digits it has not seen."""
+    assert float(re.search(r"names ([\d.]+)%", shown)[1]) > 90
+    assert "200/200 steps" in shown
+
+
+def test_it_passes_the_right_gradient_and_fails_the_wrong_one(shown):
+    """And names the bug, which is that the mean over 12 digits is missing."""
+    assert re.findall("^(PASS|FAIL|INCONCLUSIVE)", shown, re.MULTILINE) == ["PASS", "FAIL"]
+    assert "12 times too large" in shown
+
+
+def test_it_says_what_to_do_next(shown):
+    """The last line is a command that exists."""
+    command = shown.splitlines()[-1].partition(": ")[2]
+    assert command.startswith("gradient-oracle ")
+    arguments = command.split()[1:]
+    subprocess.run([sys.executable, "-m", "oracle", *arguments], capture_output=True, check=True)
+
+
+def test_it_is_readable_at_80_columns(shown):
+    """No line is longer, and none is broken by the terminal."""
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_a_wrong_option_is_a_usage_error():
+    """Steps are counted from one."""
+    result = demo("--steps", "0")
+    assert result.returncode == 2
+    assert "--steps" in result.stderr

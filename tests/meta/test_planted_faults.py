@@ -1,0 +1,399 @@
+"""A server with a planted fault breaks a law: the laws can tell a wrong server from a right one.
+
+Each fault replaces one function behind a server in this process; the laws run in a process of their
+own and know an address alone, as they would of somebody else's server. By default only the file of
+laws that should notice is run, with few examples; the profile "thorough" runs all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradient_oracle
+import numpy as np
+import pytest
+
+from oracle.checking import closed_form
+from oracle.checking.black_box import coordinates
+from oracle.reference import activations, losses, mini_batch, simple_net, structured, two_layer_net
+from oracle.values import TwoLayerNetParameters
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is replaced, by what, and which laws should notice."""
+
+    name: str
+    module: Any
+    function: str
+    laws: str
+    plant: Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def rows_of(y):
+    return len(np.atleast_2d(y))
+
+
+def softmax_without_shift(_):
+    def wrong(a):
+        with np.errstate(all="ignore"):
+            powers = np.exp(np.asarray(a, np.float64))
+            return powers / powers.sum(axis=-1, keepdims=True)
+
+    return wrong
+
+
+def sigmoid_that_overflows(_):
+    def wrong(a):
+        with np.errstate(all="ignore"):
+            return np.exp(np.asarray(a, np.float64)) / (1 + np.exp(np.asarray(a, np.float64)))
+
+    return wrong
+
+
+def logarithm_of(y, t, delta, log):
+    rows = np.atleast_2d(np.asarray(y, np.float64))
+    t = np.asarray(t)
+    soft = np.atleast_2d(t) if t.dtype.kind == "f" else np.eye(rows.shape[1])[np.atleast_1d(t)]
+    with np.errstate(all="ignore"):
+        return float(-np.sum(np.where(soft > 0, soft * log(rows + delta), 0)) / len(rows))
+
+
+def without_replacement(_):
+    return lambda train_size, batch_size, *, seed=0: np.random.default_rng(
+        seed % 2**32
+    ).permutation(train_size)[:batch_size]
+
+
+def one_sided(_):
+    def wrong(parameters, x, t, *, h=1e-4, delta=1e-7, **_):
+        tensors, here = parameters.tensors(), two_layer_net.loss(parameters, x, t, delta=delta)
+        slope = {}
+        for name, tensor in tensors.items():
+            slope[name] = np.zeros(tensor.shape)
+            for index in np.ndindex(tensor.shape):
+                moved = tensor.copy()
+                moved[index] += h
+                there = TwoLayerNetParameters(**{**tensors, name: moved})
+                slope[name][index] = (two_layer_net.loss(there, x, t, delta=delta) - here) / h
+        return TwoLayerNetParameters(**slope)
+
+    return wrong
+
+
+def changed_gradient(name, change):
+    def plant(right):
+        def wrong(*inputs, **options):
+            found = right(*inputs, **options)
+            tensors = {**found.tensors, name: change(found.tensors[name], *inputs)}
+            return replace(found, tensors=tensors)
+
+        return wrong
+
+    return plant
+
+
+def changed_step(change):
+    return lambda right: lambda x, *, step=1e-4, **o: right(x, step=change(step), **o)
+
+
+def accuracy_of(pick):
+    def wrong(parameters, x, t):
+        y, t = np.atleast_2d(two_layer_net.predict(parameters, x)), np.asarray(t)
+        labels = np.argmax(t, axis=-1) if t.dtype.kind == "f" else t
+        return float(np.mean(pick(y) == labels))
+
+    return lambda _: wrong
+
+
+def init_with(change):
+    return lambda right: lambda *sizes, **options: change(right(*sizes, **options))
+
+
+def with_option(option, value):
+    return lambda right: lambda *inputs, **options: right(*inputs, **{**options, option: value})
+
+
+FAULTS = [
+    Fault(
+        "squared error divided by N",
+        losses,
+        "mean_squared_error",
+        "test_losses.py",
+        lambda right: lambda y, t: right(y, t) / rows_of(y),
+    ),
+    Fault(
+        "squared error without the half",
+        losses,
+        "mean_squared_error",
+        "test_losses.py",
+        lambda right: lambda y, t: 2 * right(y, t),
+    ),
+    Fault(
+        "squared error in the type of its input",
+        losses,
+        "mean_squared_error",
+        "test_losses.py",
+        lambda _: lambda y, t: float(0.5 * np.sum((y - t) ** 2, dtype=y.dtype)),
+    ),
+    Fault(
+        "cross-entropy without delta",
+        losses,
+        "cross_entropy_error",
+        "test_losses.py",
+        lambda _: lambda y, t, **_: logarithm_of(y, t, 0, np.log),
+    ),
+    Fault(
+        "cross-entropy with another delta",
+        losses,
+        "cross_entropy_error",
+        "test_losses.py",
+        with_option("delta", 1e-8),
+    ),
+    Fault(
+        "cross-entropy in decimal digits",
+        losses,
+        "cross_entropy_error",
+        "test_losses.py",
+        lambda _: lambda y, t, *, delta=1e-7: logarithm_of(y, t, delta, np.log10),
+    ),
+    Fault(
+        "cross-entropy in bits",
+        losses,
+        "cross_entropy_error",
+        "test_losses.py",
+        lambda _: lambda y, t, *, delta=1e-7: logarithm_of(y, t, delta, np.log2),
+    ),
+    Fault(
+        "cross-entropy summed",
+        losses,
+        "cross_entropy_error",
+        "test_losses.py",
+        lambda right: lambda y, t, **o: right(y, t, **o) * rows_of(y),
+    ),
+    Fault(
+        "cross-entropy of the likeliest target alone",
+        losses,
+        "cross_entropy_error",
+        "test_losses.py",
+        lambda right: (
+            lambda y, t, **o: right(y, np.argmax(t, axis=-1) if t.dtype.kind == "f" else t, **o)
+        ),
+    ),
+    Fault(
+        "softmax without a shift",
+        activations,
+        "softmax",
+        "test_activations.py",
+        softmax_without_shift,
+    ),
+    Fault(
+        "softmax over the first axis",
+        activations,
+        "softmax",
+        "test_activations.py",
+        lambda right: lambda a: np.moveaxis(right(np.moveaxis(a, 0, -1)), -1, 0),
+    ),
+    Fault(
+        "softmax of doubled scores",
+        activations,
+        "softmax",
+        "test_activations.py",
+        lambda right: lambda a: right(a / 2),
+    ),
+    Fault(
+        "sigmoid that overflows",
+        activations,
+        "sigmoid",
+        "test_activations.py",
+        sigmoid_that_overflows,
+    ),
+    Fault(
+        "sigmoid twice as steep",
+        activations,
+        "sigmoid",
+        "test_activations.py",
+        lambda _: lambda a: (1 + np.tanh(a)) / 2,
+    ),
+    Fault(
+        "simple scores of a wrong sign",
+        simple_net,
+        "predict",
+        "test_networks.py",
+        lambda right: lambda W, x: -right(W, x),
+    ),
+    Fault(
+        "prediction without b1",
+        two_layer_net,
+        "predict",
+        "test_networks.py",
+        lambda right: lambda p, x: right(replace(p, b1=0 * p.b1), x),
+    ),
+    Fault(
+        "accuracy of labels from one",
+        two_layer_net,
+        "accuracy",
+        "test_networks.py",
+        accuracy_of(lambda y: np.argmax(y, axis=-1) + 1),
+    ),
+    Fault(
+        "accuracy of the last of equal scores",
+        two_layer_net,
+        "accuracy",
+        "test_networks.py",
+        accuracy_of(lambda y: y.shape[-1] - 1 - np.argmax(y[:, ::-1], axis=-1)),
+    ),
+    Fault(
+        "accuracy in percent",
+        two_layer_net,
+        "accuracy",
+        "test_networks.py",
+        lambda right: lambda *inputs: 100 * right(*inputs),
+    ),
+    Fault("one-sided difference", structured, "two_layer_net", "test_networks.py", one_sided),
+    Fault(
+        "numerical gradient that ignores delta",
+        structured,
+        "two_layer_net",
+        "test_networks.py",
+        with_option("delta", 1e-7),
+    ),
+    Fault(
+        "gradient without the mean",
+        closed_form,
+        "gradient_two_layer_net",
+        "test_networks.py",
+        changed_gradient("W2", lambda g, *inputs: g * rows_of(inputs[1])),
+    ),
+    Fault(
+        "gradient of a wrong sign",
+        closed_form,
+        "gradient_two_layer_net",
+        "test_networks.py",
+        changed_gradient("b1", lambda g, *_: -g),
+    ),
+    Fault(
+        "gradient that ignores delta",
+        closed_form,
+        "gradient_simple_net",
+        "test_networks.py",
+        with_option("delta", 1e-7),
+    ),
+    Fault(
+        "a step ten times as large",
+        coordinates,
+        "numerical_gradient",
+        "test_numerical.py",
+        changed_step(lambda step: 10 * step),
+    ),
+    Fault(
+        "a step that is never the caller's",
+        coordinates,
+        "numerical_gradient",
+        "test_numerical.py",
+        changed_step(lambda _: 1e-4),
+    ),
+    Fault(
+        "descent that takes one step too many",
+        coordinates,
+        "gradient_descent",
+        "test_numerical.py",
+        lambda right: lambda *x, step_count, **o: right(*x, step_count=step_count + 1, **o),
+    ),
+    Fault(
+        "mini-batch without replacement",
+        mini_batch,
+        "draw",
+        "test_random.py",
+        without_replacement,
+    ),
+    Fault(
+        "mini-batch that ignores its seed",
+        mini_batch,
+        "draw",
+        "test_random.py",
+        with_option("seed", 0),
+    ),
+    Fault(
+        "weights drawn too wide",
+        two_layer_net,
+        "init",
+        "test_random.py",
+        init_with(lambda p: replace(p, W2=math.sqrt(2) * p.W2)),
+    ),
+    Fault(
+        "biases that are not zero",
+        two_layer_net,
+        "init",
+        "test_random.py",
+        init_with(lambda p: replace(p, b1=p.b1 + 0.01)),
+    ),
+    Fault(
+        "training uphill",
+        two_layer_net,
+        "_moved",
+        "test_training.py",
+        lambda right: lambda wide, slope, lr: right(wide, slope, -lr),
+    ),
+    Fault(
+        "training on one mini-batch again and again",
+        two_layer_net,
+        "outputs",
+        "test_training.py",
+        lambda right: lambda seed, *_: right(seed, 0, 1),
+    ),
+    Fault(
+        "training of another length",
+        two_layer_net,
+        "train",
+        "test_training.py",
+        with_option("step_num", 2),
+    ),
+]
+
+
+def run_laws(address: str, files: str) -> subprocess.CompletedProcess[str]:
+    """Run laws against an address as a stranger would, and stop at the first broken one."""
+    options = ["-q", "-x", "-p", "no:cacheprovider", "--tb=line"]
+    target = f"tests/laws/{files}"
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, target, "--gradient-oracle-address", address],
+        cwd=ROOT,
+        env={**os.environ, "HYPOTHESIS_PROFILE": "few"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def address():
+    with gradient_oracle.embedded() as client:
+        yield client.address
+
+
+def test_a_right_server_breaks_no_law(address):
+    """The laws need an address and nothing else."""
+    result = run_laws(address, "")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_a_wrong_server_breaks_a_law(fault, address, monkeypatch):
+    """Exit code 1 is a failed law; an error in a fixture or in collection has another code."""
+    right = getattr(fault.module, fault.function)
+    monkeypatch.setattr(fault.module, fault.function, fault.plant(right))
+    thorough = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+    result = run_laws(address, "" if thorough else fault.laws)
+    assert result.returncode == 1, result.stdout
+    assert "FAILED" in result.stdout
