@@ -6,7 +6,8 @@ import functools
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent import futures
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -41,26 +42,33 @@ class SingleThreadedBlas:
 
     BLAS keeps one setting for the whole process, so the first to enter sets it and the last to
     leave restores it. Calls run beside each other instead: that is faster for many small products,
-    and no result depends on the number of cores.
+    and no result depends on the number of cores. threadpoolctl lets only the thread that set a
+    limit lift it, so one thread does both; if the process holds a limit of its own, that one stays.
     """
 
     def __init__(self) -> None:
         self._controller = ThreadpoolController()
+        self._owner = futures.ThreadPoolExecutor(1, "blas")
         self._lock = threading.Lock()
         self._inside = 0
-        self._limit: Any = None
+        self._limit = ExitStack()
 
     def __enter__(self) -> None:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._limit = self._controller.limit(limits=1, user_api="blas")
+                self._owner.submit(self._set).result()
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
+            # When the interpreter ends, the owner takes no orders, and nothing needs restoring.
+            with suppress(RuntimeError):
+                if self._inside == 0:
+                    self._owner.submit(self._limit.close).result()
+
+    def _set(self) -> None:
+        self._limit.enter_context(self._controller.limit(limits=1, user_api="blas"))
 
     def threads(self) -> int:
         """Return the threads of NumPy's BLAS while this is entered, or 0 if it is unknown."""
