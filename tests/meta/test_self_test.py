@@ -1,6 +1,7 @@
 """Wrong gradients on purpose: the oracle sees each that its detection limit lets it see."""
 
 import gradient_oracle
+import grpc
 import pytest
 from click.testing import CliRunner
 
@@ -96,8 +97,9 @@ def test_the_answer_over_a_socket_is_that_of_the_function(oracle):
 
 def test_what_is_unset_in_a_request_is_what_the_contract_says(oracle):
     """The defaults of the RPC are those of the function."""
-    stub = self_test_pb2_grpc.SelfTestServiceStub(oracle.channel)
-    answer = stub.RunSelfTest(self_test_pb2.RunSelfTestRequest())
+    with grpc.insecure_channel(oracle.address, [("grpc.enable_http_proxy", 0)]) as channel:
+        stub = self_test_pb2_grpc.SelfTestServiceStub(channel)
+        answer = stub.RunSelfTest(self_test_pb2.RunSelfTestRequest())
     assert wire.decode(answer) == self_test.run()
     assert (answer.detected, answer.false_alarms) == (answer.wrong_gradients, 0)
 
