@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import numpy as np
@@ -36,7 +36,7 @@ class FileProblem(click.ClickException):
     exit_code = _USAGE
 
 
-class _Usage(click.Command):
+class CheckCommand(click.Command):
     """A command whose usage errors exit with 3, so that 2 can mean inconclusive."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
@@ -143,6 +143,25 @@ def client(address: str | None) -> AbstractContextManager[Any]:
     return gradient_oracle.connect(address) if address else gradient_oracle.embedded()
 
 
+def versions() -> str:
+    """Return what the numbers of a report may depend on."""
+    return (
+        f"gradient-oracle {version('gradient-oracle')}, NumPy {np.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def conclude(
+    report: Any, reproduce: Mapping[str, str], *, as_json: bool, page: Path | None, quiet: bool
+) -> NoReturn:
+    """Write the report where it was asked for, and end with the exit code of its verdict."""
+    if page is not None:
+        page.write_text(html.render(report.value, reproduce=reproduce), encoding="utf-8")
+    if not quiet:
+        click.echo(report.to_json() if as_json else str(report))
+    raise SystemExit(EXIT_CODES[report.verdict])
+
+
 def _reproduction(files: Sequence[Path]) -> dict[str, str]:
     context = click.get_current_context()
     digests = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}" for path in files]
@@ -154,15 +173,14 @@ def _reproduction(files: Sequence[Path]) -> dict[str, str]:
     return {
         "Command": command_line,
         "Files (SHA-256)": "\n".join(digests),
-        "Versions": f"gradient-oracle {version('gradient-oracle')}, NumPy {np.__version__}, "
-        f"Python {platform.python_version()}",
+        "Versions": versions(),
     }
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(cls=_Usage)
+@click.command(cls=CheckCommand)
 @click.argument("function", type=click.Choice(["two-layer-net"]))
 @click.option("--parameters", required=True, type=_FILE, help="W1, b1, W2, b2.")
 @click.option("--inputs", required=True, type=_FILE, help="x, of shape (N, D).")
@@ -207,9 +225,5 @@ def command(
             report = oracle.check_two_layer_net(values, x, t, candidate, delta=delta)
     except OracleError as error:
         raise FileProblem(str(error)) from error
-    if page is not None:
-        files = [parameters, inputs, targets, gradient]
-        page.write_text(html.render(report.value, reproduce=_reproduction(files)), encoding="utf-8")
-    if not quiet:
-        click.echo(report.to_json() if as_json else str(report))
-    raise SystemExit(EXIT_CODES[report.verdict])
+    files = [parameters, inputs, targets, gradient]
+    conclude(report, _reproduction(files), as_json=as_json, page=page, quiet=quiet)

@@ -1,0 +1,215 @@
+"""`gradient-oracle check-function`: check the gradient of a program in any language."""
+
+from __future__ import annotations
+
+import json
+import math
+import queue
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from oracle.commands.check import CheckCommand, FileProblem, client, conclude, versions
+from oracle.values import Array, InvalidInput
+
+_END_GRACE = 5.0
+"""Seconds a program has to end by itself when its input ends."""
+
+
+class Subject:
+    """A running program: says a point and its gradient, then a value for each point it is given."""
+
+    def __init__(self, process: subprocess.Popen[str], timeout: float) -> None:
+        self._process = process
+        self._timeout = timeout
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        for line in self._process.stdout or ():
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def line(self) -> str:
+        """Return the next line of the program.
+
+        Raises
+        ------
+        FileProblem
+            If it ended, or says nothing in time.
+        """
+        try:
+            line = self._lines.get(timeout=self._timeout)
+        except queue.Empty:
+            raise FileProblem(
+                f"the program wrote no line for {self._timeout:g} s; it must write a line for "
+                "each one it reads, and flush its output"
+            ) from None
+        if line is None:
+            code = self._process.wait()
+            raise FileProblem(f"the program ended (exit code {code}) before the check did")
+        return line
+
+    def value(self, x: Sequence[float]) -> float:
+        """Return the program's value at a point; NaN where it says that there is none."""
+        message = json.dumps(list(x)) + "\n"
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.write(message)
+                self._process.stdin.flush()
+        except OSError:
+            self.line()
+        line = self.line().strip()
+        try:
+            return math.nan if line == "null" else float(line)
+        except ValueError:
+            raise FileProblem(
+                f"the program must answer a point with one number, got {line[:80]!r}"
+            ) from None
+
+
+@contextmanager
+def running(program: Sequence[str], timeout: float) -> Iterator[Subject]:
+    """Run a program for as long as the block, and end it however the block ends.
+
+    Raises
+    ------
+    FileProblem
+        If it cannot be started.
+    """
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the caller asks for this program
+            list(program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+    except OSError as error:
+        raise FileProblem(f"cannot run {program[0]}: {error.strerror}") from error
+    try:
+        yield Subject(process, timeout)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+        process.wait(_END_GRACE)
+    except (OSError, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def read_point(line: str) -> tuple[dict[str, Array], dict[str, Array], str]:
+    """Return x, the gradient and the name that the first line of a program states.
+
+    Raises
+    ------
+    FileProblem
+        If the line has another form.
+    """
+    form = 'the first line of the program must be {"x": [...], "gradient": [...]}'
+    try:
+        stated = json.loads(line)
+        dtype = stated.get("dtype", "float64")
+        x, gradient = (_tensors(stated[key], dtype) for key in ("x", "gradient"))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileProblem(f"{form}, got {line.strip()[:80]!r}") from error
+    if dtype not in {"float64", "float32"}:
+        raise FileProblem(f'"dtype" must be "float64" or "float32", got {dtype!r}')
+    return x, gradient, str(stated.get("name", "f"))
+
+
+def _tensors(value: Any, dtype: str) -> dict[str, Array]:
+    named = value if isinstance(value, dict) else {"x": value}
+    return {str(name): np.array(entries, dtype=dtype) for name, entries in named.items()}
+
+
+@click.command(cls=CheckCommand)
+@click.argument("program", nargs=-1, required=True)
+@click.option("--resolution", type=float, help="Relative error that a pass should exclude.")
+@click.option("--max-evaluations", default=2000, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, help="Seed of the random directions.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write the report as a self-contained HTML page.",
+)
+@click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
+@click.option("--address", help="Server to ask, HOST:PORT; without it one is started.")
+def command(
+    *,
+    program: tuple[str, ...],
+    resolution: float | None,
+    max_evaluations: int,
+    seed: int,
+    timeout: float,
+    as_json: bool,
+    page: Path | None,
+    quiet: bool,
+    address: str | None,
+) -> None:
+    r"""Check the gradient of a function that a PROGRAM computes, in any language.
+
+    gradient-oracle check-function -- ./my_program its arguments
+
+    The program speaks lines of JSON on its standard streams. First it writes the point and the
+    gradient that it claims there:
+
+    \b
+        {"x": [0.5, 2.0], "gradient": [1.0, 4.0]}
+
+    Then, for each line that it reads, an array of numbers in place of x, it writes a line with the
+    value of the function there, and flushes:
+
+    \b
+        [0.5001, 2.0]        is answered by        4.2501
+
+    It ends when its input ends. Numbers need all their digits: %.17g in C. A point where the
+    function has no value is answered by nan, inf or null.
+
+    The first line may also hold "name" and "dtype" ("float64", or "float32" for a function that
+    computes in it). For several tensors "x" and "gradient" are objects of nested arrays,
+    {"W": [[1, 2], [3, 4]], "b": [0, 0]}; the lines to read stay flat arrays, the tensors one after
+    the other, the last index fastest.
+
+    Exit code: 0 pass, 1 fail, 2 inconclusive, 3 a usage, a program or a connection at fault.
+    """
+    from gradient_oracle import OracleError
+
+    with running(program, timeout) as subject:
+        x, gradient, name = read_point(subject.line())
+
+        def f(moved: dict[str, Array]) -> np.floating[Any]:
+            entries = np.concatenate([tensor.reshape(-1) for tensor in moved.values()])
+            return entries.dtype.type(subject.value(entries.tolist()))
+
+        try:
+            with client(address) as oracle:
+                report = oracle.check_gradient(
+                    f,
+                    x,
+                    gradient,
+                    resolution=resolution,
+                    max_evaluations=max_evaluations,
+                    seed=seed,
+                    name=name,
+                )
+        except (OracleError, InvalidInput) as error:
+            raise FileProblem(str(error)) from error
+    asked = ["gradient-oracle", "check-function", f"--seed={seed}"]
+    asked += [f"--max-evaluations={max_evaluations}"]
+    asked += [] if resolution is None else [f"--resolution={resolution:g}"]
+    reproduce = {"Command": shlex.join([*asked, "--", *program]), "Versions": versions()}
+    conclude(report, reproduce, as_json=as_json, page=page, quiet=quiet)

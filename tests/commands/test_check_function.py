@@ -1,0 +1,130 @@
+"""`gradient-oracle check-function`: programs in other languages, over lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from oracle.commands.check_function import command
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+COMPILER = shutil.which("cc") or shutil.which("gcc")
+NODE = shutil.which("node")
+
+
+def check(program, *options):
+    return CliRunner().invoke(command, [*options, "--", *map(str, program)])
+
+
+@pytest.fixture(scope="module")
+def logistic(tmp_path_factory):
+    if COMPILER is None:
+        pytest.skip("no C compiler")
+    program = tmp_path_factory.mktemp("c") / "logistic"
+    source = EXAMPLES / "logistic.c"
+    flags = ["-O2", "-Wall", "-Werror", "-std=c99"]
+    subprocess.run([COMPILER, *flags, "-o", program, source, "-lm"], check=True)
+    return program
+
+
+def python(tmp_path, body, first='{"x": [1.0, 2.0], "gradient": [2.0, 4.0]}'):
+    """A program that says `first`, then runs `body` for each array x that it reads."""
+    source = f"""
+import json, sys, time
+print({first!r}, flush=True)
+for line in sys.stdin:
+    x = json.loads(line)
+    {body}
+    sys.stdout.flush()
+"""
+    path = tmp_path / "program.py"
+    path.write_text(source, encoding="utf-8")
+    return [sys.executable, path]
+
+
+def test_a_program_in_c(logistic):
+    """The right gradient passes, and one with a sign flipped does not."""
+    assert check([logistic]).exit_code == 0
+    done = check([logistic, "wrong"])
+    assert (done.exit_code, done.output.split("\n")[0][:19]) == (1, "FAIL  logistic loss")
+
+
+@pytest.mark.skipif(NODE is None, reason="no node")
+def test_a_program_in_javascript():
+    """The same lines, from a language with a garbage collector."""
+    program = [NODE, EXAMPLES / "rosenbrock.mjs"]
+    assert check(program).exit_code == 0
+    assert check([*program, "wrong"]).exit_code == 1
+
+
+def test_the_wrong_entry_is_named(logistic):
+    """It is the second weight."""
+    report = json.loads(check([logistic, "wrong"], "--json").output)
+    assert report["verdict"] == "fail"
+    assert [entry["index"] for entry in report["tensors"][0]["worst"]] == [[1]]
+
+
+def test_tensors_have_names_and_travel_flat(tmp_path):
+    """An object of nested arrays is stated once; the probes are one array."""
+    first = json.dumps(
+        {
+            "x": {"W": [[1.0, 2.0], [3.0, 4.0]], "b": [5.0]},
+            "gradient": {"W": [[2.0, 4.0], [6.0, 8.0]], "b": [10.0]},
+        }
+    )
+    assert check(python(tmp_path, "print(repr(sum(v * v for v in x)))", first)).exit_code == 0
+
+
+def test_a_float32_program_is_judged_as_one(tmp_path):
+    """Its noise is float32's, and its limit is stated accordingly."""
+    first = '{"x": [1.0, 2.0], "gradient": [2.0, 4.0], "dtype": "float32"}'
+    body = "import numpy as np; v = np.array(x, np.float32); print(repr(float(v @ v)))"
+    done = check(python(tmp_path, body, first), "--json")
+    report = json.loads(done.output)
+    assert (done.exit_code, report["candidate_dtype"]) == (0, "float32")
+    assert 1e-7 < report["detection_limit"] < 0.05
+
+
+def test_a_function_without_a_value_is_inconclusive(tmp_path):
+    """nan and null say that the function is not defined there; nothing can be told."""
+    assert check(python(tmp_path, "print('nan')")).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "first", "said"),
+    [
+        ("print('hello')", '{"x": [1.0], "gradient": [2.0]}', "one number, got 'hello'"),
+        ("pass", "hello", "the first line of the program must be"),
+        ("pass", '{"x": [1.0]}', "the first line of the program must be"),
+        ("pass", '{"x": [1.0], "gradient": [2.0], "dtype": "int8"}', '"dtype" must be'),
+        ("print(1.0)", '{"x": [1.0], "gradient": [2.0, 3.0]}', "have the shape of x"),
+        ("sys.exit(7)", '{"x": [1.0], "gradient": [2.0]}', "exit code 7"),
+        ("time.sleep(60)", '{"x": [1.0], "gradient": [2.0]}', "wrote no line for 0.5 s"),
+    ],
+)
+def test_a_program_at_fault_is_explained(tmp_path, body, first, said):
+    """Exit code 3, which no verdict has, and what the program must do."""
+    done = check(python(tmp_path, body, first), "--timeout=0.5")
+    assert (done.exit_code, said in done.output) == (3, True), done.output
+
+
+def test_a_program_that_is_not_there_is_named():
+    """The shell would say it too."""
+    done = check(["/nowhere/program"])
+    assert (done.exit_code, "cannot run /nowhere/program" in done.output) == (3, True)
+
+
+def test_the_page_shows_the_ladder(logistic, tmp_path):
+    """`--report` works here too, with the command to repeat."""
+    page = tmp_path / "report.html"
+    check([logistic], "--report", str(page), "--quiet")
+    text = page.read_text(encoding="utf-8")
+    assert "central difference" in text
+    assert "gradient-oracle check-function --seed=0" in text
