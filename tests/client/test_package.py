@@ -1,0 +1,133 @@
+"""The package as it is imported, printed and left."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import subprocess
+import sys
+
+import gradient_oracle
+import numpy as np
+import pytest
+from gradient_oracle import aio
+
+from oracle.reporting import text
+
+
+def run(code):
+    """Run code in an interpreter of its own; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_importing_the_package_loads_nothing_that_costs():
+    """A test run that collects a thousand files imports it in many of them."""
+    heavy = "{'grpc', 'numpy', 'oracle', 'google.protobuf'} & set(sys.modules)"
+    assert run(f"import sys, gradient_oracle; print({heavy})") == "set()"
+
+
+def test_a_client_loads_no_server():
+    """Who connects to a server elsewhere needs neither flint nor the code of the server."""
+    code = (
+        "import sys, gradient_oracle\n"
+        "gradient_oracle.connect('localhost:1').close()\n"
+        "rooms = ('flint', 'threadpoolctl', 'oracle.service', 'oracle.reference', "
+        "'oracle.checking', 'oracle.enclosure', 'torch', 'jax', 'scipy')\n"
+        "print([name for name in rooms if name in sys.modules])"
+    )
+    assert run(code) == "[]"
+
+
+def test_an_interpreter_ends_though_nobody_closed_the_client():
+    """Also in the middle of a conversation on a stream, which holds threads of both sides."""
+    code = (
+        "import sys, gradient_oracle, numpy as np\n"
+        "oracle = gradient_oracle.embedded()\n"
+        "oracle.mean_squared_error([1.0], [1.0])\n"
+        "def f(x):\n"
+        "    print('left')\n"
+        "    sys.exit(0)\n"
+        "oracle.check_gradient(f, np.ones(2), np.ones(2))\n"
+    )
+    assert run(code) == "left"
+
+
+def test_all_that_is_exported_is_there():
+    """The names are loaded when they are used."""
+    for name in gradient_oracle.__all__:
+        assert getattr(gradient_oracle, name) is not None
+    assert set(dir(gradient_oracle)) == set(gradient_oracle.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = gradient_oracle.nothing
+
+
+@pytest.mark.parametrize("name", ["Oracle", "SimpleNet", "TwoLayerNet"])
+def test_both_clients_have_the_same_methods(name):
+    """One definition, two transports: names, arguments and texts are equal."""
+    from gradient_oracle import client
+
+    def methods(module):
+        members = inspect.getmembers(getattr(module, name), inspect.isfunction)
+        return {
+            key: (inspect.signature(member), inspect.getdoc(member))
+            for key, member in members
+            if not key.startswith("_") and key != "close"
+        }
+
+    assert methods(client) == methods(aio)
+    assert all(doc for _, doc in methods(client).values())
+
+
+def test_help_shows_the_arguments_that_a_caller_gives():
+    """Neither the connection nor `self` is one of them."""
+    with gradient_oracle.connect("localhost:1") as oracle:
+        signature = inspect.signature(oracle.cross_entropy_error)
+        assert str(signature).startswith("(y: 'Any', t: 'Any', delta: 'float' = 1e-07)")
+        assert list(inspect.signature(oracle.check_gradient).parameters)[:3] == [
+            "f",
+            "x",
+            "gradient",
+        ]
+
+
+class Terminal(io.StringIO):
+    """Something that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_report_has_colour_on_a_terminal_only(embedded, monkeypatch):
+    """Logs, files and assertion messages stay plain, and so does NO_COLOR."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    report = embedded.check_mean_squared_error([1.0], [0.0], np.array([2.0]))
+    terminal, file = Terminal(), io.StringIO()
+    report.show(terminal)
+    report.show(file)
+    assert file.getvalue() == str(report) + "\n" == text.render(report.value) + "\n"
+    assert terminal.getvalue() == text.render_colour(report.value) + "\n" != file.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = Terminal()
+    report.show(plain)
+    assert plain.getvalue() == file.getvalue()
+
+
+def test_a_report_tells_what_was_checked(embedded):
+    """Without going through the text."""
+    report = embedded.check_mean_squared_error([1.0, 2.0], [0.0, 0.0], np.array([1.0, 2.0]))
+    assert report.subject
+    assert report.summary
+    assert report.findings == ()
+    assert report.reason == ""
+    assert report.entries == 2
+    assert report.measurement is None
+    assert [tensor.name for tensor in report.tensors] == ["y"]
