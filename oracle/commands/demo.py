@@ -98,7 +98,7 @@ def train(oracle: Any, console: Console, x: Array, labels: Array, *, steps: int)
         bar = progress.add_task("Training", total=steps, loss=float("nan"))
         for event in net.train(start, x, labels, step_num=steps, batch_size=BATCH, lr=RATE):
             if isinstance(event, dict):
-                trained = event
+                trained = dict(event)
             else:
                 progress.update(bar, completed=event.step, loss=event.loss)
     return trained
