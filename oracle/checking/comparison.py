@@ -24,14 +24,23 @@ class Comparison:
     allowed: Mapping[str, Float64]
     unit_roundoff: float
 
-    def fits(self, name: str, hypothesis: Array, *, slack: float = 4.0) -> bool:
+    def fits(
+        self,
+        name: str,
+        hypothesis: Array,
+        *,
+        slack: float = 4.0,
+        allowed: Float64 | None = None,
+    ) -> bool:
         """Tell whether the candidate's tensor `name` equals `hypothesis` within its rounding.
 
         A hypothesis that is `c` times larger than the reference is allowed `c` times the rounding.
+        One that moves entries brings their `allowed` along, moved in the same way.
         """
+        allowed = self.allowed[name] if allowed is None else allowed
         scale = max(1.0, _ratio(np.abs(hypothesis).max(initial=0.0), self.largest(name)))
         difference = np.abs(self.candidate[name].astype(np.float64) - hypothesis)
-        return bool(np.all(difference <= slack * scale * self.allowed[name]))
+        return bool(np.all(difference <= slack * scale * allowed))
 
     def within(self, name: str) -> bool:
         """Tell whether the candidate's tensor `name` is within its budget of the reference."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import ml_dtypes
@@ -204,6 +204,15 @@ def _or(names: list[str]) -> str:
     return f"{' or '.join(names)}, which are equal here"
 
 
+_LAYOUTS: Mapping[str, Callable[[Float64], Float64]] = {
+    "transposed": lambda tensor: tensor.T,
+    "in the other memory order": lambda tensor: tensor.T.reshape(tensor.shape),
+    "in the other memory order (written as one, read as the other)": (
+        lambda tensor: tensor.ravel().reshape(tensor.shape, order="F")
+    ),
+}
+
+
 def _explain(comparison: Comparison, name: str, sizes: Mapping[str, int]) -> Finding | None:
     g = comparison.candidate[name].astype(np.float64)
     r = comparison.reference[name]
@@ -220,14 +229,11 @@ def _explain(comparison: Comparison, name: str, sizes: Mapping[str, int]) -> Fin
             Kind.TENSOR_FACTOR, name, message, f"{name} / {factor:.6g}", {"factor": factor}
         )
     if r.ndim == 2:
-        layouts = {"in the other memory order": np.ascontiguousarray(r.T).reshape(r.shape)}
-        if r.shape[0] == r.shape[1]:
-            layouts["transposed"] = r.T
-        layouts["in the other memory order (written as one, read as the other)"] = r.reshape(
-            -1
-        ).reshape(r.shape, order="F")
-        for what, layout in layouts.items():
-            if comparison.fits(name, layout):
+        for what, layout in _LAYOUTS.items():
+            moved = layout(r)
+            if moved.shape == r.shape and comparison.fits(
+                name, moved, allowed=layout(comparison.allowed[name])
+            ):
                 return Finding(
                     Kind.TRANSPOSED, name, f"{name} is {what}.", f"{name}.T, then contiguous"
                 )
@@ -249,7 +255,12 @@ def _swapped(comparison: Comparison, wrong: list[str]) -> tuple[Finding, ...]:
     for i, first in enumerate(wrong):
         for second in wrong[i + 1 :]:
             a, b = comparison.reference[first], comparison.reference[second]
-            if a.shape == b.shape and comparison.fits(first, b) and comparison.fits(second, a):
+            if a.shape != b.shape:
+                continue
+            allowed = comparison.allowed
+            if comparison.fits(first, b, allowed=allowed[second]) and comparison.fits(
+                second, a, allowed=allowed[first]
+            ):
                 message = f"{first} and {second} stand in each other's place."
                 remedy = f"{first}, {second} = {second}, {first}"
                 return (Finding(Kind.SWAPPED_TENSORS, first, message, remedy),)
