@@ -131,6 +131,10 @@ def with_option(option, value):
     return lambda right: lambda *inputs, **options: right(*inputs, **{**options, option: value})
 
 
+def with_default(option, value):
+    return lambda right: lambda *inputs, **options: right(*inputs, **{option: value, **options})
+
+
 def labels_that_wrap(right):
     def wrong(y_shape, t):
         t = np.asarray(t)
@@ -140,6 +144,27 @@ def labels_that_wrap(right):
 
 
 FAULTS = [
+    Fault(
+        "another delta if none is told",
+        losses,
+        "cross_entropy_error",
+        "test_contract.py",
+        with_default("delta", 1e-8),
+    ),
+    Fault(
+        "another step if none is told",
+        structured,
+        "two_layer_net",
+        "test_contract.py",
+        with_default("h", 1e-5),
+    ),
+    Fault(
+        "another learning rate if none is told",
+        two_layer_net,
+        "train",
+        "test_contract.py",
+        with_default("lr", 0.01),
+    ),
     Fault(
         "labels that wrap around", losses, "require_targets", "test_refusals.py", labels_that_wrap
     ),
