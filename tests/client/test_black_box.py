@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 from gradient_oracle import black_box, trees
-from gradient_oracle.errors import InvalidRequest
+from gradient_oracle.errors import InvalidRequest, ServerFailure
 from gradient_oracle.transport import Connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,3 +193,93 @@ def test_a_tree_is_rebuilt_as_it_was():
     again = trees.rebuild(tree, originals)
     assert again["a"][1][1] is tree["a"][1][1]
     assert again["b"] is tree["b"]
+
+
+class Odd(black_box_pb2_grpc.BlackBoxServiceServicer):
+    """A server that answers a start with whatever it was told to."""
+
+    reply = pb.Reply()
+
+    def Converse(self, turns, _):
+        next(turns)
+        if self.reply.WhichOneof("say"):
+            yield pb.BlackBoxServiceConverseResponse(reply=self.reply)
+
+    def Step(self, _, context):
+        context.abort(grpc.StatusCode.INTERNAL, "broken")
+
+
+@pytest.fixture(scope="module")
+def odd():
+    """Return the servicer and a connection to it."""
+    servicer = Odd()
+    server = grpc.server(futures.ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
+    black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    connection = Connection(f"127.0.0.1:{port}")
+    yield servicer, connection
+    connection.close()
+    server.stop(0).wait()
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (pb.Reply(), "without a result"),
+        (pb.Reply(ask=pb.Ask(probes=[pb.Probe(tensor=1)])), "tensor 1"),
+        (pb.Reply(ask=pb.Ask(probes=[pb.Probe(begin=0, end=3)])), "entries 0:3"),
+        (pb.Reply(result=pb.Result()), "unreadable"),
+    ],
+)
+def test_a_server_that_breaks_the_contract_is_a_server_failure(odd, reply, message):
+    """Another implementation may be wrong; the error is still one of the tree."""
+    servicer, connection = odd
+    servicer.reply = reply
+    with pytest.raises(ServerFailure, match=message):
+        black_box.check_gradient(connection, np.sum, np.ones(2), np.ones(2))
+
+
+def test_a_failed_step_is_a_server_failure(odd):
+    """The unary transport maps errors as the stream does."""
+    with pytest.raises(ServerFailure, match="broken"):
+        black_box.numerical_gradient(odd[1], np.sum, np.ones(2), transport="unary")
+
+
+def test_progress_is_told(client):
+    """Stage and share, while f is evaluated."""
+    told = []
+    black_box.check_gradient(
+        client, np.sum, np.ones(2), np.ones(2), progress=lambda *said: told.append(said)
+    )
+    stages, shares = zip(*told, strict=True)
+    assert all(stages)
+    assert all(0 <= share <= 1 for share in shares)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (
+            lambda c: black_box.numerical_gradient(c, np.sum, np.ones((2, 3)).T, in_place=True),
+            "x",
+        ),
+        (
+            lambda c: black_box.check_gradient(c, np.sin, np.ones(2), np.ones(2), cotangent=[1.0]),
+            "cotangent",
+        ),
+        (
+            lambda c: black_box.check_gradient(c, np.sum, np.ones(2), [np.nan, 1.0]),
+            "gradient",
+        ),
+        (
+            lambda c: black_box.check_gradient(c, np.sum, [np.inf, 1.0], [1.0, 1.0]),
+            "x",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named(client, call, argument):
+    """Before f is moved anywhere."""
+    with pytest.raises(InvalidRequest) as caught:
+        call(client)
+    assert caught.value.argument == argument

@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 
 from gradient_oracle import arrays, channel, trees
+from gradient_oracle.calls import understood
 from gradient_oracle.errors import ServerFailure, invalid
 from gradient_oracle.report import Report
 from gradient_oracle.transport import Connection
@@ -80,6 +81,9 @@ class Point:
     @contextmanager
     def replaced(self, index: int, begin: int, end: int) -> Iterator[Array]:
         """Let the entries begin <= i < end of a floating tensor be written, then put them back."""
+        known = 0 <= index < len(self.scratch) and 0 <= begin <= end <= self.scratch[index].size
+        if not known:
+            raise ServerFailure(f"the server asks for entries {begin}:{end} of tensor {index}")
         entries = self.scratch[index][begin:end]
         saved = entries.copy()
         try:
@@ -354,7 +358,7 @@ def check_gradient(
         timeout=timeout,
         progress=progress,
     )
-    return Report(report.decode(result.report))
+    return Report(understood(report.decode, result.report))
 
 
 def _value_dtype(value: Array) -> np.dtype[Any]:
@@ -443,9 +447,13 @@ def _coordinate_answer(point: Point) -> Callable[[pb.Ask], pb.Answer]:
     return answer
 
 
+def _decode(messages: Any) -> dict[str, Array]:
+    return understood(lambda sent: black_box.decode_tensors(sent, "tensors"), messages)
+
+
 def _like_x(point: Point, result: pb.Result) -> Any:
     """Give the tensors of a result the structure and the library of x, its fixed tensors zero."""
-    found = black_box.decode_tensors(result.tensors, "result.tensors")
+    found = _decode(result.tensors)
     return trees.rebuild(
         point.tree,
         [
@@ -545,7 +553,7 @@ def gradient_descent(
 
     def answer(ask: pb.Ask) -> pb.Answer:
         if ask.point:
-            moved = black_box.decode_tensors(ask.point, "ask.point")
+            moved = _decode(ask.point)
             for leaf, entries in zip(point.floating, point.scratch, strict=True):
                 entries[...] = moved[leaf.path].reshape(-1)
             if return_trajectory:

@@ -24,6 +24,7 @@ from oracle.gradcheck.v1 import (
     simple_net_pb2,
     two_layer_net_pb2,
 )
+from oracle.values import InvalidInput
 from oracle.wire.tensor import MalformedTensor
 
 T = TypeVar("T")
@@ -78,7 +79,12 @@ class Call(Generic[T]):
         ServerFailure
             If it holds what this version of the client does not know.
         """
-        try:
-            return self.read(response)
-        except (MalformedTensor, ValueError) as error:
-            raise ServerFailure(f"the answer of the server is unreadable: {error}") from error
+        return understood(self.read, response)
+
+
+def understood(read: Callable[[Any], T], message: Any) -> T:
+    """Read what a server sent, or raise `ServerFailure` if it means nothing here."""
+    try:
+        return read(message)
+    except (MalformedTensor, InvalidInput, ValueError) as error:
+        raise ServerFailure(f"the answer of the server is unreadable: {error}") from error
