@@ -13,7 +13,7 @@ from oracle.data import load_digits
 from oracle.reporting import text
 from oracle.values import DELTA, Array
 
-WIDEST = 100
+NARROWEST, WIDEST = 60, 100
 HIDDEN = 50
 BATCH = 100
 RATE = 1.0
@@ -58,6 +58,14 @@ def backpropagation(
         "W2": z.T @ scores,
         "b2": scores.sum(axis=0),
     }
+
+
+def show(console: Console, report: Any) -> None:
+    """Print a report at the width of the terminal, in colour if it has any."""
+    colour = console.is_terminal and not console.no_color
+    render = text.render_colour if colour else text.render
+    width = min(max(console.width, NARROWEST), WIDEST)
+    console.file.write(render(report.value, width=width) + "\n\n")
 
 
 def train(oracle: Any, console: Console, x: Array, labels: Array, *, steps: int) -> Any:
@@ -130,7 +138,6 @@ def run(oracle: Any, console: Console, *, steps: int) -> tuple[float, Any, Any]:
     console.print(f"It names {accuracy:.1%} of {held_out.sum()} digits that it has not seen.\n")
 
     batch, wanted = x_train[:12], t_train[:12]
-    width = max(60, min(console.width, WIDEST))
     reports = []
     for title, says, mean in (
         (
@@ -144,7 +151,7 @@ def run(oracle: Any, console: Console, *, steps: int) -> tuple[float, Any, Any]:
         console.print(says + "\n")
         candidate = backpropagation(params, batch, wanted, mean=mean)
         report = oracle.check_two_layer_net(params, batch, wanted, candidate)
-        console.print(text.render(report.value, width=width) + "\n", markup=False, soft_wrap=True)
+        show(console, report)
         reports.append(report)
 
     console.print(
