@@ -268,3 +268,37 @@ def test_loopback_is_told_from_the_rest(address, expected):
 def test_a_path_in_a_request_is_told_as_the_argument(field, argument):
     """The caller knows the names of the method and not those of the message."""
     assert errors.argument_of(field) == argument
+
+
+def test_the_limit_is_that_of_the_server():
+    """It is asked for once, and holds in both directions."""
+    server = Server(Settings("127.0.0.1:0", max_message_bytes=100_000))
+    server.start()
+    with gradient_oracle.connect(server.address) as oracle:
+        assert oracle.mean_squared_error(np.ones(9_000), np.ones(9_000, np.float16)) == 0
+        with pytest.raises(gradient_oracle.MessageTooLarge, match="at most 100,000"):
+            oracle.mean_squared_error(np.ones(10_000), np.ones(10_000))
+        with pytest.raises(gradient_oracle.InvalidRequest):
+            oracle.mini_batch(10, 20_000)
+        with pytest.raises(gradient_oracle.InvalidRequest):
+            oracle.two_layer_net.init(1000, 1000, 1)
+    server.stop()
+
+
+def test_a_limit_of_grpc_itself_is_a_message_too_large(faulty):
+    """A proxy in between may have one of its own."""
+    servicer, client = faulty
+    servicer.behave = lambda context: context.abort(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max (5 vs. 4)"
+    )
+    with pytest.raises(gradient_oracle.MessageTooLarge, match=r"5 vs\. 4"):
+        client.mean_squared_error([1.0], [1.0])
+
+
+def test_a_training_is_a_context(embedded):
+    """Its end cancels what is left."""
+    with embedded.two_layer_net.train(PARAMS, [[1.0]], [0], step_num=10**6) as run:
+        assert next(run).step == 1
+    assert next(run, None) is None
+    with pytest.raises(gradient_oracle.OracleError, match="not finished"):
+        run.result()

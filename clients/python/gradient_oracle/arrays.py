@@ -122,13 +122,13 @@ def encode(argument: str, value: Any) -> tensor_pb2.Tensor:
     """Return the message of an argument.
 
     A floating type is never changed; integers of other widths, in which labels are often kept,
-    become int64.
+    become int32 or int64.
     """
     array = to_numpy(value, argument)
     if array.dtype.kind in "iu" and array.dtype.name not in tensor.NAMES:
         if array.size and int(array.max()) > np.iinfo(np.int64).max:
             raise invalid(argument, "fit into int64", f"{array.max()}")
-        array = array.astype(np.int64)
+        array = array.astype(np.int32 if array.itemsize < 4 else np.int64)
     return tensor.encode(array)
 
 
