@@ -218,3 +218,37 @@ def test_cross_entropy_doubles_with_its_targets(functions, batch):
     y, t = batch
     soft = np.eye(y.shape[1])[t]
     assert functions.cross_entropy_error(y, 2 * soft) == 2 * functions.cross_entropy_error(y, soft)
+
+
+@given(pairs())
+def test_gradient_of_the_squared_error_is_the_difference(functions, pair):
+    """y - t, which float64 rounds once."""
+    y, t = pair
+    assert np.array_equal(functions.mean_squared_error_gradient(y, t), y - t)
+
+
+@given(batches(), st.sampled_from([0.0, DELTA, 1e-2]))
+def test_gradient_of_the_cross_entropy(functions, batch, delta):
+    """-t / (y + delta) / N: four roundings here, one there."""
+    y, t = batch
+    one_hot = np.eye(y.shape[1])[t]
+    expected = -one_hot / (y + delta) / len(y)
+    for targets in (t, one_hot):
+        found = functions.cross_entropy_error_gradient(y, targets, delta=delta)
+        assert np.all(np.abs(found - expected) <= 4 * EPSILON * np.abs(expected))
+
+
+@given(batches(), st.sampled_from([DELTA, 1e-2]))
+def test_gradient_of_the_cross_entropy_is_its_slope(functions, batch, delta):
+    """The central difference with h = y / 1000 is off by a relative h^2 / 3 y^2."""
+    y, t = batch
+    index = (0, t[0])
+    h = y[index] / 1000
+    sides = []
+    for step in (h, -h):
+        moved = y.copy()
+        moved[index] += step
+        sides.append(functions.cross_entropy_error(moved, t, delta=delta))
+    slope = (sides[0] - sides[1]) / (2 * h)
+    exact = functions.cross_entropy_error_gradient(y, t, delta=delta)[index]
+    assert abs(slope - exact) <= 1e-6 * abs(exact) + rounding(len(y), 17.0) / h

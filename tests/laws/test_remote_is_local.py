@@ -53,13 +53,16 @@ def test_activations(oracle, a):
 
 @given(batches(), DELTAS)
 def test_losses(oracle, batch, delta):
-    """Both losses, with labels and with one-hot targets."""
+    """Both losses and their gradients, with labels and with one-hot targets."""
     y, t = batch
     soft = np.eye(y.shape[1])[t]
     assert identical(oracle.mean_squared_error(y, soft), losses.mean_squared_error(y, soft))
     for targets in (t, soft):
         found = oracle.cross_entropy_error(y, targets, delta=delta)
         assert identical(found, losses.cross_entropy_error(y, targets, delta=delta))
+        slope = closed_form.gradient_cross_entropy_error(y, targets, delta=delta).tensors["y"]
+        found = oracle.cross_entropy_error_gradient(y, targets, delta=delta)
+        assert identical(found, slope)
 
 
 @given(simple_nets())

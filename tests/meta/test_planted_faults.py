@@ -262,6 +262,20 @@ FAULTS = [
         ),
     ),
     Fault(
+        "gradient of a loss without the mean",
+        closed_form,
+        "gradient_cross_entropy_error",
+        "test_losses.py",
+        changed_gradient("y", lambda g, *inputs: g * rows_of(inputs[0])),
+    ),
+    Fault(
+        "gradient of a squared error of a wrong sign",
+        closed_form,
+        "gradient_mean_squared_error",
+        "test_losses.py",
+        changed_gradient("y", lambda g, *_: -g),
+    ),
+    Fault(
         "softmax without a shift",
         activations,
         "softmax",
