@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oracle.checking.black_box import causes, ladder, noise
 from oracle.checking.black_box.conversation import Check, CheckTask, TensorSpec
@@ -34,12 +34,17 @@ MISS = 0.8125
 <d, e> has the second moment |e|^2 and at most the fourth moment 3 |e|^4, so that by Paley and
 Zygmund P(|<d, e>| >= |e| / 2) >= (1 - 1/4)^2 / 3 = 0.1875.
 """
-FAILING = 4.0
+RESOLUTION = 1e-3
+RESOLUTION_32 = 0.1
+"""The widest bar of a pass, relative to the norm of the gradient in a tensor, unless asked."""
+FAILING = 3.0
 """A slope fails beyond so many bars, and passes within one; between them it stays open."""
 SECOND_LADDER = 0.6875
 """Dyadic, and no power of the ratio: the second ladder shares no step with the first."""
 LADDERS_PER_TENSOR = 6
-"""Directions that get a ladder of their own after a look at one step did not settle them."""
+"""Directions that get a ladder of their own after two looks did not settle them."""
+FEWEST_DIRECTIONS = 8
+"""Directions after the first without which a tensor does not pass."""
 
 
 @dataclass
@@ -76,6 +81,10 @@ class _Subject:
         """Return the verdict on every slope that counts."""
         return [self.verdict(slope) for slope in self.slopes.values()]
 
+    def open_lines(self) -> list[Line]:
+        """Return the directions after the first that have not passed."""
+        return [n for n in self.lines if self.verdict(self.slopes[n]) is not Verdict.PASS]
+
     def failing(self) -> list[Line]:
         """Return the directions that fail."""
         return [line for line, s in self.slopes.items() if self.verdict(s) is Verdict.FAIL]
@@ -100,20 +109,21 @@ def check(task: CheckTask) -> Check:
         for i, spec in enumerate(task.tensors)
         if spec.size
     ]
-    ladders = {s.first: ladder.steps(s.spec, task.value_dtype) for s in subjects}
-    needed = 2 * noise.POINTS + 1 + 2 * sum(map(len, ladders.values()))
+    rungs = sum(len(ladder.steps(s.spec, task.value_dtype)) for s in subjects)
+    needed = 2 * noise.POINTS + 1 + 2 * rungs
     if not subjects or not session.affords(needed):
         return _report(session, [], (), InconclusiveReason.BUDGET_SPENT)
     widest = max(subjects, key=lambda s: s.spec.gradient_norm)
     yield from session.measure_noise(widest.index, widest.spec, task.seed + 1)
     if not session.defined:
         return _report(session, [], (), InconclusiveReason.DOMAIN)
-    yield from session.measure(ladders, "first directions")
-    yield from _reach_finer(session, subjects)
     _set_scales(session, subjects)
+    yield from _first_directions(session, subjects)
     yield from _many_directions(session, subjects)
+    yield from _finer_looks(session, subjects)
     yield from _open_directions(session, subjects)
     yield from _confirm(session, subjects)
+    _drop_the_blurred(subjects)
     findings: list[Finding] = []
     if any(s.failing() for s in subjects):
         findings = yield from _explain(session, subjects)
@@ -122,27 +132,43 @@ def check(task: CheckTask) -> Check:
     return _report(session, subjects, findings, None)
 
 
-def _reach_finer(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
-    """Continue a ladder that ends at a kink or outside of the domain."""
-    for subject in subjects:
-        slope = session.slope(subject.first)
-        if slope.reason is not None:
-            steps = ladder.finer_steps(subject.spec, min(session.samples[subject.first]))
-            if steps and session.affords(2 * len(steps)):
-                yield from session.measure({subject.first: steps}, "finer steps")
-        subject.slopes[subject.first] = session.slope(subject.first)
-
-
 def _set_scales(session: Session, subjects: Sequence[_Subject]) -> None:
-    """Set what an error of a tensor is compared with: its slopes, near x and further away."""
+    """Set what errors of a tensor are compared with."""
     largest = max(s.spec.gradient_norm for s in subjects)
     for subject in subjects:
         unit = noise.unit_roundoff(subject.spec.dtype)
-        slope = subject.slopes[subject.first]
         fine = max(session.unit, unit) < 1e-12
         subject.allowed = 64 * unit * subject.spec.gradient_norm
-        subject.scale = max(subject.spec.gradient_norm, 0.01 * largest, abs(slope.measured))
-        subject.resolution = session.task.resolution or (1e-3 if fine else 3e-2)
+        subject.scale = max(subject.spec.gradient_norm, 0.01 * largest)
+        subject.resolution = session.task.resolution or (RESOLUTION if fine else RESOLUTION_32)
+
+
+def _first_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
+    ladders = {s.first: ladder.steps(s.spec, session.task.value_dtype) for s in subjects}
+    yield from session.measure(ladders, "first directions")
+    for subject in subjects:
+        slope = yield from _laddered(session, subject, subject.first)
+        subject.slopes[subject.first] = slope
+        subject.scale = max(subject.scale, abs(slope.measured))
+
+
+def _laddered(
+    session: Session, subject: _Subject, line: Line, *, factor: float = 1.0
+) -> Steps[Slope]:
+    """Measure a ladder along a line, and go on to finer steps if it does not pass."""
+    steps = ladder.steps(subject.spec, session.task.value_dtype, factor=factor)
+    if not (line in session.samples and factor == 1) and not session.affords(2 * len(steps)):
+        return ladder.NOTHING
+    yield from session.measure({line: steps}, "ladder")
+    slope = session.slope(line, steps)
+    if subject.verdict(slope) is Verdict.PASS:
+        return slope
+    smallest = session.noise / max(subject.scale, abs(slope.measured), abs(slope.excess), 1e-300)
+    finer = ladder.finer_steps(subject.spec, steps[-1], smallest)
+    if finer and session.affords(2 * len(finer)):
+        yield from session.measure({line: finer}, "finer steps")
+        slope = session.slope(line, [*steps, *finer])
+    return slope
 
 
 def _many_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
@@ -178,25 +204,34 @@ def _many_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[No
             subject.slopes[line] = session.glance(line, like) if seen else ladder.NOTHING
 
 
-def _open_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
-    """Give ladders to directions that one step did not settle."""
+def _finer_looks(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
+    """Look a second time, at a finer step, where one step did not settle a direction."""
+    looks: dict[Line, list[float]] = {}
     for subject in subjects:
-        steps = ladder.steps(subject.spec, session.task.value_dtype)
-        failing = subject.verdict(subject.slopes[subject.first]) is Verdict.FAIL
-        most = 0 if failing else len(subject.lines) if subject.entrywise else LADDERS_PER_TENSOR
+        for line in subject.open_lines():
+            step = subject.slopes[line].step / ladder.RATIO
+            affordable = session.affords(2 * len(looks) + 2)
+            if affordable and step >= ladder.smallest_step(subject.spec):
+                looks[line] = [step]
+    yield from session.measure(looks, "finer steps")
+    for subject in subjects:
         for line in subject.lines:
-            if subject.verdict(subject.slopes[line]) is Verdict.PASS:
-                continue
-            if most == 0 or not session.affords(2 * len(steps)):
+            if line in looks:
+                # Two steps may pass a direction, but they are too few to fail it.
+                subject.slopes[line] = replace(session.slope(line), may_fail=False)
+
+
+def _open_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
+    """Give ladders to directions that two looks did not settle."""
+    for subject in subjects:
+        failing = subject.verdict(subject.slopes[subject.first]) is Verdict.FAIL
+        most = len(subject.lines) if subject.entrywise else LADDERS_PER_TENSOR
+        for line in subject.open_lines()[:most]:
+            if len(subject.failing()) >= 2:
                 break
-            most -= 1
-            yield from session.measure({line: steps}, "open directions")
-            slope = session.slope(line)
-            if slope.reason is not None:
-                finer = ladder.finer_steps(subject.spec, steps[-1])
-                if finer and session.affords(2 * len(finer)):
-                    yield from session.measure({line: finer}, "open directions")
-                    slope = session.slope(line)
+            slope = yield from _laddered(session, subject, line)
+            if slope is ladder.NOTHING and session.short:
+                break
             subject.slopes[line] = slope
         entries = [subject.verdict(subject.slopes[line]) for line in subject.lines]
         if subject.entrywise and Verdict.INCONCLUSIVE not in entries and not failing:
@@ -205,29 +240,43 @@ def _open_directions(session: Session, subjects: Sequence[_Subject]) -> Steps[No
 
 
 def _confirm(session: Session, subjects: Sequence[_Subject]) -> Steps[None]:
-    """Measure again, with other steps, what fails or what stayed open within the failing bar."""
+    """Measure again, with other steps, what fails, or the first direction if it stayed open.
+
+    One direction alone does not condemn a tensor of many entries: another must fail as well.
+    """
     for subject in subjects:
-        steps = ladder.steps(subject.spec, session.task.value_dtype, factor=SECOND_LADDER)
         failing = subject.failing()
-        first = [subject.first] if subject.first in subject.slopes else []
-        opened = [
-            line
-            for line in first
-            if subject.verdict(subject.slopes[line]) is Verdict.INCONCLUSIVE
-            and subject.slopes[line].reason is None
-        ]
-        for line in (failing or opened)[:2]:
-            if not session.affords(2 * len(steps)):
-                break
+        first = subject.slopes.get(subject.first)
+        if not failing and first and subject.verdict(first) is Verdict.INCONCLUSIVE:
+            slope = yield from _laddered(session, subject, subject.first, factor=SECOND_LADDER)
+            if subject.verdict(slope) is Verdict.PASS:
+                subject.slopes[subject.first] = slope
+        alone = len(failing) == 1 and not subject.entrywise and subject.spec.size > 1
+        for line in [] if alone else failing[:2]:
             earlier = subject.slopes[line]
-            yield from session.measure({line: steps}, "second ladder")
-            slope = session.slope(line)
-            subject.slopes[line] = slope
+            slope = yield from _laddered(session, subject, line, factor=SECOND_LADDER)
             apart = abs(slope.excess - earlier.excess)
             agree = apart <= FAILING * (subject.bar(slope) + subject.bar(earlier))
             if agree and subject.verdict(slope) is Verdict.FAIL:
                 subject.confirmed = True
                 break
+
+
+def _drop_the_blurred(subjects: Sequence[_Subject]) -> None:
+    """Leave out directions whose bar is too wide to say anything, if enough others remain."""
+    for subject in subjects:
+        if subject.entrywise:
+            continue
+        blurred = [
+            line
+            for line in subject.open_lines()
+            if abs(subject.slopes[line].excess) <= subject.bar(subject.slopes[line])
+            and subject.slopes[line].reason is None
+        ]
+        if len(subject.lines) - len(blurred) >= FEWEST_DIRECTIONS:
+            for line in blurred:
+                subject.lines.remove(line)
+                del subject.slopes[line]
 
 
 def _explain(session: Session, subjects: Sequence[_Subject]) -> Steps[list[Finding]]:

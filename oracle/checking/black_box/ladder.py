@@ -17,7 +17,11 @@ from oracle.findings import InconclusiveReason
 from oracle.values import Rung
 
 RATIO = 4.0
-"""Of a step to the next finer one."""
+"""Of a step to the next finer one, in float64."""
+DENSE_RATIO = 2.0
+"""The same in float32, where the best step lies between the coarsest of these."""
+SPARSE_RATIO = 16.0
+"""Of the steps below the dense ones, which only keep watch over them."""
 VISIBLE = 8.0
 """A second difference above this many blurs is believed; its own noise is at most 4 of them."""
 DEEPEST = 3
@@ -104,19 +108,23 @@ def steps(spec: TensorSpec, value_dtype: str, *, factor: float = 1.0) -> list[fl
 
     A move of all n entries by h has the length h sqrt(n); the first step shrinks with n^(1/4), half
     way between independent entries and entries that all add up. In float64 eleven steps reach below
-    the best step u^(1/3) of a single difference; in float32 noise hides all below the eighth.
+    the best step u^(1/3) of a single difference; in float32 noise leaves only coarse steps of use.
     """
     fine = max(unit_roundoff(value_dtype), unit_roundoff(spec.dtype)) < 1e-12
     start = 0.45 * factor * max(1.0, math.sqrt(spec.mean_square)) / max(1.0, spec.size) ** 0.25
+    if fine:
+        ladder = [start / RATIO**k for k in range(11)]
+    else:
+        ladder = [start / DENSE_RATIO**k for k in range(8)]
+        ladder += [ladder[-1] / SPARSE_RATIO**k for k in (1, 2)]
     floor = smallest_step(spec)
-    ladder = [start / RATIO**k for k in range(11 if fine else 8)]
     return [h for h in ladder if h >= floor] or [4 * floor, floor]
 
 
-def finer_steps(spec: TensorSpec, last: float) -> list[float]:
+def finer_steps(spec: TensorSpec, last: float, smallest: float) -> list[float]:
     """Return steps that continue a ladder, to look for the end of a kink or of a domain."""
-    floor = smallest_step(spec)
-    return [h for h in (last / RATIO ** (2 * k) for k in range(1, 9)) if h >= floor]
+    floor = max(smallest_step(spec), smallest)
+    return [h for h in (last / RATIO**k for k in range(1, 17)) if h >= floor]
 
 
 def rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]:
@@ -204,7 +212,7 @@ class _Candidate:
 def _limit(table: Sequence[Row], power: int) -> Slope:
     candidates = _candidates(table, power)
     best = min(candidates, key=lambda c: c.error)
-    others = [c for c in candidates if c.row != best.row]
+    others = [c for c in candidates if c.row != best.row and math.isfinite(c.error)]
     if others:
         # Two rows that agree by accident have a tiny bar; the next best row must agree as well.
         other = min(others, key=lambda c: c.error)
@@ -215,7 +223,7 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
         if k == 0
         else max(
             abs(row.excess - best.excess),
-            abs(table[k - 1].excess - best.excess) * (row.step / table[k - 1].step) ** power,
+            abs(table[k - 1].excess - best.excess) * row.step / table[k - 1].step,
         )
         for k, row in enumerate(table)
     ]
@@ -290,15 +298,31 @@ def _kink(table: Sequence[Row]) -> tuple[InconclusiveReason | None, bool]:
     if k == 0:
         return None, False
     row = table[k]
-    if any(finer.gap + VISIBLE * finer.blur < row.gap / 4 for finer in table[k + 1 :]):
+    # The noise of a second difference is at most 4 blurs.
+    if any(finer.gap + 4 * finer.blur < row.gap / 3 for finer in table[k + 1 :]):
         return None, False
     order = _order(table, k)
+    if order < -0.5:
+        steady = k > 1 and table[k - 2].gap > 0 and _order(table, k - 1) < -0.5
+        return (InconclusiveReason.JUMP if steady else None), False
     if order >= 0.5:
         return None, False
-    if order < -0.5:
-        return InconclusiveReason.JUMP, False
     low, high = sorted((row.right, row.left))
-    return InconclusiveReason.KINK, low - 2 * row.blur <= 0 <= high + 2 * row.blur
+    between = low - 2 * row.blur <= 0 <= high + 2 * row.blur
+    return InconclusiveReason.KINK, between and _kink_is_at_x(table[k - 1], row)
+
+
+def _kink_is_at_x(coarse: Row, fine: Row) -> bool:
+    """Tell whether the values cannot distinguish x from the place of the kink.
+
+    Beside a kink at the distance d, where the slope jumps by J, the second difference is J (h - d).
+    The line through two of them meets h = 0 at -J d, where noise leaves it 7 blurs of the values.
+    """
+    high, low = coarse.gap * coarse.step, fine.gap * fine.step
+    width = coarse.step - fine.step
+    offset = abs(low * coarse.step - high * fine.step) / width
+    noise = 4 * fine.blur * fine.step * (coarse.step + fine.step) / width
+    return offset <= noise
 
 
 def _no_kink_explains(table: Sequence[Row], chosen: int) -> bool:

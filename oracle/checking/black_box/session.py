@@ -101,9 +101,12 @@ class Session:
         ]
         self.level = min((level for level in levels if math.isfinite(level)), default=0.0)
 
-    def slope(self, line: Line) -> Slope:
-        """Judge all that was measured along a line."""
-        return ladder.judge(self.samples.get(line, {}), self.value, self.noise, self.unit)
+    def slope(self, line: Line, steps: Sequence[float] | None = None) -> Slope:
+        """Judge what was measured along a line: all, or at some steps only."""
+        samples = self.samples.get(line, {})
+        if steps is not None:
+            samples = {step: samples[step] for step in steps}
+        return ladder.judge(samples, self.value, self.noise, self.unit)
 
     def glance(self, line: Line, like: Slope) -> Slope:
         """Judge the one step that was measured along a line."""
