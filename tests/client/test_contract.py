@@ -114,7 +114,9 @@ def test_an_inconclusive_report_raises_unless_it_is_allowed(oracle):
 def test_the_gradient_of_any_function_is_checked(oracle, transport):
     """A right gradient passes; of a wrong one the wrong entry is found."""
     x = np.linspace(0, 1, 7)
-    right = oracle.check_gradient(lambda w: np.sum(np.sin(w)), x, np.cos(x), transport=transport)
+    right = oracle.check_gradient(
+        f=lambda w: np.sum(np.sin(w)), x=x, gradient=np.cos(x), transport=transport
+    )
     assert right.verdict == "pass"
     bad = np.cos(x)
     bad[3] *= 1.1

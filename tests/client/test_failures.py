@@ -302,3 +302,17 @@ def test_a_training_is_a_context(embedded):
     assert next(run, None) is None
     with pytest.raises(gradient_oracle.OracleError, match="not finished"):
         run.result()
+
+
+def test_threads_share_a_client(embedded):
+    """Calls, trainings and conversations of several threads do not mix."""
+
+    def work(number):
+        x = np.full(3, float(number))
+        slope = embedded.numerical_gradient(lambda v: np.sum(v * v), x)
+        return embedded.mean_squared_error(x, np.zeros(3)), slope
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        for number, (error, slope) in enumerate(pool.map(work, range(32))):
+            assert error == 1.5 * number**2
+            assert slope == pytest.approx(np.full(3, 2.0 * number), abs=1e-6)

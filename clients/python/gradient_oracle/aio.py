@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -145,10 +146,14 @@ def _awaited(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], 
 
 
 def _in_thread(
-    definition: Callable[Concatenate[BlockingConnection, Callable[[Any], Any], P], T],
-) -> Callable[Concatenate[Any, Callable[[Any], Any], P], Awaited[T]]:
-    async def method(self: Any, f: Callable[[Any], Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        left = threading.Event()
+    definition: Callable[Concatenate[BlockingConnection, P], T],
+) -> Callable[Concatenate[Any, P], Awaited[T]]:
+    signature = inspect.signature(definition)
+    converse: Callable[..., T] = definition
+
+    async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        bound = signature.bind(self.connection.blocking, *args, **kwargs)
+        f, left = bound.arguments["f"], threading.Event()
 
         @functools.wraps(f)
         def evaluate(x: Any) -> Any:
@@ -156,9 +161,9 @@ def _in_thread(
                 raise asyncio.CancelledError
             return f(x)
 
-        connection: BlockingConnection = self.connection.blocking
+        bound.arguments["f"] = evaluate
         try:
-            return await asyncio.to_thread(definition, connection, evaluate, *args, **kwargs)
+            return await asyncio.to_thread(converse, *bound.args, **bound.kwargs)
         finally:
             left.set()
 

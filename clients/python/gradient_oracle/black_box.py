@@ -292,8 +292,6 @@ def check_gradient(
 
     Parameters
     ----------
-    client : Connection
-        Where to ask.
     f : callable
         Takes what `x` is and returns a number. An exception in f comes out as itself, but
         `OutsideDomain`, NaN and infinity say that f is not defined at a point.
@@ -388,8 +386,6 @@ def check_jvp(
 
     Parameters
     ----------
-    client : Connection
-        Where to ask.
     f : callable
         As for `check_gradient`; its value may be an array.
     x, tangent : as for `check_gradient`
@@ -480,7 +476,7 @@ def numerical_gradient(
 
     Parameters
     ----------
-    client, f, x, timeout, progress, in_place, transport
+    f, x, timeout, progress, in_place, transport
         As for `check_gradient`.
     h : float
         The step.
@@ -520,7 +516,7 @@ def gradient_descent(
 
     Parameters
     ----------
-    client, f, timeout, progress, transport
+    f, timeout, progress, transport
         As for `check_gradient`.
     init_x : array or tree of arrays
         Where to start. Not modified.

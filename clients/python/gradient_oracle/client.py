@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -22,8 +23,9 @@ def method_like(definition: Callable[..., Any], method: Callable[..., Any]) -> N
     signature = inspect.signature(definition)
     oneself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     parameters = [p for p in signature.parameters.values() if p.name != "client"]
-    ordered = signature.replace(parameters=[oneself, *parameters])
-    method.__signature__ = ordered  # type: ignore[attr-defined]
+    answer = re.sub(r"^Call\[(.*)\]$", r"\1", signature.return_annotation)
+    shown = signature.replace(parameters=[oneself, *parameters], return_annotation=answer)
+    method.__signature__ = shown  # type: ignore[attr-defined]
 
 
 def _blocking(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], T]:
