@@ -31,7 +31,7 @@ from oracle.reference import (
     structured,
     two_layer_net,
 )
-from oracle.values import TwoLayerNetParameters
+from oracle.values import TwoLayerNetParameters, Verdict
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,6 +135,19 @@ def with_default(option, value):
     return lambda right: lambda *inputs, **options: right(*inputs, **{option: value, **options})
 
 
+def with_verdict(verdict):
+    return lambda right: lambda *inputs, **o: replace(right(*inputs, **o), verdict=verdict)
+
+
+def tolerant_of_a_tenth(right):
+    def wrong(W, x, t, gradient, **options):
+        exact = closed_form.gradient_simple_net(W, x, t).tensors
+        near = np.allclose(gradient["W"], exact["W"], rtol=0.1, atol=0)
+        return right(W, x, t, exact if near else gradient, **options)
+
+    return wrong
+
+
 def labels_that_wrap(right):
     def wrong(y_shape, t):
         t = np.asarray(t)
@@ -164,6 +177,27 @@ FAULTS = [
         "train",
         "test_contract.py",
         with_default("lr", 0.01),
+    ),
+    Fault(
+        "a check that always passes",
+        closed_form,
+        "check_two_layer_net",
+        "test_checks.py",
+        with_verdict(Verdict.PASS),
+    ),
+    Fault(
+        "a check that always fails",
+        closed_form,
+        "check_cross_entropy_error",
+        "test_checks.py",
+        with_verdict(Verdict.FAIL),
+    ),
+    Fault(
+        "a check with a tolerance",
+        closed_form,
+        "check_simple_net",
+        "test_checks.py",
+        tolerant_of_a_tenth,
     ),
     Fault(
         "labels that wrap around", losses, "require_targets", "test_refusals.py", labels_that_wrap
