@@ -1,32 +1,122 @@
-"""What the README shows is what happens."""
+"""What the README shows is what happens. Run as a program, this writes what happens into it."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import gradient_oracle
+import numpy as np
 import pytest
+from google.protobuf import json_format
+from safetensors.numpy import save_file
 
 from oracle.findings import FindingKind, InconclusiveReason
+from oracle.gradcheck.v1 import loss_pb2, loss_pb2_grpc
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
+PYTHON = re.compile(
+    r"(```python\n(?P<source>.*?)```(?:\s*```text\n))(?P<printed>.*?)```", re.DOTALL
+)
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", README, flags=re.DOTALL)
+COMMANDS = re.findall(
+    r"^\$ ((?:cc|gradient-oracle (?:check|vectors))\b.*)\n((?:[^$`].*\n)*)",
+    README,
+    flags=re.MULTILINE,
+)
 
 
-@pytest.mark.parametrize(("source", "printed"), BLOCKS)
-def test_every_block_runs_and_prints_what_is_shown(source, printed, request):
-    """A block may define tests; they are called with the fixture."""
+def printed_by(source: str, run_test: Callable[[Callable[..., None]], None]) -> str:
+    """Run a block, and the tests that it defines; return what it prints."""
     scope = {"__name__": "readme"}
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(source, "README.md", "exec"), scope)  # noqa: S102 - it is our own README
         for name, value in list(scope.items()):
             if name.startswith("test_"):
-                value(request.getfixturevalue("gradient_oracle"))
-    assert out.getvalue().strip() == printed.strip()
+                run_test(value)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("source", "printed"), BLOCKS)
+def test_every_block_runs_and_prints_what_is_shown(source, printed, request):
+    """A block may define tests; they are called with the fixture."""
+    fixture = "gradient_oracle"
+    happened = printed_by(source, lambda test: test(request.getfixturevalue(fixture)))
+    assert happened.strip() == printed.strip()
+
+
+@pytest.mark.parametrize(("line", "printed"), COMMANDS)
+def test_every_command_runs_and_prints_what_is_shown(line, printed, tmp_path):
+    """In a folder that holds the files which the commands name.
+
+    A measured limit depends on the C library's functions, so its digits are not compared.
+    """
+    (tmp_path / "tests").symlink_to(TOP / "tests")
+    with gradient_oracle.embedded() as oracle:
+        case = oracle.two_layer_net.probe()
+        gradient = oracle.two_layer_net.gradient(case.params, case.x, case.labels)
+    save_file({n: np.array(v) for n, v in case.params.items()}, tmp_path / "p.safetensors")
+    save_file({n: np.array(v) for n, v in gradient.items()}, tmp_path / "g.safetensors")
+    np.save(tmp_path / "x.npy", case.x)
+    np.save(tmp_path / "t.npy", case.labels)
+    quoted = f"{shlex.quote(sys.executable)} -m oracle"
+    done = subprocess.run(
+        ["/bin/sh", "-c", re.sub(r"\bgradient-oracle (?=check|vectors)", f"{quoted} ", line)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TOP), str(TOP / "clients/python")])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not printed or limitless(done.stdout) == limitless(printed)
+
+
+def limitless(text: str) -> str:
+    return re.sub(r"\de-\d\d", "", text.strip())
+
+
+def test_the_call_by_hand_is_answered_as_shown():
+    """The body and the answer of the grpcurl example, through the same JSON mapping."""
+    body = re.search(r"-d '(.*)'", README).group(1)
+    shown = json.loads(re.search(r"MeanSquaredError\n(\{.*?\})\n```", README, re.DOTALL).group(1))
+    with gradient_oracle.embedded() as oracle, channel(oracle.address) as line:
+        request = json_format.Parse(body, loss_pb2.MeanSquaredErrorRequest())
+        response = loss_pb2_grpc.LossServiceStub(line).MeanSquaredError(request, timeout=10)
+    assert json_format.MessageToDict(response) == shown
+
+
+def channel(address: str):
+    import grpc
+
+    return grpc.insecure_channel(address)
+
+
+def test_the_methods_in_the_table_are_those_of_the_client():
+    """The table has every public method, and no other."""
+    section = README.partition("## Functions")[2].partition("\n## ")[0]
+    first = re.findall(r"^\| (`.*?`) \|", section, flags=re.MULTILINE)
+    shown, net = set(), ""
+    for name in re.findall(r"`([\w.]+)`", " ".join(first)):
+        net = name.partition(".")[0] if "." in name and not name.startswith(".") else net
+        shown.add(net + name if name.startswith(".") else name)
+    with gradient_oracle.embedded() as oracle:
+        public = {name for name in dir(oracle) if not name.startswith("_")}
+        nets = {"simple_net", "two_layer_net"}
+        methods = {f"{net}.{m}" for net in nets for m in dir(getattr(oracle, net)) if m[0] != "_"}
+    plumbing = {"address", "close", "connection", "info", "self_test"}
+    expected = (public - nets - plumbing) | {m for m in methods if not m.endswith(".connection")}
+    assert shown == expected
 
 
 def test_the_table_of_findings_is_complete():
@@ -40,4 +130,13 @@ def test_the_reasons_of_an_inconclusive_verdict_are_complete():
     section = README.partition("### Inconclusive")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == set(
         InconclusiveReason
+    )
+
+
+if __name__ == "__main__":
+    (TOP / "README.md").write_text(
+        PYTHON.sub(
+            lambda block: f"{block[1]}{printed_by(block['source'], lambda _: None)}```", README
+        ),
+        encoding="utf-8",
     )

@@ -106,12 +106,9 @@ def gradient_oracle(request: pytest.FixtureRequest) -> Iterator[GradientOracle]:
     import gradient_oracle as package
 
     address = _address(request.config)
-    if address and not _answers(address):
-        pytest.fail(
-            f"no gradient oracle answers at {address}; start one with `gradient-oracle serve "
-            f"--address {address}`, or name no address and the session starts its own",
-            pytrace=False,
-        )
+    fault = _fault(address) if address else ""
+    if fault:
+        pytest.fail(fault, pytrace=False)
     with package.connect(address) if address else package.embedded() as client:
         yield GradientOracle(client, request.config)
 
@@ -217,15 +214,16 @@ def _address(config: pytest.Config) -> str:
     )
 
 
-def _answers(address: str) -> bool:
+def _fault(address: str) -> str:
+    """Return why nobody answers at an address that was named, or "" if somebody does."""
     import gradient_oracle as package
 
     try:
-        with package.connect(address, timeout=_REACHING) as client:
+        with package.connect(address, timeout=_REACHING, connect_timeout=_REACHING) as client:
             client.info()
-    except package.OracleError:
-        return False
-    return True
+    except package.OracleError as error:
+        return f"gradient-oracle: {error}"
+    return ""
 
 
 def _escaped(text: str) -> str:
