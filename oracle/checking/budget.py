@@ -34,7 +34,7 @@ The sum of all is multiplied by `SAFETY` for terms of second order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ml_dtypes
 import numpy as np
@@ -70,6 +70,11 @@ SLICE = 2**20
 """Entries of a factor between two checkpoints; eight times as many multiply-adds."""
 
 _NORMAL = float(np.finfo(np.float64).tiny)
+
+_LEAST_SQUARE = 1e-290
+"""Sums of squares below this have lost terms to underflow; those above 1e308 are infinite, or NaN
+as 0 times infinity. Errors are added by magnitude then.
+"""
 
 _NUMPY = {
     "float64": np.dtype(np.float64),
@@ -294,9 +299,10 @@ def _product(
                     spread += ours_squared @ others_squared
                     magnitude += ours @ others
             local, value[r, c] = _rounded_sums(a_value, b_value, a_square @ b_square, shift, how)
-            local = np.minimum(local, (n * how.v + how.u) * (a_size @ b_size + np.abs(shift)))
+            local = np.fmin(local, (n * how.v + how.u) * (a_size @ b_size + np.abs(shift)))
             local += how.u * np.abs(value[r, c])
-            independent[r, c] = local + np.minimum(np.sqrt(copies * spread), magnitude)
+            followed = np.where(spread > _LEAST_SQUARE, np.sqrt(copies * spread), np.inf)
+            independent[r, c] = local + np.fmin(followed, magnitude)
             systematic = np.full_like(spread, n * how.tiny)
             if a_common.any():
                 systematic += a_common @ b_size
@@ -329,7 +335,7 @@ def _rounded_sums(
     root = np.sqrt(mean_square + squares + shift * shift)
     rounding = how.v * (SIGMAS * np.sqrt(n) * root + n / 3.0 * alike * largest)
     rounding += how.u * (SIGMAS * np.sqrt(squares) + alike * largest)
-    return rounding, running + shift
+    return np.where(squares > _LEAST_SQUARE, rounding, np.inf), running + shift
 
 
 def _copies(rows: Float64) -> int:
@@ -344,10 +350,15 @@ def _copies(rows: Float64) -> int:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The gradient in float64, and the bound on any evaluation of it in some arithmetic."""
+    """The gradient in float64, and the bound on any evaluation of it in some arithmetic.
+
+    `scale` is the size of each tensor's largest entry where nothing is saturated: with output
+    errors y - t of 1, and hidden units in the middle of their range. Empty if that means nothing.
+    """
 
     tensors: Mapping[str, Float64]
     budget: Mapping[str, Float64]
+    scale: Mapping[str, float] = field(default_factory=dict)
 
 
 def simple_net(
@@ -369,7 +380,7 @@ def simple_net(
         scores = _product(X, scorers, how, checkpoint, copies=1)
         g = _score_derivative(scores, targets, how, delta)
         dW = _product(X.transposed(), g, how, checkpoint, copies=_copies(X.value))
-        return _evaluation({"W": dW})
+        return _evaluation({"W": dW}, {"W": _mean_size(X.value)})
 
 
 def two_layer_net(
@@ -402,6 +413,7 @@ def two_layer_net(
         rounding = common(4.0 * how.u * size * slope.value + how.tiny)
         g1 = Uncertain(back.value * slope.value, e_g1.plus(rounding))
 
+        unsaturated = 0.25 * float(np.abs(W2.value).max())
         ones = Uncertain(np.ones((1, N)), common(np.zeros((1, N))))
         return _evaluation(
             {
@@ -410,18 +422,26 @@ def two_layer_net(
                 "W2": _product(z.transposed(), g2, how, checkpoint, copies=samples),
                 "b2": _product(ones, g2, how, checkpoint, copies=samples),
             },
+            {"W1": unsaturated * _mean_size(X.value), "b1": unsaturated, "W2": 0.5, "b2": 1.0},
             vectors=("b1", "b2"),
         )
 
 
-def _evaluation(tensors: Mapping[str, Uncertain], vectors: tuple[str, ...] = ()) -> Evaluation:
+def _mean_size(x: Float64) -> float:
+    """Return the largest column mean of |x|."""
+    return float(np.abs(x).mean(axis=0).max())
+
+
+def _evaluation(
+    tensors: Mapping[str, Uncertain], scale: Mapping[str, float], vectors: tuple[str, ...] = ()
+) -> Evaluation:
     values, bounds = {}, {}
     for name, tensor in tensors.items():
         bound = tensor.error.total
         bound *= SAFETY
         values[name] = tensor.value[0] if name in vectors else tensor.value
         bounds[name] = bound[0] if name in vectors else bound
-    return Evaluation(values, bounds)
+    return Evaluation(values, bounds, scale)
 
 
 def _constant(bound: float, like: Float64) -> Error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,6 +51,14 @@ ENCLOSURE_ENTRIES = 1_000_000
 VACUOUS = 0.5
 """A budget of half the largest entry would let an all-wrong gradient pass."""
 
+VANISHING = 1e-4
+"""Share of its unsaturated size below which a gradient that rounding hides counts as zero.
+
+Saturated outputs have gradients of 1e-12 or 1e-40, which no evaluation in the candidate's type can
+tell from zero. Zero is then the right answer, and a candidate that is not zero within rounding
+fails. Where rounding hides more than this share, the check is inconclusive.
+"""
+
 _FLOAT64 = budget.arithmetic("float64")
 
 Explain = Callable[[Comparison], tuple[Finding, ...]]
@@ -76,9 +84,8 @@ def gradient_two_layer_net(
     samples = 1 if x.ndim == 1 else x.shape[0]
     if _affordable(samples * (D * H + H * K), H * (D + K)):
         return enclosed_two_layer_net.gradient(parameters, x, t, delta=delta, checkpoint=checkpoint)
-    return _derived(
-        budget.two_layer_net(parameters, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint)
-    )
+    ours = budget.two_layer_net(parameters, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint)
+    return _derived(ours.tensors, ours.budget)
 
 
 def gradient_simple_net(
@@ -90,7 +97,8 @@ def gradient_simple_net(
     samples = 1 if x.ndim == 1 else x.shape[0]
     if _affordable(samples * W.size, W.size):
         return enclosed_simple_net.gradient(W, x, t, delta=delta, checkpoint=checkpoint)
-    return _derived(budget.simple_net(W, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint))
+    ours = budget.simple_net(W, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint)
+    return _derived(ours.tensors, ours.budget)
 
 
 def gradient_mean_squared_error(
@@ -102,7 +110,7 @@ def gradient_mean_squared_error(
         return enclosed_losses.mean_squared_error_gradient(y, t, checkpoint=checkpoint)
     value = y.astype(np.float64) - t.astype(np.float64)
     bound = budget.mean_squared_error(y, t, _FLOAT64)
-    return _derived(Evaluation({"y": value}, bound))
+    return _derived({"y": value}, bound)
 
 
 def gradient_cross_entropy_error(
@@ -126,7 +134,7 @@ def gradient_cross_entropy_error(
         )
     value = np.where(targets == 0.0, 0.0, -targets / np.maximum(rows + delta, 5e-324) / len(rows))
     bound = budget.cross_entropy_error(y, t, _FLOAT64, delta=delta)
-    return _derived(Evaluation({"y": value.reshape(y.shape)}, bound))
+    return _derived({"y": value.reshape(y.shape)}, bound)
 
 
 def check_two_layer_net(
@@ -223,7 +231,8 @@ def check_mean_squared_error(
 
     def evaluate(how: Arithmetic, _: float) -> Evaluation:
         value = y.astype(np.float64) - t.astype(np.float64)
-        return Evaluation({"y": value}, budget.mean_squared_error(y, t, how))
+        size = max(float(np.abs(y).max(initial=0.0)), float(np.abs(t).max(initial=0.0)))
+        return Evaluation({"y": value}, budget.mean_squared_error(y, t, how), {"y": size})
 
     question = _Question(
         "mean squared error",
@@ -255,7 +264,8 @@ def check_cross_entropy_error(
     def evaluate(how: Arithmetic, d: float) -> Evaluation:
         guarded = np.maximum(rows + d, np.finfo(np.float64).tiny)
         value = (-targets / guarded / len(rows)).reshape(y.shape)
-        return Evaluation({"y": value}, budget.cross_entropy_error(y, t, how, delta=d))
+        bound = budget.cross_entropy_error(y, t, how, delta=d)
+        return Evaluation({"y": value}, bound, {"y": 1.0 / len(rows)})
 
     question = _Question(
         "cross-entropy error",
@@ -310,10 +320,13 @@ def _check(
     candidate = {name: _held(gradient, name) for name in question.shapes}
     reference = question.exact()
     delta = question.delta if question.delta is not None else 0.0
-    rounding = question.evaluate(how, delta).budget
-    allowed = {n: rounding[n] + reference.radius[n] for n in candidate}
+    rounding = question.evaluate(how, delta)
+    allowed = {n: rounding.budget[n] + reference.radius[n] for n in candidate}
     comparison = Comparison(candidate, reference.tensors, allowed, how.u)
-    tensors = tuple(_tensor_report(n, comparison, reference.radius[n]) for n in candidate)
+    tensors = tuple(
+        _tensor_report(n, comparison, reference.radius[n], rounding.scale.get(n, 0.0))
+        for n in candidate
+    )
     report = replace(
         blank,
         tensors=tensors,
@@ -329,33 +342,39 @@ def _check(
     elif question.delta is not None and within != textbook:
         report = replace(report, matched_delta=question.delta if within else 0.0)
     if within:
-        return _passed(report)
+        return _within(report)
 
     findings = (_delta_ignored(delta),) if textbook and delta else question.explain(comparison)
     return replace(report, findings=findings, summary=_sentence_of(findings, tensors))
 
 
-def _passed(report: Report) -> Report:
+def _within(report: Report) -> Report:
     blind = [t.name for t in report.tensors if t.verdict is Verdict.INCONCLUSIVE]
-    seen = [t for t in report.tensors if t.verdict is Verdict.PASS and t.largest_reference > 0.0]
-    if blind and not seen:
+    if blind:
         return replace(
             report,
             verdict=Verdict.INCONCLUSIVE,
             reason=InconclusiveReason.VACUOUS_BUDGET,
-            summary=f"rounding alone in {report.candidate_dtype} may change the gradient by half "
-            "its size or more, so agreement means nothing",
+            summary=f"rounding in {report.candidate_dtype} may change {_listed(blind)} by half of "
+            "the largest entry or more, so agreement means nothing there",
         )
+    zero = [t for t in report.tensors if t.detection_limit >= VACUOUS]
+    if len(zero) == len(report.tensors):
+        summary = (
+            f"the gradient is zero within the rounding of {report.candidate_dtype}, as it must be"
+        )
+    else:
+        summary = "the gradient is right in every tensor"
     notes = tuple(
-        f"{name}: rounding in {report.candidate_dtype} hides this tensor; nothing is said about it"
-        for name in blind
+        f"{t.name} is {t.largest_reference:.0e} at most, which {report.candidate_dtype} cannot "
+        f"tell from zero; up to {t.detection_limit * t.largest_reference:.0e} passes"
+        for t in zero
     )
-    return replace(
-        report,
-        verdict=Verdict.PASS,
-        summary="the gradient is right in every tensor",
-        notes=notes,
-    )
+    return replace(report, verdict=Verdict.PASS, summary=summary, notes=notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
 
 
 def _fits_textbook(
@@ -411,7 +430,9 @@ def _delta_ignored(delta: float) -> Finding:
     )
 
 
-def _tensor_report(name: str, comparison: Comparison, radius: Float64) -> TensorReport:
+def _tensor_report(
+    name: str, comparison: Comparison, radius: Float64, scale: float
+) -> TensorReport:
     candidate, reference = comparison.candidate[name], comparison.reference[name]
     allowed = comparison.allowed[name]
     wide = candidate.astype(np.float64)
@@ -422,7 +443,7 @@ def _tensor_report(name: str, comparison: Comparison, radius: Float64) -> Tensor
     used = float(share.max(initial=0.0))
     limit = widest / largest if largest > 0.0 else 0.0
     verdict = Verdict.PASS if used <= 1.0 else Verdict.FAIL
-    if verdict is Verdict.PASS and limit >= VACUOUS:
+    if verdict is Verdict.PASS and limit >= VACUOUS and widest > VANISHING * scale:
         verdict = Verdict.INCONCLUSIVE
     flat = share.ravel()
     count = min(5, flat.size)
@@ -469,14 +490,17 @@ def _held(gradient: Mapping[str, Array | None], name: str) -> Array:
 
 
 def _sentence_of(findings: tuple[Finding, ...], tensors: tuple[TensorReport, ...]) -> str:
-    if findings and findings[0].kind is not FindingKind.UNEXPLAINED:
+    if len(findings) == 1 and findings[0].kind is not FindingKind.UNEXPLAINED:
         return _sentence(findings[0])
     wrong = [tensor.name for tensor in tensors if tensor.verdict is Verdict.FAIL]
-    return f"the gradient is wrong in {', '.join(wrong)}"
+    return f"the gradient is wrong in {_listed(wrong)}"
 
 
 def _sentence(finding: Finding) -> str:
-    return finding.message.rstrip(".")
+    """Return the first sentence of a finding, to be read after a colon."""
+    sentence = finding.message.split(". ")[0].rstrip(".")
+    word = sentence.split(" ", 1)[0]
+    return sentence[0].lower() + sentence[1:] if word[1:].islower() else sentence
 
 
 def _explain_by_sizes(sizes: Mapping[str, int]) -> Explain:
@@ -496,14 +520,12 @@ def _affordable(multiply_adds: int, entries: int) -> bool:
     return multiply_adds <= ENCLOSURE_LIMIT and entries <= ENCLOSURE_ENTRIES
 
 
-def _derived(evaluation: Evaluation) -> ReferenceGradient:
+def _derived(tensors: Mapping[str, Float64], bound: Mapping[str, Float64]) -> ReferenceGradient:
     relative = max(
-        float(bound.max(initial=0.0)) / max(float(np.abs(evaluation.tensors[n]).max()), 5e-324)
-        for n, bound in evaluation.budget.items()
+        float(bound[n].max(initial=0.0)) / max(float(np.abs(tensors[n]).max(initial=0.0)), 5e-324)
+        for n in tensors
     )
-    return ReferenceGradient(
-        evaluation.tensors, evaluation.budget, ReferenceKind.DERIVED_BOUND, relative, False
-    )
+    return ReferenceGradient(tensors, bound, ReferenceKind.DERIVED_BOUND, relative, False)
 
 
 def _require_pair(y: Array, t: Array) -> None:

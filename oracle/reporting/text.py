@@ -87,8 +87,8 @@ def _findings(report: Report, width: int) -> list[str]:
         message = finding.message
         if finding.tensor and finding.tensor not in message:
             message = f"{finding.tensor}: {message}"
-        if message.rstrip(".") == report.summary.rstrip("."):
-            message = ""
+        if report.summary and message.casefold().startswith(report.summary.casefold()):
+            message = message[len(report.summary) :].lstrip(". ")
         lines += _wrap(" ".join(part for part in (message, finding.remedy) if part), width, most=4)
     if len(lines) > _FINDING_LINES:
         return [
