@@ -68,8 +68,10 @@ class _Subject:
 
     def verdict(self, slope: Slope) -> Verdict:
         """Return the verdict on one slope."""
-        if slope.reason is not None:
-            return Verdict.PASS if slope.subgradient else Verdict.INCONCLUSIVE
+        if slope.subgradient:
+            return Verdict.PASS
+        if slope.reason not in {None, InconclusiveReason.KINK}:
+            return Verdict.INCONCLUSIVE
         bar = self.bar(slope)
         if abs(slope.excess) > FAILING * bar and slope.may_fail:
             return Verdict.FAIL

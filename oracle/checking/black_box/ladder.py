@@ -218,6 +218,11 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
         other = min(others, key=lambda c: c.error)
         best = _Candidate(best.excess, max(best.error, abs(best.excess - other.excess)), best.row)
     reason, subgradient = _kink(table)
+    if reason is InconclusiveReason.KINK and not subgradient:
+        # Extrapolation supposes a smooth function; of a kink, half a second difference is left.
+        finest = range(_finest_visible(table), len(table))
+        k = min(finest, key=lambda k: table[k].gap / 2 + table[k].blur)
+        best = _Candidate(table[k].excess, table[k].gap / 2 + table[k].blur, k)
     offs = [
         abs(row.excess - best.excess)
         if k == 0
@@ -238,7 +243,7 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
         steepest=max(abs(s + r.predicted) for r in table for s in (r.right, r.left)),
         reason=reason,
         subgradient=subgradient,
-        may_fail=power == 1 or _no_kink_explains(table, best.row),
+        may_fail=reason is None and (power == 1 or _no_kink_explains(table, best.row)),
         rungs=_rungs(table, candidates),
     )
 
