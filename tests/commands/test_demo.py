@@ -37,7 +37,11 @@ def test_it_learns(shown):
 
 def test_it_passes_the_right_gradient_and_fails_the_wrong_one(shown):
     """And names the bug, which is that the mean over 12 digits is missing."""
-    assert re.findall("^(PASS|FAIL|INCONCLUSIVE)", shown, re.MULTILINE) == ["PASS", "FAIL"]
+    assert re.findall("^(PASS|FAIL|INCONCLUSIVE)", shown, re.MULTILINE) == [
+        "PASS",
+        "FAIL",
+        "PASS",
+    ]
     assert "12 times too large" in shown
 
 
