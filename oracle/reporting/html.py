@@ -38,7 +38,7 @@ _TRUST = {
 }
 
 _MOST_PLOTS = 4
-"""Directions with a plot of their own: the wrong ones, then the least certain ones."""
+"""Directions with a plot of their own: the wrong ones first, then those with most steps."""
 
 _MOST_DIRECTIONS = 40
 
@@ -59,14 +59,14 @@ h1{font-size:1.4rem;line-height:1.3}h2{font-size:1.2rem;margin-top:2.5rem}h3{fon
 .pass{color:var(--pass)}.fail{color:var(--fail)}.inconclusive{color:var(--inconclusive)}
 .soft,figcaption{color:var(--soft);font-size:.9rem}
 .finding{background:var(--panel);border-left:.3rem solid var(--line);padding:.2rem 1rem;
-margin:1rem 0}
+margin:1rem 0}.finding h2{margin:.5rem 0}.finding h2 code{font-size:1.1rem}
 pre,code,td{font-family:ui-monospace,monospace;font-size:.85rem}
 pre{background:var(--panel);padding:.75rem;overflow-x:auto}
 .wide{overflow-x:auto}table{border-collapse:collapse}
 th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--line);
 white-space:nowrap}
 figure{margin:1rem 0}svg{display:block;width:100%;height:auto}
-.map{max-width:24rem;border:1px solid var(--line)}.plot{max-width:40rem}
+.map{max-width:24rem;max-height:18rem;border:1px solid var(--line)}.plot{max-width:40rem}
 text{fill:var(--ink);font:11px system-ui,sans-serif}
 .figures{display:grid;gap:1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(18rem,100%),1fr))}
 .key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 .8em;border:1px solid var(--line);
@@ -139,10 +139,10 @@ def _facts(report: Report) -> str:
     rows = [("entries checked", f"{report.entries:,}"), ("arithmetic of the gradient", arithmetic)]
     if report.verdict is not Verdict.INCONCLUSIVE:
         rows += [
-            ("share of the budget used", _number(report.budget_used)),
+            ("share of the budget used", _rough(report.budget_used)),
             (
                 "an error would have been seen above",
-                f"{_number(report.detection_limit)} of the largest entry",
+                f"{_rough(report.detection_limit)} of the largest entry",
             ),
         ]
     rows.append(("reference", _TRUST[report.reference_kind]))
@@ -169,19 +169,20 @@ def _tensor(tensor: TensorReport) -> str:
                 _number(entry.candidate),
                 _number(entry.reference),
                 _number(entry.candidate - entry.reference),
-                _number(entry.allowed),
+                _rough(entry.allowed),
             )
             for entry in tensor.worst
         ]
         head = ("entry", "yours", "reference", "difference", "allowed")
         worst = "<h3>Worst entries</h3>" + _table(head, rows)
-    wrong = f"{tensor.wrong_entries:,} wrong entries; " if tensor.wrong_entries else ""
+    noun = "entry" if tensor.wrong_entries == 1 else "entries"
+    wrong = f"{tensor.wrong_entries:,} wrong {noun}; " if tensor.wrong_entries else ""
     return (
         f"<section><h2>{escape(tensor.name)} <span class='soft'>({shape})</span> "
         f'<span class="{tensor.verdict}">{tensor.verdict}</span></h2>\n'
-        f"<p>{wrong}the worst uses {_number(tensor.budget_used)} of what rounding allows. Largest "
-        f"entry {_number(tensor.largest_reference)}, detection limit "
-        f"{_number(tensor.detection_limit)}.</p>\n"
+        f"<p>{wrong}the worst uses {_rough(tensor.budget_used)} of what is allowed. The largest "
+        f"entry is {_number(tensor.largest_reference)}; an error above "
+        f"{_rough(tensor.detection_limit)} of it would have been seen.</p>\n"
         f'<div class="figures">{"".join(figures)}</div>\n{worst}</section>'
     )
 
@@ -263,22 +264,25 @@ def _measurement(measurement: Measurement) -> str:
             f"{d.tensor}[{d.begin}:{d.end}]",
             _number(d.predicted),
             _number(d.measured),
-            _number(d.error),
+            _rough(d.error),
             d.verdict.value,
         )
         for d in directions[:_MOST_DIRECTIONS]
     ]
     head = ("direction", "predicted by the gradient", "measured", "error of it", "verdict")
-    plots = "".join(_ladder(d) for d in [d for d in directions if d.rungs][:_MOST_PLOTS])
+    plotted = sorted(
+        (d for d in directions if d.rungs), key=lambda d: (d.verdict is Verdict.PASS, -len(d.rungs))
+    )
+    plots = "".join(_ladder(d) for d in plotted[:_MOST_PLOTS])
     left_out = len(directions) - len(rows)
     more = f"<p class='soft'>{left_out} directions more in the JSON.</p>" if left_out > 0 else ""
     same = "the same" if measurement.deterministic else "different"
     return (
         "<h2>What was measured of the function</h2>\n"
         f"<p>{measurement.evaluations:,} evaluations around the value "
-        f"{_number(measurement.value)}; its noise is {_number(measurement.noise)}, and at the same "
+        f"{_number(measurement.value)}; its noise is {_rough(measurement.noise)}, and at the same "
         f"point it gives {same} values. A wrong gradient is missed with probability "
-        f"{_number(measurement.miss_probability)}.</p>\n"
+        f"{_rough(measurement.miss_probability)}.</p>\n"
         f'{_table(head, rows)}{more}\n<div class="figures">{plots}</div>'
     )
 
@@ -314,6 +318,7 @@ def _ladder(direction: Direction) -> str:
         f'text-anchor="middle">1e{n}</text>'
         for n in range(left, right + 1, max(1, (right - left) // 6))
     ]
+    drawn.append('<text x="217" y="242" text-anchor="middle">step</text>')
     dashes = {"a": "", "b": "6 3", "c": "2 3"}
     for colour, _, values in series:
         points = " ".join(
@@ -337,7 +342,7 @@ def _ladder(direction: Direction) -> str:
         f"which is {_number(gap)} away; the measured slope is known to {_number(direction.error)}"
     )
     return (
-        f'<figure><svg class="plot" role="img" viewBox="0 0 400 235"><title>{told}</title>'
+        f'<figure><svg class="plot" role="img" viewBox="0 0 410 248"><title>{told}</title>'
         '<path d="M45 10v200h345" fill="none" stroke="var(--line)"/>'
         f"{''.join(drawn)}</svg><figcaption>{where}: distance from the measured slope, against the "
         "step. Solid: central difference; dashed: extrapolated; dotted: what the noise of the "
@@ -377,3 +382,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _number(value: float) -> str:
     # Adding zero turns -0.0 into 0.0.
     return f"{value + 0.0:.6g}"
+
+
+def _rough(value: float) -> str:
+    """Return a bound or a share: two digits say all that it knows."""
+    return f"{value:.2g}"
