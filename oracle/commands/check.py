@@ -22,12 +22,6 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
 
 _USAGE = 3
 _TENSORS = ("W1", "b1", "W2", "b2")
-_OTHER_NAMES = {
-    "fc1.weight": "W1",
-    "fc1.bias": "b1",
-    "fc2.weight": "W2",
-    "fc2.bias": "b2",
-}
 
 
 class FileProblem(click.ClickException):
@@ -94,27 +88,46 @@ def read_array(path: Path) -> Array:
 def named(arrays: Mapping[str, Array], path: Path) -> dict[str, Array]:
     """Return the arrays as W1, b1, W2, b2, whatever the case of their names.
 
-    `fc1.weight` and `fc2.weight` are taken as PyTorch stores them, (out, in), and are transposed.
+    Two layers in PyTorch's names, `fc1.weight` and `fc1.bias` or `0.weight` and `0.bias` say, are
+    taken in the order in which their shapes follow each other, and their (out, in) weights are
+    transposed.
 
     Raises
     ------
     FileProblem
         If one of the four is missing; the message lists what the file holds.
     """
-    found: dict[str, Array] = {}
     canonical = {name.lower(): name for name in _TENSORS}
-    for given, array in arrays.items():
-        if given.lower() in canonical:
-            found[canonical[given.lower()]] = array
-        elif given.lower() in _OTHER_NAMES:
-            found[_OTHER_NAMES[given.lower()]] = array.T
+    found = {canonical[n.lower()]: array for n, array in arrays.items() if n.lower() in canonical}
+    found = found or _pytorch(arrays)
     missing = [name for name in _TENSORS if name not in found]
     if missing:
+        held = ", ".join(f"{name} {arrays[name].shape}" for name in sorted(arrays)) or "nothing"
         raise FileProblem(
-            f"{path} must hold W1, b1, W2, b2; missing {', '.join(missing)}, "
-            f"got {', '.join(sorted(arrays)) or 'nothing'}"
+            f"{path} must hold W1, b1, W2, b2, or the weight and bias of two layers; "
+            f"missing {', '.join(missing)}, got {held}"
         )
     return found
+
+
+def _pytorch(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    layers = sorted(name.removesuffix(".weight") for name in arrays if name.endswith(".weight"))
+    if len(layers) != 2 or len(arrays) != 4 or any(f"{n}.bias" not in arrays for n in layers):
+        return {}
+    first, second = layers
+    if _follows(arrays, first, second) and not _follows(arrays, second, first):
+        first, second = second, first
+    return {
+        "W1": arrays[f"{first}.weight"].T,
+        "b1": arrays[f"{first}.bias"],
+        "W2": arrays[f"{second}.weight"].T,
+        "b2": arrays[f"{second}.bias"],
+    }
+
+
+def _follows(arrays: Mapping[str, Array], layer: str, before: str) -> bool:
+    """Tell whether what `before` gives fits what `layer` takes, in (out, in) weights."""
+    return arrays[f"{layer}.weight"].shape[-1:] == arrays[f"{before}.bias"].shape
 
 
 def require_row_major(parameters: Mapping[str, Array], inputs: Array, path: Path) -> None:

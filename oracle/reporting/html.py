@@ -64,7 +64,7 @@ pre,code,td{font-family:ui-monospace,monospace;font-size:.85rem}
 pre{background:var(--panel);padding:.75rem;overflow-x:auto}
 .wide{overflow-x:auto}table{border-collapse:collapse}
 th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--line);
-white-space:nowrap}
+white-space:nowrap}.facts td{white-space:normal}
 figure{margin:1rem 0}svg{display:block;width:100%;height:auto}
 .map{max-width:24rem;max-height:18rem;border:1px solid var(--line)}.plot{max-width:40rem}
 text{fill:var(--ink);font:11px system-ui,sans-serif}
@@ -151,7 +151,7 @@ def _facts(report: Report) -> str:
     if report.matched_delta is not None and report.matched_delta != report.delta:
         rows.append(("delta that fits the gradient", _number(report.matched_delta)))
     rows += [(name, str(size)) for name, size in report.sizes.items()]
-    return "<h2>The check</h2>\n" + _table(("what", "value"), rows)
+    return f'<h2>The check</h2>\n<div class="facts">{_table(("what", "value"), rows)}</div>'
 
 
 def _tensor(tensor: TensorReport) -> str:

@@ -63,9 +63,12 @@ def test_quiet_prints_nothing(tmp_path, net):
     assert check(tmp_path, net, "--quiet").output == ""
 
 
-def test_weights_under_pytorch_names_are_turned(tmp_path, net):
-    """`nn.Linear` stores (out, in)."""
-    names = {"W1": "fc1.weight", "b1": "fc1.bias", "W2": "fc2.weight", "b2": "fc2.bias"}
+@pytest.mark.parametrize("layers", [("fc1", "fc2"), ("0", "2"), ("hidden", "classifier")])
+def test_weights_under_pytorch_names_are_turned(tmp_path, net, layers):
+    """`nn.Linear` stores (out, in); the order of the layers is that of their shapes."""
+    first, second = layers
+    names = {"W1": f"{first}.weight", "b1": f"{first}.bias"}
+    names |= {"W2": f"{second}.weight", "b2": f"{second}.bias"}
     parameters, x, t, gradient = net
     torch_net = tuple(
         {names[name]: np.ascontiguousarray(values.T) for name, values in tree.items()}
