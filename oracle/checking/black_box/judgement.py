@@ -41,7 +41,7 @@ FAILING = 3.0
 """A slope fails beyond so many bars, and passes within one; between them it stays open."""
 SECOND_LADDER = 0.6875
 """Dyadic, and no power of the ratio: the second ladder shares no step with the first."""
-LADDERS_PER_TENSOR = 6
+LADDERS_PER_TENSOR = 12
 """Directions that get a ladder of their own after two looks did not settle them."""
 FEWEST_DIRECTIONS = 8
 """Directions after the first without which a tensor does not pass."""
