@@ -13,7 +13,8 @@ independent of its neighbours', which adds up by squares.
   for an entry, 1e-14 for all entries of ten thousand checks of a network of 40,000 parameters.
 - Terms that are alike err alike. With n equal terms every addition within a binade errs by the
   same amount, together n/3 v S. This is charged in proportion to (Σ t_i)² / (n Σ t_i²), which is 1
-  if all terms are equal and 1/n if their signs are random.
+  if all terms are equal and 1/n if their signs are random; and to the number of samples whose
+  factor is the same, as all are where the weights are zero.
 - Copies of a sample or of a hidden unit err alike too: what is independent adds up over groups of
   copies, not over single ones. Sums over classes are charged by magnitude.
 - exp costs 4 units in the last place (the libraries in use claim 1 to 2) and |argument error|; such
@@ -268,9 +269,14 @@ def _product(
     *,
     offset: Uncertain | None = None,
     copies: int,
+    repeated: bool = False,
 ) -> Uncertain:
-    """Return a @ b + offset, whose n terms hold at most `copies` that err alike."""
+    """Return a @ b + offset, whose n terms hold at most `copies` that err alike.
+
+    `repeated` tells to look for values of b that come again and again in one column.
+    """
     n, columns = b.value.shape
+    equal = _most_equal(b.value, n * how.v / 8.0) if repeated else np.zeros(columns)
     rows = a.value.shape[0]
     value, one_sign, independent = (np.empty((rows, columns)) for _ in range(3))
     width = min(columns, max(1, SLICE // n))
@@ -298,7 +304,9 @@ def _product(
                 if ours.any() and others.any():
                     spread += ours_squared @ others_squared
                     magnitude += ours @ others
-            local, value[r, c] = _rounded_sums(a_value, b_value, a_square @ b_square, shift, how)
+            local, value[r, c] = _rounded_sums(
+                a_value, b_value, how, squares=a_square @ b_square, shift=shift, equal=equal[c]
+            )
             local = np.fmin(local, (n * how.v + how.u) * (a_size @ b_size + np.abs(shift)))
             local += how.u * np.abs(value[r, c])
             followed = np.where(spread > _LEAST_SQUARE, np.sqrt(copies * spread), np.inf)
@@ -315,12 +323,19 @@ def _product(
 
 
 def _rounded_sums(
-    a: Float64, b: Float64, squares: Float64, shift: Float64 | float, how: Arithmetic
+    a: Float64,
+    b: Float64,
+    how: Arithmetic,
+    *,
+    squares: Float64,
+    shift: Float64 | float,
+    equal: Float64,
 ) -> tuple[Float64, Float64]:
     """Return what rounding does to the terms and partial sums of a @ b + shift, and its value.
 
     The partial sums are those at 16 places; to their mean square comes Σ t_i², given as `squares`,
-    for what a random order does between them, and shift², for sums that begin with it.
+    for what a random order does between them, and shift², for sums that begin with it. `equal` is
+    how many terms of each column may be equal.
     """
     n = a.shape[1]
     step = -(-n // 16)
@@ -333,9 +348,23 @@ def _rounded_sums(
         np.maximum(largest, np.abs(running), out=largest)
     alike = np.minimum(largest * largest / np.maximum(n * squares, _NORMAL), 1.0)
     root = np.sqrt(mean_square + squares + shift * shift)
-    rounding = how.v * (SIGMAS * np.sqrt(n) * root + n / 3.0 * alike * largest)
+    drift = np.maximum(n * alike, equal) / 3.0
+    rounding = how.v * (SIGMAS * np.sqrt(n) * root + drift * largest)
     rounding += how.u * (SIGMAS * np.sqrt(squares) + alike * largest)
     return np.where(squares > _LEAST_SQUARE, rounding, np.inf), running + shift
+
+
+def _most_equal(b: Float64, tolerance: float) -> Float64:
+    """Return for each column how many of its values are one value, to a relative tolerance.
+
+    A value alone counts as none, and zero as no value.
+    """
+    most = np.zeros(b.shape[1])
+    for k, column in enumerate(np.sort(b, axis=0).T):
+        values = column[column != 0.0]
+        ends = np.searchsorted(values, values + tolerance * np.abs(values), side="right")
+        most[k] = (ends - np.arange(len(values))).max(initial=0)
+    return np.where(most > 1, most, 0.0)
 
 
 def _copies(rows: Float64) -> int:
@@ -379,7 +408,7 @@ def simple_net(
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         scores = _product(X, scorers, how, checkpoint, copies=1)
         g = _score_derivative(scores, targets, how, delta)
-        dW = _product(X.transposed(), g, how, checkpoint, copies=_copies(X.value))
+        dW = _product(X.transposed(), g, how, checkpoint, copies=_copies(X.value), repeated=True)
         return _evaluation({"W": dW}, {"W": _mean_size(X.value)})
 
 
@@ -417,10 +446,10 @@ def two_layer_net(
         ones = Uncertain(np.ones((1, N)), common(np.zeros((1, N))))
         return _evaluation(
             {
-                "W1": _product(X.transposed(), g1, how, checkpoint, copies=samples),
-                "b1": _product(ones, g1, how, checkpoint, copies=samples),
-                "W2": _product(z.transposed(), g2, how, checkpoint, copies=samples),
-                "b2": _product(ones, g2, how, checkpoint, copies=samples),
+                "W1": _product(X.transposed(), g1, how, checkpoint, copies=samples, repeated=True),
+                "b1": _product(ones, g1, how, checkpoint, copies=samples, repeated=True),
+                "W2": _product(z.transposed(), g2, how, checkpoint, copies=samples, repeated=True),
+                "b2": _product(ones, g2, how, checkpoint, copies=samples, repeated=True),
             },
             {"W1": unsaturated * _mean_size(X.value), "b1": unsaturated, "W2": 0.5, "b2": 1.0},
             vectors=("b1", "b2"),
