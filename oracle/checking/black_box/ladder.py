@@ -243,7 +243,9 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
         steepest=max(abs(s + r.predicted) for r in table for s in (r.right, r.left)),
         reason=reason,
         subgradient=subgradient,
-        may_fail=reason is None and (power == 1 or _no_kink_explains(table, best.row)),
+        may_fail=reason is None
+        and (power == 1 or _no_kink_explains(table, best.row))
+        and _converges(table, best.excess, power),
         rungs=_rungs(table, candidates),
     )
 
@@ -341,3 +343,28 @@ def _no_kink_explains(table: Sequence[Row], chosen: int) -> bool:
     )
     k = _finest_visible(table)
     return both or (k >= chosen and k > 0 and 0.7 < _order(table, k) < 1.5)
+
+
+def _converges(table: Sequence[Row], limit: float, power: int) -> bool:
+    """Tell whether the excess approaches its limit as that of a smooth function does.
+
+    Kinks of opposite sense on both sides of x can move both one-sided slopes alike, at all steps
+    above their distance. Then the excess wanders where it should approach its limit like h^power,
+    and only a limit well beyond the wandering, or one that holds over far finer steps, is believed.
+    """
+    offs = [abs(row.excess - limit) for row in table]
+    seen = [k for k, row in enumerate(table) if offs[k] > 4 * row.blur]
+    if not seen:
+        return True
+    quiet = [row.step for row in table[seen[-1] + 1 :] if 8 * row.blur < abs(limit)]
+    if quiet and quiet[0] >= 60 * quiet[-1]:
+        return True
+    orders = sorted(
+        math.log(offs[k - 1] / offs[k]) / math.log(table[k - 1].step / table[k].step)
+        for k in seen
+        if k - 1 in seen[-4:]
+    )
+    if not orders or orders[len(orders) // 2] >= 0.7 * power:
+        return True
+    reach = 64 * table[seen[-1]].step
+    return abs(limit) > 4 * max(offs[k] for k in seen if table[k].step <= reach)
