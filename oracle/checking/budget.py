@@ -208,7 +208,7 @@ def _score_derivative(
     y = weights / weights.sum(axis=1, keepdims=True)
     d = scores.error.plus(common(u * (depth + np.log(K) + 8.0)))
     shifted = Error(_shifted(y, d.common), _shifted(y, d.independent))
-    relative = shifted.plus(common(np.full_like(y, u * (sum_growth(K) + 4.0))))
+    relative = shifted.plus(common(np.full_like(y, how.v * sum_growth(K) + 4.0 * u)))
     e_y = relative.times(y * _growth(relative.total)).at_most(1.0).plus(_constant(how.tiny, y))
 
     guarded = _positive(y + delta)

@@ -29,7 +29,7 @@ def serial_product(a, b):
     return total
 
 
-def backpropagate(p, x, t, delta):
+def backpropagate(p, x, t, delta, *, classes=5):
     """Compute in the dtype of the inputs, from log(y + delta) backwards."""
     dtype = x.dtype.type
     with np.errstate(over="ignore", under="ignore"):
@@ -37,7 +37,7 @@ def backpropagate(p, x, t, delta):
         s = serial_product(z, p.W2) + p.b2
         w = np.exp(s - s.max(axis=1, keepdims=True))
         y = w / w.sum(axis=1, keepdims=True)
-        dy = -np.eye(5, dtype=dtype)[t] / (y + dtype(delta)) / dtype(len(t))
+        dy = -np.eye(classes, dtype=dtype)[t] / (y + dtype(delta)) / dtype(len(t))
         g2 = y * (dy - (y * dy).sum(axis=1, keepdims=True))
         g1 = serial_product(g2, p.W2.T) * z * (dtype(1) - z)
         return {
@@ -124,3 +124,36 @@ def test_slope_of_the_sigmoid_may_underflow():
     how = budget.arithmetic("float32")
     evaluation = budget.two_layer_net(parameters, x, t, how, delta=0.0)
     assert np.all(np.abs(evaluation.tensors["W1"]) <= evaluation.budget["W1"])
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-3)])
+@pytest.mark.parametrize("scale", [0.01, 0.1, 1.0])
+@pytest.mark.parametrize("N", [16, 256])
+def test_budget_is_tight_for_the_network_of_the_document(dtype, limit, scale, N):
+    rng = np.random.default_rng(4)
+    shapes = [(784, 50), (50,), (50, 10), (10,)]
+    parameters = TwoLayerNetParameters(
+        *((rng.normal(size=s) * scale).astype(dtype) for s in shapes)
+    )
+    x, t = rng.random((N, 784)).astype(dtype), rng.integers(0, 10, N)
+    evaluation = budget.two_layer_net(parameters, x, t, budget.arithmetic(dtype), delta=1e-7)
+    for name, allowed in evaluation.budget.items():
+        assert allowed.max() <= limit * np.abs(evaluation.tensors[name]).max()
+
+
+def test_budget_survives_squares_that_underflow():
+    """A hidden unit with slope 1e-157 has errors whose squares are zero in float64."""
+    rng = np.random.default_rng(0)
+    parameters = TwoLayerNetParameters(
+        rng.normal(size=(64, 4)) * 0.1,
+        np.array([-360.0, -500.0, 0.0, 360.0]),
+        rng.normal(size=(4, 3)),
+        np.zeros(3),
+    )
+    x, t = rng.random((20, 64)), rng.integers(0, 3, 20)
+    candidate = backpropagate(parameters, x, t, 0.0, classes=3)
+    exact = two_layer_net.gradient(parameters, x, t, delta=0.0)
+    allowed = budget.two_layer_net(parameters, x, t, budget.arithmetic("float64"), delta=0.0)
+    for name, tensor in candidate.items():
+        error = np.abs(tensor - exact.tensors[name])
+        assert np.all(error <= allowed.budget[name] + exact.radius[name])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from oracle.checking import closed_form
 from oracle.findings import FindingKind, InconclusiveReason
+from oracle.reporting import text
 from oracle.values import InvalidInput, ReferenceKind, TwoLayerNetParameters, Verdict
 
 
@@ -96,6 +97,46 @@ def test_budget_that_hides_everything_is_inconclusive():
     report = closed_form.check_simple_net(W, x, np.array([0]), {"W": np.zeros((1, 2), np.float16)})
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.reason is InconclusiveReason.VACUOUS_BUDGET
+
+
+def test_one_hidden_tensor_makes_a_check_inconclusive():
+    """In float16 layer 1 may be anything here, however well layer 2 agrees."""
+    rng = np.random.default_rng(0)
+    shapes = [(5, 3), (3,), (3, 4), (4,)]
+    parameters = TwoLayerNetParameters(
+        *((rng.normal(size=s) * 1e-3).astype(np.float16) for s in shapes)
+    )
+    x, t = rng.normal(size=(16, 5)).astype(np.float16), rng.integers(0, 4, 16)
+    exact = closed_form.gradient_two_layer_net(parameters, x, t).tensors
+    candidate = {name: tensor.astype(np.float16) for name, tensor in exact.items()}
+    report = closed_form.check_two_layer_net(parameters, x, t, candidate)
+    hidden = [t.name for t in report.tensors if t.verdict is Verdict.INCONCLUSIVE]
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is InconclusiveReason.VACUOUS_BUDGET
+    assert 0 < len(hidden) < 4
+    assert all(name in report.summary for name in hidden)
+
+
+def test_zero_is_the_right_gradient_of_saturated_outputs():
+    """A gradient of 1e-40 is zero in float32; one of 1e-3 is wrong there."""
+    W, x = np.array([[100.0, 0.0]], np.float32), np.array([1.0], np.float32)
+    zero = np.zeros((1, 2), np.float32)
+    report = closed_form.check_simple_net(W, x, np.array([0]), {"W": zero})
+    assert report.verdict is Verdict.PASS
+    assert "zero" in report.summary
+    assert report.notes
+    wrong = closed_form.check_simple_net(W, x, np.array([0]), {"W": zero + np.float32(1e-3)})
+    assert wrong.verdict is Verdict.FAIL
+
+
+def test_summary_is_one_sentence_and_no_finding_is_said_twice():
+    """On one sample many causes look alike, and the list of them is no headline."""
+    case = network(N=1)
+    gradient = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    report = closed_form.check_two_layer_net(*case, {n: -g for n, g in gradient.items()})
+    assert report.findings[0].message.lower().startswith(report.summary)
+    assert ". " not in report.summary
+    assert str(text.render(report)).lower().count(report.summary) == 1
 
 
 def test_losses_and_simple_net_pass_when_right_and_fail_when_wrong():
