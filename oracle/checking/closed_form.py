@@ -45,8 +45,8 @@ from oracle.values import (
 ENCLOSURE_LIMIT = 20_000_000
 """Multiply-adds of a forward pass up to which balls are used: about half a second."""
 
-ENCLOSURE_ENTRIES = 1_000_000
-"""Entries of a gradient up to which balls are used: about 100 bytes each."""
+ENCLOSURE_ENTRIES = 300_000
+"""Entries of a gradient up to which balls are used: making a matrix of them takes 40 ms."""
 
 VACUOUS = 0.5
 """A budget of half the largest entry would let an all-wrong gradient pass."""
@@ -320,12 +320,10 @@ def _check(
     candidate = {name: _held(gradient, name) for name in question.shapes}
     reference = question.exact()
     delta = question.delta if question.delta is not None else 0.0
-    rounding = question.evaluate(how, delta)
-    allowed = {n: rounding.budget[n] + reference.radius[n] for n in candidate}
+    allowed, scale = _allowed(question.evaluate(how, delta), reference)
     comparison = Comparison(candidate, reference.tensors, allowed, how.u)
     tensors = tuple(
-        _tensor_report(n, comparison, reference.radius[n], rounding.scale.get(n, 0.0))
-        for n in candidate
+        _tensor_report(n, comparison, reference.radius[n], scale.get(n, 0.0)) for n in candidate
     )
     report = replace(
         blank,
@@ -346,6 +344,14 @@ def _check(
 
     findings = (_delta_ignored(delta),) if textbook and delta else question.explain(comparison)
     return replace(report, findings=findings, summary=_sentence_of(findings, tensors))
+
+
+def _allowed(
+    rounding: Evaluation, reference: ReferenceGradient
+) -> tuple[dict[str, Float64], Mapping[str, float]]:
+    """Return budget plus radius, and the unsaturated sizes; the values are not kept."""
+    allowed = {n: bound + reference.radius[n] for n, bound in rounding.budget.items()}
+    return allowed, rounding.scale
 
 
 def _within(report: Report) -> Report:
@@ -382,11 +388,12 @@ def _fits_textbook(
     how: Arithmetic,
     evaluate: Callable[[Arithmetic, float], Evaluation],
 ) -> bool:
-    value, own = evaluate(how, 0.0), evaluate(_FLOAT64, 0.0)
+    value = evaluate(how, 0.0)
+    # The value errs too: as much as a float64 candidate, and nothing beside a narrower one.
+    share = 2.0 if how.u == _FLOAT64.u else 1.0
     return all(
         np.all(
-            np.abs(candidate[n].astype(np.float64) - value.tensors[n])
-            <= value.budget[n] + own.budget[n]
+            np.abs(candidate[n].astype(np.float64) - value.tensors[n]) <= share * value.budget[n]
         )
         for n in candidate
     )

@@ -61,26 +61,26 @@ def gradient(
             value = 1 / (1 + decay)
             z.append(value)
             slope.append(decay * value * value)  # z (1 - z), without forming 1 - z
-            if i % 8192 == 0:
+            if i % 2048 == 0:
                 checkpoint()
         z_matrix = flint.arb_mat(N, H, z)
         W2 = ball_matrix(parameters.W2)
-        raw = (z_matrix * W2).entries()
+        raw = product(z_matrix, W2, checkpoint)
         g2: list[Ball] = []
         for n, row in enumerate(targets):
             y = softmax([s + b for s, b in zip(raw[n * K : (n + 1) * K], b2, strict=True)])
             g2 += score_derivative(y, row, delta, N)
-            if n % 256 == 0:
+            if n * K % 1024 < K:
                 checkpoint()
         g2_matrix = flint.arb_mat(N, K, g2)
-        back = (g2_matrix * W2.transpose()).entries()
+        back = product(g2_matrix, W2.transpose(), checkpoint)
         g1_matrix = flint.arb_mat(N, H, [d * s for d, s in zip(back, slope, strict=True)])
         checkpoint()
         ones = np.ones((1, N))
         return {
             "W1": product(samples, g1_matrix, checkpoint, transposed=True),
             "b1": product(ones, g1_matrix, checkpoint),
-            "W2": (z_matrix.transpose() * g2_matrix).entries(),
+            "W2": product(z_matrix, g2_matrix, checkpoint, transposed=True),
             "b2": product(ones, g2_matrix, checkpoint),
         }
 
