@@ -88,6 +88,11 @@ class Slope:
     rungs: tuple[Rung, ...]
 
     @property
+    def flat(self) -> bool:
+        """Tell whether f is constant as far as was measured, and no slope is predicted."""
+        return bool(self.rungs) and self.steepest == 0 == self.predicted
+
+    @property
     def measured(self) -> float:
         """Return the slope of f itself."""
         return self.predicted + self.excess
@@ -194,11 +199,12 @@ def screen(samples: Samples, value: float, noise: float, unit: float, like: Slop
     if not central:
         return NOTHING
     row = central[0]
+    steepest = max(abs(row.right + row.predicted), abs(row.left + row.predicted))
     rung = Rung(row.step, row.excess + row.predicted, row.excess + row.predicted, row.blur)
     error = row.blur + 4 * like.truncation
     return Slope(
         row.excess, error, row.predicted, row.step, like.truncation, row.blur,
-        abs(row.excess + row.predicted), None, False, False, (rung,),
+        steepest, None, False, False, (rung,),
     )  # fmt: skip
 
 
@@ -364,7 +370,7 @@ def _converges(table: Sequence[Row], limit: float, power: int) -> bool:
         for k in seen
         if k - 1 in seen[-4:]
     )
-    if not orders or orders[len(orders) // 2] >= 0.7 * power:
+    if not orders or orders[(len(orders) - 1) // 2] >= 0.7 * power:
         return True
     reach = 64 * table[seen[-1]].step
     return abs(limit) > 4 * max(offs[k] for k in seen if table[k].step <= reach)

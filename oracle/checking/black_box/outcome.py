@@ -1,0 +1,186 @@
+"""The report of a black-box check: verdict, reason, limit and the probability of a miss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from oracle.checking.black_box.session import Session
+from oracle.checking.black_box.subject import FAILING, MISS, Subject
+from oracle.findings import FindingKind, InconclusiveReason
+from oracle.values import (
+    Direction,
+    Entry,
+    Finding,
+    Measurement,
+    ReferenceKind,
+    Report,
+    TensorReport,
+    Verdict,
+)
+
+
+def _outcome(subject: Subject) -> Verdict:
+    verdicts = subject.verdicts()
+    if Verdict.FAIL in verdicts:
+        return Verdict.FAIL if subject.confirmed else Verdict.INCONCLUSIVE
+    return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else Verdict.PASS
+
+
+def _reason(session: Session, subject: Subject) -> InconclusiveReason:
+    """Return why a tensor stays open, the most telling reason first."""
+    if session.scatter > 0:
+        return InconclusiveReason.NOT_DETERMINISTIC
+    still_open = [
+        slope for slope in subject.slopes.values() if subject.verdict(slope) is not Verdict.PASS
+    ]
+    given = [slope.reason for slope in still_open if slope.reason is not None]
+    if given:
+        return given[0]
+    if session.short:
+        return InconclusiveReason.BUDGET_SPENT
+    resolved = all(2 * slope.error <= 0.03 * subject.scale for slope in still_open)
+    if session.task.resolution is not None and resolved:
+        return InconclusiveReason.RESOLUTION
+    noisy = any(slope.blur > slope.truncation for slope in still_open)
+    return InconclusiveReason.NOISE if noisy else InconclusiveReason.RESOLUTION
+
+
+def _miss(subject: Subject) -> float:
+    """Return the probability that an error beyond the limit was met by no direction."""
+    if subject.entrywise or subject.spec.size == 1:
+        return 0.0
+    return float(MISS ** (1 + len(subject.lines)))
+
+
+def _tensor_report(subject: Subject, findings: Sequence[Finding]) -> TensorReport:
+    spec, slopes = subject.spec, list(subject.slopes.values())
+    bars = [subject.bar(slope) for slope in slopes]
+    finite = [bar for bar in bars if math.isfinite(bar)]
+    widest = max(finite, default=math.inf)
+    used = max((abs(s.excess) / b for s, b in zip(slopes, bars, strict=True) if b > 0), default=0.0)
+    largest = spec.gradient_largest or subject.scale / math.sqrt(spec.size)
+    # An error e shows as at least |e| / 2 in one of the directions, and fails beyond FAILING bars.
+    limit = 2 * (FAILING + 1) * widest / largest if largest > 0 else math.inf
+    worst: tuple[Entry, ...] = ()
+    for finding in findings:
+        if finding.tensor == spec.name:
+            worst += finding.entries
+    return TensorReport(
+        spec.name, spec.shape, _outcome(subject), used, limit, largest, widest, worst, len(worst)
+    )
+
+
+def report(
+    session: Session,
+    subjects: Sequence[Subject],
+    findings: Sequence[Finding],
+    reason: InconclusiveReason | None,
+) -> Report:
+    """Sum up a check.
+
+    Parameters
+    ----------
+    session : Session
+        What was evaluated.
+    subjects : sequence of Subject
+        The tensors; none if the check ended before any was measured.
+    findings : sequence of Finding
+        What was found to be wrong.
+    reason : InconclusiveReason or None
+        Why the check ended early; None lets the open tensors tell.
+
+    Returns
+    -------
+    Report
+        Of measured kind: a failed tensor fails the whole, an open one leaves it open.
+    """
+    task = session.task
+    tensors = [_tensor_report(subject, findings) for subject in subjects]
+    outcomes = {tensor.verdict for tensor in tensors}
+    verdict = Verdict.INCONCLUSIVE
+    if Verdict.FAIL in outcomes:
+        verdict = Verdict.FAIL
+    elif outcomes == {Verdict.PASS}:
+        verdict = Verdict.PASS
+    if verdict is Verdict.INCONCLUSIVE:
+        still_open = [s for s in subjects if _outcome(s) is Verdict.INCONCLUSIVE]
+        reason = reason or _reason(session, still_open[0])
+    miss = max((_miss(subject) for subject in subjects), default=1.0)
+    notes = _notes(session, miss) if verdict is Verdict.PASS else ()
+    directions = tuple(
+        Direction(
+            s.spec.name, line.begin, line.end, slope.predicted, slope.measured, s.bar(slope),
+            s.verdict(slope), slope.rungs,
+        )
+        for s in subjects
+        for line, slope in s.slopes.items()
+    )  # fmt: skip
+    return Report(
+        subject=task.subject,
+        verdict=verdict,
+        reason=reason if verdict is Verdict.INCONCLUSIVE else None,
+        summary=_summary(verdict, reason, tensors),
+        findings=(*findings, *_subgradients(subjects, verdict)),
+        tensors=tuple(tensors),
+        budget_used=max((t.budget_used for t in tensors), default=0.0),
+        detection_limit=max((t.detection_limit for t in tensors), default=math.inf),
+        candidate_dtype=task.tensors[0].dtype if task.tensors else task.value_dtype,
+        accumulation_dtype=task.value_dtype,
+        reference_kind=ReferenceKind.MEASURED,
+        entries=sum(t.size for t in task.tensors),
+        measurement=Measurement(
+            session.used, session.value, session.noise if session.at_x else 0.0,
+            session.scatter == 0, miss, directions,
+        ),
+        notes=notes,
+    )  # fmt: skip
+
+
+_REASONS = {
+    InconclusiveReason.NOISE: "the noise of the values hides the slopes",
+    InconclusiveReason.KINK: "a kink at x or too near to it leaves the slope open",
+    InconclusiveReason.JUMP: "the function jumps at x or too near to it",
+    InconclusiveReason.NOT_DETERMINISTIC: "the function gives different values at the same point",
+    InconclusiveReason.DOMAIN: "the function has too few values around x",
+    InconclusiveReason.BUDGET_SPENT: "the evaluations allowed do not settle it",
+    InconclusiveReason.RESOLUTION: "the slopes cannot be measured as finely as asked for",
+}
+
+
+def _summary(
+    verdict: Verdict, reason: InconclusiveReason | None, tensors: Sequence[TensorReport]
+) -> str:
+    if verdict is Verdict.PASS:
+        return "the measured slopes agree with the gradient"
+    if verdict is Verdict.FAIL:
+        wrong = [t.name for t in tensors if t.verdict is Verdict.FAIL]
+        where = "" if len(wrong) == len(tensors) else f" in {', '.join(wrong[:4])}"
+        where += f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        return f"the measured slopes contradict the gradient{where}"
+    return _REASONS[reason or InconclusiveReason.NOISE]
+
+
+def _notes(session: Session, miss: float) -> tuple[str, ...]:
+    """State with a pass how probable a miss is, and why it is more so than was asked for."""
+    asked = session.task.miss_probability
+    if miss == 0:
+        return ()
+    text = f"No direction meets an error beyond the limit with probability {miss:.2g} at most"
+    if miss <= asked:
+        return (f"{text}.",)
+    most = session.task.max_evaluations
+    why = f"{most} evaluations allow no more" if session.short else "noise blurs the others"
+    return (f"{text}, not {asked:.2g}: {why}.",)
+
+
+def _subgradients(subjects: Sequence[Subject], verdict: Verdict) -> list[Finding]:
+    if verdict is not Verdict.PASS:
+        return []
+    findings = []
+    for subject in subjects:
+        if any(slope.subgradient for slope in subject.slopes.values()):
+            name = subject.spec.name
+            message = f"f has a kink at x; {name} lies between the one-sided slopes."
+            findings.append(Finding(FindingKind.SUBGRADIENT, name, message))
+    return findings
