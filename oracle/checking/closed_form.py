@@ -51,6 +51,12 @@ ENCLOSURE_ENTRIES = 300_000
 VACUOUS = 0.5
 """A budget of half the largest entry would let an all-wrong gradient pass."""
 
+WORST_ENTRIES = 5
+"""Entries of a tensor that a report shows."""
+
+SURVEYED = 2**18
+"""Entries counted between two checkpoints: about 20 ms."""
+
 VANISHING = 1e-4
 """Share of its unsaturated size below which a gradient that rounding hides counts as zero.
 
@@ -187,7 +193,7 @@ def check_two_layer_net(
         lambda how, d: budget.two_layer_net(parameters, x, t, how, delta=d, checkpoint=checkpoint),
         explain,
     )
-    return _check(question, gradient, accumulation_dtype)
+    return _check(question, gradient, accumulation_dtype, checkpoint)
 
 
 def check_simple_net(
@@ -214,7 +220,7 @@ def check_simple_net(
         lambda how, d: budget.simple_net(W, x, t, how, delta=d, checkpoint=checkpoint),
         _explain_by_sizes(sizes),
     )
-    return _check(question, gradient, accumulation_dtype)
+    return _check(question, gradient, accumulation_dtype, checkpoint)
 
 
 def check_mean_squared_error(
@@ -243,7 +249,7 @@ def check_mean_squared_error(
         evaluate,
         _explain_by_sizes(sizes),
     )
-    return _check(question, gradient, accumulation_dtype)
+    return _check(question, gradient, accumulation_dtype, checkpoint)
 
 
 def check_cross_entropy_error(
@@ -276,7 +282,7 @@ def check_cross_entropy_error(
         evaluate,
         _explain_by_sizes(sizes),
     )
-    return _check(question, gradient, accumulation_dtype)
+    return _check(question, gradient, accumulation_dtype, checkpoint)
 
 
 @dataclass(frozen=True)
@@ -291,7 +297,10 @@ class _Question:
 
 
 def _check(
-    question: _Question, gradient: Mapping[str, Array | None], accumulation_dtype: str | None
+    question: _Question,
+    gradient: Mapping[str, Array | None],
+    accumulation_dtype: str | None,
+    checkpoint: Checkpoint,
 ) -> Report:
     dtype = next((str(g.dtype) for g in gradient.values() if g is not None), "float64")
     if dtype not in budget.TYPES:
@@ -323,7 +332,8 @@ def _check(
     allowed, scale = _allowed(question.evaluate(how, delta), reference)
     comparison = Comparison(candidate, reference.tensors, allowed, how.u)
     tensors = tuple(
-        _tensor_report(n, comparison, reference.radius[n], scale.get(n, 0.0)) for n in candidate
+        _tensor_report(n, comparison, reference.radius[n], scale.get(n, 0.0), checkpoint)
+        for n in candidate
     )
     report = replace(
         blank,
@@ -438,7 +448,7 @@ def _delta_ignored(delta: float) -> Finding:
 
 
 def _tensor_report(
-    name: str, comparison: Comparison, radius: Float64, scale: float
+    name: str, comparison: Comparison, radius: Float64, scale: float, checkpoint: Checkpoint
 ) -> TensorReport:
     candidate, reference = comparison.candidate[name], comparison.reference[name]
     allowed = comparison.allowed[name]
@@ -453,8 +463,7 @@ def _tensor_report(
     if verdict is Verdict.PASS and limit >= VACUOUS and widest > VANISHING * scale:
         verdict = Verdict.INCONCLUSIVE
     flat = share.ravel()
-    count = min(5, flat.size)
-    order = np.argpartition(-flat, count - 1)[:count] if count else np.zeros(0, dtype=np.intp)
+    order, histogram = _survey(flat, checkpoint)
     worst = tuple(
         Entry(
             tuple(int(i) for i in np.unravel_index(at, share.shape)),
@@ -462,9 +471,8 @@ def _tensor_report(
             float(reference.flat[at]),
             float(allowed.flat[at]),
         )
-        for at in sorted(order.tolist(), key=lambda at: -flat[at])
+        for at in order
     )
-    histogram, _ = np.histogram(np.minimum(flat, 1e300), bins=np.array(HISTOGRAM_EDGES))
     return TensorReport(
         name=name,
         shape=tuple(int(n) for n in share.shape),
@@ -476,8 +484,22 @@ def _tensor_report(
         worst=worst,
         wrong_entries=int(np.count_nonzero(share > 1.0)),
         budget_map=_budget_map(share),
-        histogram=tuple(int(n) for n in histogram),
+        histogram=histogram,
     )
+
+
+def _survey(flat: Float64, checkpoint: Checkpoint) -> tuple[list[int], tuple[int, ...]]:
+    """Return where the worst entries are, the worst first, and the histogram of all."""
+    largest: list[int] = []
+    counts = np.zeros(len(HISTOGRAM_EDGES) - 1, dtype=np.int64)
+    for begin in range(0, flat.size, SURVEYED):
+        checkpoint()
+        chunk = flat[begin : begin + SURVEYED]
+        most = min(WORST_ENTRIES, chunk.size)
+        largest += (begin + np.argpartition(-chunk, most - 1)[:most]).tolist()
+        counts += np.histogram(np.minimum(chunk, 1e300), bins=np.array(HISTOGRAM_EDGES))[0]
+    largest.sort(key=lambda at: -flat[at])
+    return largest[:WORST_ENTRIES], tuple(counts.tolist())
 
 
 def _budget_map(share: Float64) -> BudgetMap:
