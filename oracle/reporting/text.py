@@ -89,7 +89,9 @@ def _findings(report: Report, width: int) -> list[str]:
             message = f"{finding.tensor}: {message}"
         if report.summary and message.casefold().startswith(report.summary.casefold()):
             message = message[len(report.summary) :].lstrip(". ")
-        lines += _wrap(" ".join(part for part in (message, finding.remedy) if part), width, most=4)
+        if message and finding.remedy:
+            message = f"{message.rstrip('.')}. "
+        lines += _wrap(message + finding.remedy, width, most=4)
     if len(lines) > _FINDING_LINES:
         return [
             *lines[: _FINDING_LINES - 1],
