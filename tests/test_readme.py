@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,6 +62,8 @@ def test_every_command_runs_and_prints_what_is_shown(line, printed, tmp_path):
 
     A measured limit depends on the C library's functions, so its digits are not compared.
     """
+    if shutil.which(line.split()[0]) is None and line.startswith("cc "):
+        pytest.skip("no C compiler")
     (tmp_path / "tests").symlink_to(TOP / "tests")
     with gradient_oracle.embedded() as oracle:
         case = oracle.two_layer_net.probe()
