@@ -1,22 +1,24 @@
 """How often the verdict on a function known by its values is wrong, open or silently wrong.
 
-Measured on seeds that were not looked at while the rules were made, 320 correct and 320 wrong
-gradients of the eight functions below for each of four scales (1, 1e-5, 1e5, and 1 with the offset
-1e4 added to f), and 1,000 points at distances from 3e-8 to 0.3 of a kink:
+Measured on seeds 5000 to 5039, which were not looked at while the rules were made: 320 correct and
+320 wrong gradients of the eight functions below for each of four scales (1, 1e-5, 1e5, and 1 with
+the offset 1e4 added to f), and 1,000 wrong slopes at distances from 1e-8 to 0.3 of a kink at 0:
 
 =======================================  ===========  ===========
 share of                                 float64      float32
 =======================================  ===========  ===========
 correct gradients that fail              0 of 1,280   0 of 1,280
 correct gradients left open              0 of 1,280   0 of 960
-... the same, offset 1e4                 0 of 320     52 of 320
+... with the offset 1e4                  0 of 320     8 of 320
 wrong beyond the stated limit that pass  0 of 1,280   0 of 1,280
-wrong beside a kink that pass            0 of 2,000   0 of 2,000
+wrong beside a kink that pass            0 of 1,000   0 of 1,000
 =======================================  ===========  ===========
 
-The offset costs float32 all digits but four; the limit stated with a pass is then 0.7 of the
-largest entry in the median, against 0.006 without it and 1e-8 in float64. Since then more
-directions get a ladder of their own there, which leaves 7 of 96 open.
+The limit stated with a pass, over the largest entry, is in the median 1e-8 in float64 and 0.006 in
+float32; the offset costs float32 all digits but four, and then it is 0.6. A kink that the values of
+f cannot tell from x, a few roundings away, is one at x: any slope between its sides passes there.
+Of 700 float32 networks of rectifiers, with kinks at every distance, none of the correct gradients
+failed, 4 of 10 were left open, and no wrong one beyond the limit passed.
 """
 
 import numpy as np
@@ -61,7 +63,14 @@ def valley(rng, n):
     return lambda a, T: np.sum((a[1:] - a[:-1] ** 2) ** 2) + np.sum(a * T(c))
 
 
-FAMILIES = [sum_of_sines, network, log_of_sum, cubic, rational, root_and_bell, valley]
+def logarithms(rng, n):
+    c = rng.normal(size=n)
+    return lambda a, T: np.sum(T(c) * np.log(a * a + T(0.01)))
+
+
+FAMILIES = [
+    sum_of_sines, network, log_of_sum, cubic, rational, root_and_bell, valley, logarithms,
+]  # fmt: skip
 
 
 def problem(family, seed, dtype, scale, offset):
