@@ -409,7 +409,7 @@ def simple_net(
         scores = _product(X, scorers, how, checkpoint, copies=1)
         g = _score_derivative(scores, targets, how, delta)
         dW = _product(X.transposed(), g, how, checkpoint, copies=_copies(X.value), repeated=True)
-        return _evaluation({"W": dW}, {"W": _mean_size(X.value)})
+        return _evaluation({"W": dW}, {"W": _mean_size(X.value)}, checkpoint)
 
 
 def two_layer_net(
@@ -428,9 +428,11 @@ def two_layer_net(
     X = how.held(np.atleast_2d(x))
     W1, b1, W2, b2 = (how.held(np.atleast_2d(a)) for a in parameters.tensors().values())
     targets = distribution(t, W2.value.shape[1])
+    checkpoint()
     samples = _copies(X.value)
     units = _copies(np.vstack([W1.value, b1.value]).T)
     N, K = targets.shape
+    checkpoint()
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         a = _product(X, W1, how, checkpoint, offset=b1, copies=1)
         z, slope = _sigmoid(a, how)
@@ -452,6 +454,7 @@ def two_layer_net(
                 "b2": _product(ones, g2, how, checkpoint, copies=samples, repeated=True),
             },
             {"W1": unsaturated * _mean_size(X.value), "b1": unsaturated, "W2": 0.5, "b2": 1.0},
+            checkpoint,
             vectors=("b1", "b2"),
         )
 
@@ -462,12 +465,20 @@ def _mean_size(x: Float64) -> float:
 
 
 def _evaluation(
-    tensors: Mapping[str, Uncertain], scale: Mapping[str, float], vectors: tuple[str, ...] = ()
+    tensors: Mapping[str, Uncertain],
+    scale: Mapping[str, float],
+    checkpoint: Checkpoint,
+    vectors: tuple[str, ...] = (),
 ) -> Evaluation:
     values, bounds = {}, {}
     for name, tensor in tensors.items():
-        bound = tensor.error.total
-        bound *= SAFETY
+        bound = tensor.error.common
+        height = max(1, SLICE // bound.shape[1])
+        for top in range(0, len(bound), height):
+            checkpoint()
+            rows = bound[top : top + height]
+            rows += tensor.error.independent[top : top + height]
+            rows *= SAFETY
         values[name] = tensor.value[0] if name in vectors else tensor.value
         bounds[name] = bound[0] if name in vectors else bound
     return Evaluation(values, bounds, scale)

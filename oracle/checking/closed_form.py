@@ -329,7 +329,7 @@ def _check(
     candidate = {name: _held(gradient, name) for name in question.shapes}
     reference = question.exact()
     delta = question.delta if question.delta is not None else 0.0
-    allowed, scale = _allowed(question.evaluate(how, delta), reference)
+    allowed, scale = _allowed(question.evaluate(how, delta), reference, checkpoint)
     comparison = Comparison(candidate, reference.tensors, allowed, how.u)
     tensors = tuple(
         _tensor_report(n, comparison, reference.radius[n], scale.get(n, 0.0), checkpoint)
@@ -344,7 +344,9 @@ def _check(
         entries=sum(tensor.size for tensor in candidate.values()),
     )
     within = report.budget_used <= 1.0
-    textbook = question.delta is not None and _fits_textbook(candidate, how, question.evaluate)
+    textbook = question.delta is not None and _fits_textbook(
+        candidate, how, question.evaluate, checkpoint
+    )
     if question.delta == 0.0:
         report = replace(report, matched_delta=0.0 if within else None)
     elif question.delta is not None and within != textbook:
@@ -357,10 +359,14 @@ def _check(
 
 
 def _allowed(
-    rounding: Evaluation, reference: ReferenceGradient
+    rounding: Evaluation, reference: ReferenceGradient, checkpoint: Checkpoint
 ) -> tuple[dict[str, Float64], Mapping[str, float]]:
     """Return budget plus radius, and the unsaturated sizes; the values are not kept."""
-    allowed = {n: bound + reference.radius[n] for n, bound in rounding.budget.items()}
+    allowed = {}
+    for name, bound in rounding.budget.items():
+        checkpoint()
+        allowed[name] = bound + reference.radius[name]
+    checkpoint()
     return allowed, rounding.scale
 
 
@@ -397,8 +403,10 @@ def _fits_textbook(
     candidate: Mapping[str, Array],
     how: Arithmetic,
     evaluate: Callable[[Arithmetic, float], Evaluation],
+    checkpoint: Checkpoint,
 ) -> bool:
     value = evaluate(how, 0.0)
+    checkpoint()
     # The value errs too: as much as a float64 candidate, and nothing beside a narrower one.
     share = 2.0 if how.u == _FLOAT64.u else 1.0
     return all(
@@ -453,8 +461,13 @@ def _tensor_report(
     candidate, reference = comparison.candidate[name], comparison.reference[name]
     allowed = comparison.allowed[name]
     wide = candidate.astype(np.float64)
+    checkpoint()
     with np.errstate(over="ignore"):
-        share = np.abs(wide - reference) / allowed
+        share = wide - reference
+        np.abs(share, out=share)
+        checkpoint()
+        share /= allowed
+    checkpoint()
     largest = comparison.largest(name)
     widest = float(allowed.max(initial=0.0))
     used = float(share.max(initial=0.0))
