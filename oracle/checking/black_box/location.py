@@ -44,10 +44,14 @@ def locate(
         One or two wrong entries, or a range of rows; None where errors are spread over most of the
         tensor, or the evaluations allowed do not suffice.
     """
-    best = min(slopes.values(), key=lambda s: s.error)
-    if best.step <= 0:
+    usable = [s for s in slopes.values() if s.step > 0]
+    if not usable:
         return None
-    search = _Search(session, index, spec, best)
+    # A range may be more curved than the whole: the finest step that still sees half the error.
+    half = 0.5 * float(np.median([abs(s.excess) for s in usable]))
+    sharp = [s for s in usable if 4 * (s.blur + 4 * s.truncation) < half]
+    like = min(sharp or usable, key=lambda s: s.step if sharp else s.error)
+    search = _Search(session, index, spec, like)
     first = yield from search.bound(from_end=False)
     last = yield from search.bound(from_end=True)
     if first is None or last is None or first > last:
