@@ -13,15 +13,20 @@ import gradient_oracle
     default="127.0.0.1:50051",
     help="HOST:PORT of the server.",
 )
+@click.option(
+    "--timeout", default=10.0, type=click.FloatRange(0, min_open=True), help="Seconds to wait."
+)
 @click.option("--embedded", is_flag=True, help="Ask a server inside this process instead.")
-def command(address: str, *, embedded: bool) -> None:
+def command(address: str, timeout: float, *, embedded: bool) -> None:
     """Print version, limits, libraries and functions of a running server.
 
     Exits with 0 if it answers and with 1 if it does not.
     """
     try:
         with (
-            gradient_oracle.embedded() if embedded else gradient_oracle.connect(address, timeout=10)
+            gradient_oracle.embedded()
+            if embedded
+            else gradient_oracle.connect(address, timeout=timeout)
         ) as oracle:
             info = oracle.info()
     except gradient_oracle.OracleError as error:

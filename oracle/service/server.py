@@ -109,6 +109,9 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         host, _, port = settings.address.rpartition(":")
         bare = host.strip("[]")
+        # gRPC takes the port modulo 65536.
+        if not (port.isascii() and port.isdigit() and int(port) < 2**16):
+            raise CannotServe("it must be HOST:PORT with a port between 0 and 65535")
         if not settings.allow_remote and not _is_loopback(bare):
             raise CannotServe(
                 f"{host or settings.address} is not a loopback address, and there is neither "
@@ -255,8 +258,6 @@ def _why_not(host: str, port: str) -> str:
         socket.create_server((host, int(port)), family=family).close()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    except (OverflowError, ValueError) as error:
-        reason = str(error)
     else:
         reason = "the address was not to be had"
     return f"{reason}; choose another port with --address, or port 0 for a free one"

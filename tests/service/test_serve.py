@@ -1,0 +1,151 @@
+"""`gradient-oracle serve` and `info` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import grpc
+import pytest
+
+from oracle.gradcheck.v1 import server_pb2, server_pb2_grpc
+
+COMMAND = [sys.executable, "-m", "oracle"]
+
+
+def run(*arguments, **environment):
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+@contextmanager
+def running(*arguments, **environment) -> Iterator[SimpleNamespace]:
+    """Run a server; after the block, `returncode` and `log` (a list of objects) are known."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"GRADIENT_ORACLE_SERVE_ADDRESS": "127.0.0.1:0"} | environment,
+    )
+    server = SimpleNamespace(process=process, log=[])
+    try:
+        assert process.stdout is not None
+        server.address = process.stdout.readline().removeprefix("listening on ").strip()
+        yield server
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        server.returncode = process.returncode
+        server.log = [json.loads(line) for line in errors.splitlines()]
+
+
+def info(address):
+    """Ask a server about itself."""
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+        stub = server_pb2_grpc.ServerServiceStub(channel)
+        return stub.GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_in_order(number):
+    """Exit code 0, within the grace, and the log says so, one JSON object a line."""
+    with running("--compute-slots", "3") as server:
+        assert info(server.address).limits.compute_slots == 3
+        began = time.monotonic()
+        server.process.send_signal(number)
+        server.process.wait(timeout=10)
+        assert time.monotonic() - began < 3
+    assert server.returncode == 0
+    messages = [line["message"] for line in server.log]
+    assert messages == ["listening", "call", "stopping", "stopped"]
+    call = server.log[1]
+    assert call["method"] == "/oracle.gradcheck.v1.ServerService/GetServerInfo"
+    assert call["code"] == "OK"
+
+
+def test_settings_come_from_the_environment():
+    """Every option has a variable, so that a container needs no command line."""
+    variables = {
+        "GRADIENT_ORACLE_SERVE_MAX_CALL_SECONDS": "7.5",
+        "GRADIENT_ORACLE_SERVE_MAX_WAITING_CALLS": "3",
+        "GRADIENT_ORACLE_SERVE_LOG_LEVEL": "error",
+    }
+    with running(**variables) as server:
+        answer = info(server.address)
+    assert (answer.limits.max_call_seconds, answer.limits.max_waiting_calls) == (7.5, 3)
+    assert answer.blas_threads == 1
+    assert server.log == []
+
+
+def test_a_taken_port_is_a_sentence_and_an_exit_code():
+    """A second server on the same port would take a part of the calls, at random."""
+    with running() as server:
+        found = run("serve", "--address", server.address)
+    assert found.returncode == 1
+    assert f"cannot serve {server.address}: Address already in use; choose" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:0", "[::]:0", "example.org:1", ":0"])
+def test_what_is_not_loopback_needs_a_flag(address):
+    """Whoever reaches the port may use it, so nobody serves the world by accident."""
+    found = run("serve", "--address", address)
+    assert found.returncode == 1
+    assert "not a loopback address" in found.stderr
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:70000", "127.0.0.1:port", "nonsense"])
+def test_an_address_that_cannot_be_is_a_sentence(address):
+    """No traceback for a typing error."""
+    found = run("serve", "--address", address)
+    assert found.returncode == 1
+    assert f"cannot serve {address}" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_wrong_option_is_a_usage_error():
+    """2, as everywhere."""
+    assert run("serve", "--compute-slots", "0").returncode == 2
+    assert run("nothing").returncode == 2
+
+
+def test_help_names_every_command_and_every_option():
+    """The help is the manual."""
+    assert {"serve", "info", "demo"} <= set(run("--help").stdout.split())
+    page = run("serve", "--help").stdout
+    for option in ("--address", "--allow-remote", "--reflection", "--grace", "--log-level"):
+        assert option in page
+    assert "GRADIENT_ORACLE_SERVE_ADDRESS" in page
+
+
+def test_info_prints_what_the_server_says():
+    """Version, limits and functions, from the address in the environment."""
+    with running() as server:
+        found = run("info", GRADIENT_ORACLE_ADDRESS=server.address)
+    assert found.returncode == 0
+    assert "oracle.gradcheck.v1.TwoLayerNetService/Train" in found.stdout
+    assert "largest message: 67108864 bytes" in found.stdout
+
+
+def test_info_without_a_server_is_a_sentence():
+    """Exit code 1 and no traceback, and soon."""
+    found = run("info", "--address", "127.0.0.1:1", "--timeout", "0.5")
+    assert found.returncode == 1
+    assert found.stderr.startswith("Error: ")
+    assert "Traceback" not in found.stderr

@@ -1,0 +1,111 @@
+"""A report that travelled is the report that was sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle import values
+from oracle.findings import FindingKind, InconclusiveReason
+from oracle.gradcheck.v1 import report_pb2
+from oracle.reporting import text
+from oracle.values import ReferenceGradient, ReferenceKind, Report, Verdict
+from oracle.wire import report
+
+COUNTS = st.integers(0, 2**31 - 1)
+FLOATING = st.sampled_from(["float64", "float32", "float16", "bfloat16"])
+INDICES = st.lists(COUNTS, max_size=3).map(tuple)
+
+
+def built(kind):
+    """Draw a dataclass of `oracle.values`, field by field from its annotations."""
+    return st.deferred(lambda: st.builds(kind, **{f.name: of(f.type) for f in fields(kind)}))
+
+
+def of(annotation):
+    """Draw a value of a field's type, which is a string in `oracle.values`."""
+    simple = {
+        "str": st.text(max_size=5),
+        "int": COUNTS,
+        "float": st.floats(allow_nan=True),
+        "float | None": st.none() | st.floats(allow_nan=False),
+        "bool": st.booleans(),
+        "tuple[int, ...]": INDICES,
+        "tuple[float, ...]": st.lists(st.floats(), max_size=3).map(tuple),
+        "tuple[str, ...]": st.lists(st.text(max_size=5), max_size=2).map(tuple),
+        "Mapping[str, float]": st.dictionaries(st.text(max_size=5), st.floats(), max_size=2),
+        "Mapping[str, int]": st.dictionaries(st.text(max_size=5), COUNTS, max_size=2),
+        "Verdict": st.sampled_from(Verdict),
+        "ReferenceKind": st.sampled_from(ReferenceKind),
+        "FindingKind": st.sampled_from(FindingKind),
+        "InconclusiveReason | None": st.none() | st.sampled_from(InconclusiveReason),
+    }
+    if annotation in simple:
+        return simple[annotation]
+    if annotation.startswith("tuple["):
+        item = built(getattr(values, annotation.removeprefix("tuple[").removesuffix(", ...]")))
+        return st.lists(item, max_size=2).map(tuple)
+    return st.none() | built(getattr(values, annotation.removesuffix(" | None")))
+
+
+@st.composite
+def reports(draw):
+    """Draw a report whose types have names on the wire."""
+    plain = {f.name: of(f.type) for f in fields(Report)}
+    return draw(
+        st.builds(Report, **plain | {"candidate_dtype": FLOATING, "accumulation_dtype": FLOATING})
+    )
+
+
+def identical(one, other):
+    """Whether two values agree in every field and every bit that can be seen."""
+    if is_dataclass(one):
+        return type(one) is type(other) and all(
+            identical(getattr(one, f.name), getattr(other, f.name)) for f in fields(one)
+        )
+    if isinstance(one, float):
+        return (math.isnan(one) and math.isnan(other)) or (
+            one == other and math.copysign(1, one) == math.copysign(1, other)
+        )
+    if isinstance(one, Mapping):
+        return list(one) == list(other) and all(identical(one[key], other[key]) for key in one)
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(identical, one, other))
+    return type(one) is type(other) and one == other
+
+
+@given(value=reports())
+def test_a_round_trip_keeps_every_field(value):
+    """The client's report is built from the message alone, so nothing may be missing from it."""
+    with mock.patch.object(text, "render", return_value="the text"):
+        message = report.encode(value)
+    assert message.text == "the text"
+    back = report.decode(report_pb2.Report.FromString(message.SerializeToString()))
+    assert identical(back, value)
+
+
+@pytest.mark.parametrize("kind", [Verdict, ReferenceKind, FindingKind, InconclusiveReason])
+def test_every_name_has_a_number_and_every_number_a_name(kind):
+    """A kind that is added on one side only would be an internal error on the day it is found."""
+    enum = getattr(report_pb2, kind.__name__)
+    prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
+    on_the_wire = {name.removeprefix(prefix).lower() for name in enum.keys()[1:]}
+    assert on_the_wire == {member.value for member in kind}
+
+
+def test_a_certainty_is_the_largest_radius():
+    """One number for all tensors; NaN would claim nothing and is sent as infinity."""
+    tensors = {"W": np.ones(2), "b": np.ones(0)}
+    radius = {"W": np.array([1e-9, 2e-9]), "b": np.ones(0)}
+    exact = ReferenceGradient(tensors, radius, ReferenceKind.ENCLOSURE, 1e-12, True)
+    sent = report.encode_certainty(exact)
+    assert (sent["radius"], sent["relative_radius"]) == (2e-9, 1e-12)
+    radius["W"] = np.array(np.nan)
+    assert report.encode_certainty(exact)["radius"] == math.inf
