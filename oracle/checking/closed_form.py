@@ -330,7 +330,7 @@ def _check(
     reference = question.exact()
     delta = question.delta if question.delta is not None else 0.0
     allowed, scale = _allowed(question.evaluate(how, delta), reference, checkpoint)
-    comparison = Comparison(candidate, reference.tensors, allowed, how.u)
+    comparison = Comparison(candidate, reference.tensors, allowed, how.u, checkpoint)
     tensors = tuple(
         _tensor_report(n, comparison, reference.radius[n], scale.get(n, 0.0), checkpoint)
         for n in candidate

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle.values import Array, Float64
+from oracle.values import Array, Checkpoint, Float64, never_stop
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,15 @@ class Comparison:
 
     `candidate` keeps the caller's dtype; its tensors have the shapes of the reference, and are
     finite. `reference` is the exact derivative rounded to float64. `allowed` bounds, by entry, the
-    distance of any correct candidate from `reference`: rounding budget plus radius.
+    distance of any correct candidate from `reference`: rounding budget plus radius. `checkpoint` is
+    called wherever a tensor is looked at.
     """
 
     candidate: Mapping[str, Array]
     reference: Mapping[str, Float64]
     allowed: Mapping[str, Float64]
     unit_roundoff: float
+    checkpoint: Checkpoint = never_stop
 
     def fits(
         self,
@@ -37,6 +39,7 @@ class Comparison:
         A hypothesis that is `c` times larger than the reference is allowed `c` times the rounding.
         One that moves entries brings their `allowed` along, moved in the same way.
         """
+        self.checkpoint()
         allowed = self.allowed[name] if allowed is None else allowed
         scale = max(1.0, _ratio(np.abs(hypothesis).max(initial=0.0), self.largest(name)))
         difference = np.abs(self.candidate[name].astype(np.float64) - hypothesis)
@@ -44,6 +47,7 @@ class Comparison:
 
     def within(self, name: str) -> bool:
         """Tell whether the candidate's tensor `name` is within its budget of the reference."""
+        self.checkpoint()
         difference = np.abs(self.candidate[name].astype(np.float64) - self.reference[name])
         return bool(np.all(difference <= self.allowed[name]))
 

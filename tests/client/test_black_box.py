@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
 from concurrent import futures
+from types import MappingProxyType
 
 import grpc
 import numpy as np
 import pytest
 from gradient_oracle import black_box, trees
 from gradient_oracle.errors import InvalidRequest, ServerFailure
+from gradient_oracle.training import Trained
 from gradient_oracle.transport import Connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -193,6 +196,24 @@ def test_a_tree_is_rebuilt_as_it_was():
     again = trees.rebuild(tree, originals)
     assert again["a"][1][1] is tree["a"][1][1]
     assert again["b"] is tree["b"]
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        Trained({"a": np.ones(1)}, 7, 0.5),
+        OrderedDict(a=np.ones(1)),
+        defaultdict(list, a=np.ones(1)),
+        MappingProxyType({"a": np.ones(1)}),
+    ],
+    ids=lambda mapping: type(mapping).__name__,
+)
+def test_a_mapping_keeps_its_kind(mapping):
+    """The caller's f may use what its own mapping can do."""
+    again = trees.rebuild(mapping, [np.zeros(1)])
+    assert type(again) is type(mapping)
+    assert again["a"] == 0
+    assert mapping["a"] == 1
 
 
 class Odd(black_box_pb2_grpc.BlackBoxServiceServicer):

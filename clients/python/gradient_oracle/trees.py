@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,5 +110,10 @@ def rebuild(tree: Any, leaves: Sequence[Any]) -> Any:
 
 
 def _like_mapping(node: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    if isinstance(node, dict):
+        # A subclass may need more than the items to be made: a default, a history.
+        made = copy.copy(node)
+        made.update(items)
+        return made
     make: Callable[[dict[Any, Any]], Any] = type(node)
-    return items if type(node) is dict else make(items)
+    return make(items)
