@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oracle.gradcheck.v1 import two_layer_net_pb2
 from oracle.values import Array, InvalidInput, TwoLayerNetParameters
 from oracle.wire import tensor
 
@@ -60,10 +59,8 @@ def candidate_parameters(request: Any) -> dict[str, Array | None]:
 
 
 def encode_parameters(tensors: Mapping[str, Array]) -> Any:
-    """Return the message of four tensors."""
-    return two_layer_net_pb2.TwoLayerNetParameters(
-        **{FIELDS[name]: tensor.encode(array) for name, array in tensors.items()}
-    )
+    """Return the fields of the message of four tensors."""
+    return {FIELDS[name]: tensor.fields(array) for name, array in tensors.items()}
 
 
 def options(request: Any, **names: str) -> dict[str, Any]:

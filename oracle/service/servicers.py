@@ -54,11 +54,11 @@ class Activation(Servicer, activation_pb2_grpc.ActivationServiceServicer):
 
     def Sigmoid(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
-        return activation_pb2.SigmoidResponse(activations=tensor.encode(activations.sigmoid(a)))
+        return activation_pb2.SigmoidResponse(activations=tensor.fields(activations.sigmoid(a)))
 
     def Softmax(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
-        return activation_pb2.SoftmaxResponse(probabilities=tensor.encode(activations.softmax(a)))
+        return activation_pb2.SoftmaxResponse(probabilities=tensor.fields(activations.softmax(a)))
 
 
 class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
@@ -86,7 +86,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         with self.compute(context) as checkpoint:
             exact = closed_form.gradient_mean_squared_error(y, t, checkpoint=checkpoint)
         return loss_pb2.MeanSquaredErrorGradientResponse(
-            gradient=tensor.encode(exact.tensors["y"]), certainty=_certainty(exact)
+            gradient=tensor.fields(exact.tensors["y"]), certainty=_certainty(exact)
         )
 
     def CrossEntropyErrorGradient(self, request: Any, context: Any) -> Any:
@@ -96,7 +96,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         with self.compute(context) as checkpoint:
             exact = closed_form.gradient_cross_entropy_error(y, t, checkpoint=checkpoint, **options)
         return loss_pb2.CrossEntropyErrorGradientResponse(
-            gradient=tensor.encode(exact.tensors["y"]), certainty=_certainty(exact)
+            gradient=tensor.fields(exact.tensors["y"]), certainty=_certainty(exact)
         )
 
     def CheckMeanSquaredError(self, request: Any, context: Any) -> Any:
@@ -141,7 +141,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
     def Predict(self, request: Any, context: Any) -> Any:
         W, x = requests.array(request, "weights"), requests.array(request, "inputs")
         scores = simple_net.predict(W, x)
-        return simple_net_pb2.SimpleNetServicePredictResponse(scores=tensor.encode(scores))
+        return simple_net_pb2.SimpleNetServicePredictResponse(scores=tensor.fields(scores))
 
     def Loss(self, request: Any, context: Any) -> Any:
         value = simple_net.loss(*self._inputs(request), **requests.options(request))
@@ -153,7 +153,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
                 *self._inputs(request), checkpoint=checkpoint, **requests.options(request, step="h")
             )
         return simple_net_pb2.SimpleNetServiceNumericalGradientResponse(
-            gradient=tensor.encode(slope)
+            gradient=tensor.fields(slope)
         )
 
     def Gradient(self, request: Any, context: Any) -> Any:
@@ -162,7 +162,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
         with self.compute(context) as checkpoint:
             exact = closed_form.gradient_simple_net(*inputs, checkpoint=checkpoint, **options)
         return simple_net_pb2.SimpleNetServiceGradientResponse(
-            gradient=tensor.encode(exact.tensors["W"]), certainty=_certainty(exact)
+            gradient=tensor.fields(exact.tensors["W"]), certainty=_certainty(exact)
         )
 
     def CheckGradient(self, request: Any, context: Any) -> Any:
@@ -203,7 +203,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
 
     def Predict(self, request: Any, context: Any) -> Any:
         y = two_layer_net.predict(requests.parameters(request), requests.array(request, "inputs"))
-        return two_layer_net_pb2.TwoLayerNetServicePredictResponse(probabilities=tensor.encode(y))
+        return two_layer_net_pb2.TwoLayerNetServicePredictResponse(probabilities=tensor.fields(y))
 
     def Loss(self, request: Any, context: Any) -> Any:
         value = two_layer_net.loss(*self._inputs(request), **requests.options(request))
@@ -252,8 +252,8 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         made, x, labels = probes.probe(variant, dtype, request.seed)
         return two_layer_net_pb2.ProbeResponse(
             parameters=requests.encode_parameters(made.tensors()),
-            inputs=tensor.encode(x),
-            labels=tensor.encode(labels),
+            inputs=tensor.fields(x),
+            labels=tensor.fields(labels),
         )
 
     def Train(self, request: Any, context: Any) -> Iterator[Any]:
@@ -299,7 +299,7 @@ class MiniBatch(Servicer, mini_batch_pb2_grpc.MiniBatchServiceServicer):
         size = request.batch_size
         requests.require_room("batch_size", size, size, self.max_message_bytes)
         chosen = mini_batch.draw(request.train_size, request.batch_size, seed=request.seed)
-        return mini_batch_pb2.DrawResponse(indices=tensor.encode(chosen))
+        return mini_batch_pb2.DrawResponse(indices=tensor.fields(chosen))
 
 
 class Server(server_pb2_grpc.ServerServiceServicer):

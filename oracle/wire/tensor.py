@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -14,6 +15,7 @@ MAX_RANK = 32
 
 NAMES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "bool")
 _SIZES = dict(zip(NAMES, (8, 4, 2, 2, 8, 4, 1), strict=True))
+_NUMBERS: dict[str, Any] = {name: pb.DataType.Value(f"DATA_TYPE_{name.upper()}") for name in NAMES}
 
 
 class MalformedTensor(Exception):
@@ -28,9 +30,9 @@ class MalformedTensor(Exception):
 
 def encode_data_type(name: str) -> Any:
     """Return the enum value of a dtype's name."""
-    if name not in _SIZES:
+    if name not in _NUMBERS:
         raise MalformedTensor("data_type", f"be one of {', '.join(NAMES)}", name)
-    return pb.DataType.Value(f"DATA_TYPE_{name.upper()}")
+    return _NUMBERS[name]
 
 
 def decode_data_type(number: int, field: str = "data_type") -> str:
@@ -40,6 +42,7 @@ def decode_data_type(number: int, field: str = "data_type") -> str:
     return NAMES[number - 1]
 
 
+@functools.cache
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return the little-endian NumPy dtype of a name."""
     if name == "bfloat16":
@@ -49,12 +52,24 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     return np.dtype(name).newbyteorder("<")
 
 
-def encode(array: Any) -> pb.Tensor:
-    """Return the message of an array; the one copy is the one into the message."""
+def fields(array: Any) -> Any:
+    """Return the fields of an array's message, for the constructor of one that contains it.
+
+    A message that is given to such a constructor is copied, its fields are not.
+    """
     array = np.asarray(array)
-    data_type = encode_data_type(array.dtype.name)
-    little = array.astype(numpy_dtype(array.dtype.name), copy=False)
-    return pb.Tensor(data_type=data_type, shape=array.shape, data=little.tobytes())
+    name = array.dtype.name
+    little = array.astype(numpy_dtype(name), copy=False) if name in _NUMBERS else array
+    return {
+        "data_type": encode_data_type(name),
+        "shape": array.shape,
+        "data": little.tobytes(),
+    }
+
+
+def encode(array: Any) -> pb.Tensor:
+    """Return the message of an array."""
+    return pb.Tensor(**fields(array))
 
 
 def decode(message: pb.Tensor, field: str = "tensor") -> Array:
@@ -65,8 +80,9 @@ def decode(message: pb.Tensor, field: str = "tensor") -> Array:
     MalformedTensor
         If the message does not describe an array; `field` is its path in the request.
     """
+    data = message.data  # Every look at the field would copy it.
     # The form with `values` needs no type.
-    number = message.data_type if message.data or message.data_type else pb.DATA_TYPE_FLOAT64
+    number = message.data_type if data or message.data_type else pb.DATA_TYPE_FLOAT64
     name = decode_data_type(number, f"{field}.data_type")
     if len(message.shape) > MAX_RANK:
         raise MalformedTensor(
@@ -76,17 +92,17 @@ def decode(message: pb.Tensor, field: str = "tensor") -> Array:
     if any(length < 0 for length in shape):
         raise MalformedTensor(f"{field}.shape", "not be negative", f"{shape}")
     count = math.prod(shape)
-    if message.data and message.values:
+    if data and message.values:
         raise MalformedTensor(field, "hold either data or values", "both")
     if message.values:
         return _from_values(message, name, shape, count, field)
-    if len(message.data) != count * _SIZES[name]:
+    if len(data) != count * _SIZES[name]:
         raise MalformedTensor(
             f"{field}.data",
             f"hold {count * _SIZES[name]} bytes for {name} of shape {shape}",
-            f"{len(message.data)} bytes",
+            f"{len(data)} bytes",
         )
-    flat: Array = np.frombuffer(message.data, dtype=numpy_dtype(name))
+    flat: Array = np.frombuffer(data, dtype=numpy_dtype(name))
     if name == "bool" and flat.size and int(flat.view(np.uint8).max()) > 1:
         raise MalformedTensor(f"{field}.data", "hold bytes 0 and 1 for bool", "another byte")
     return _shaped(flat, shape, field)

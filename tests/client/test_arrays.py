@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gradient_oracle import arrays
 
+from oracle.gradcheck.v1 import tensor_pb2
 from oracle.wire import tensor
 
 
@@ -36,7 +37,7 @@ class OnDevice(Exporter):
 def test_the_dtype_of_an_array_is_kept(wrap, dtype):
     """It is part of the question."""
     array = np.arange(6).reshape(2, 3).astype(dtype)
-    message = arrays.encode("x", wrap(array))
+    message = tensor_pb2.Tensor(**arrays.encode("x", wrap(array)))
     decoded = tensor.decode(message)
     assert decoded.dtype == dtype
     assert np.array_equal(decoded, array)
@@ -72,8 +73,8 @@ def test_torch_tensors_are_arguments(embedded):
     assert embedded.check_simple_net(W, x, t, W.grad, delta=0).passed
     assert embedded.check_simple_net(W.T.T, x, t, W.grad, delta=0).passed
     bf16 = torch.tensor([1.0, 0.1], dtype=torch.bfloat16, requires_grad=True)
-    assert tensor.decode(arrays.encode("x", bf16)).tolist() == bf16.tolist()
-    assert tensor.decode(arrays.encode("x", bf16)).dtype == ml_dtypes.bfloat16
+    assert tensor.decode(tensor_pb2.Tensor(**arrays.encode("x", bf16))).tolist() == bf16.tolist()
+    assert tensor.decode(tensor_pb2.Tensor(**arrays.encode("x", bf16))).dtype == ml_dtypes.bfloat16
     with pytest.raises(gradient_oracle.InvalidRequest, match="complex64"):
         arrays.encode("x", torch.tensor([1j]).conj())
     with pytest.raises(gradient_oracle.InvalidRequest, match="`x` must be an array"):
@@ -100,7 +101,7 @@ def test_jax_arrays_are_arguments(embedded):
     import jax.numpy as jnp
 
     bf16 = jnp.asarray([1.0, 0.1], jnp.bfloat16)
-    assert tensor.decode(arrays.encode("x", bf16)).dtype == ml_dtypes.bfloat16
+    assert tensor.decode(tensor_pb2.Tensor(**arrays.encode("x", bf16))).dtype == ml_dtypes.bfloat16
     tree = {"W": jnp.asarray([0.5, -1.0]), "b": [jnp.asarray(2.0)]}
 
     def f(tree):

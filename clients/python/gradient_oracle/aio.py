@@ -57,29 +57,30 @@ class Connection:
         if self._channel is not None:
             await self._channel.close()
 
-    async def prepare(self, call: Call[Any]) -> None:
-        """Wait for the server if it is not known yet, and require that it takes the request."""
+    async def prepare(self, size: int) -> None:
+        """Wait for the server if it is not known yet, and require that it takes so many bytes."""
         if self.blocking.closed:
             raise errors.closed(self.address)
         self.server = self.server or await self._greet()
-        channel.require_size(call.request, self.server.limits.max_message_bytes, self.address)
+        channel.require_size(size, self.server.limits.max_message_bytes, self.address)
 
     async def _greet(self) -> ServerInfo:
         call = functions.info()
-        method = self.channel.unary_unary(call.path, **call.serializers())
+        method = self.channel.unary_unary(call.path, response_deserializer=call.response)
         seconds = self.blocking.connect_timeout
         try:
-            response = await method(call.request, timeout=seconds, wait_for_ready=True)
+            response = await method(call.serialize(), timeout=seconds, wait_for_ready=True)
         except grpc.RpcError as error:
             return channel.server_behind(error, self.address, seconds)
         return call.result(response)
 
     async def run(self, call: Call[T]) -> T:
         """Carry out a call."""
-        await self.prepare(call)
-        method = self.channel.unary_unary(call.path, **call.serializers())
+        request = call.serialize()
+        await self.prepare(len(request))
+        method = self.channel.unary_unary(call.path, response_deserializer=call.response)
         try:
-            response = await method(call.request, timeout=self.timeout)
+            response = await method(request, timeout=self.timeout)
         except grpc.RpcError as error:
             raise errors.from_call(error, self.address, self.timeout) from error
         return call.result(response)
@@ -96,9 +97,10 @@ class TrainingRun(Unfinished):
     async def _stream(
         connection: Connection, call: Call[Progress | Trained]
     ) -> AsyncGenerator[Progress | Trained]:
-        await connection.prepare(call)
-        method = connection.channel.unary_stream(call.path, **call.serializers())
-        events = method(call.request, timeout=connection.timeout)
+        request = call.serialize()
+        await connection.prepare(len(request))
+        method = connection.channel.unary_stream(call.path, response_deserializer=call.response)
+        events = method(request, timeout=connection.timeout)
         try:
             async for event in events:
                 yield call.result(event)

@@ -118,8 +118,8 @@ def from_numpy(array: Array, like: Any) -> Any:
     return array if isinstance(like, np.ndarray) else array[()]
 
 
-def encode(argument: str, value: Any) -> tensor_pb2.Tensor:
-    """Return the message of an argument.
+def encode(argument: str, value: Any) -> Any:
+    """Return the fields of the message of an argument, for the request that it is part of.
 
     A floating type is never changed; integers of other widths, in which labels are often kept,
     become int32 or int64.
@@ -129,7 +129,7 @@ def encode(argument: str, value: Any) -> tensor_pb2.Tensor:
         if array.size and int(array.max()) > np.iinfo(np.int64).max:
             raise invalid(argument, "fit into int64", f"{array.max()}")
         array = array.astype(np.int32 if array.itemsize < 4 else np.int64)
-    return tensor.encode(array)
+    return tensor.fields(array)
 
 
 def decode(message: tensor_pb2.Tensor) -> Array:
@@ -137,18 +137,16 @@ def decode(message: tensor_pb2.Tensor) -> Array:
     return np.array(tensor.decode(message))
 
 
-def encode_targets(t: Any) -> tensor_pb2.Targets:
-    """Return the message of targets: integers are labels, anything else is one-hot or soft."""
-    message = encode("t", t)
-    if message.data_type in (tensor_pb2.DATA_TYPE_INT64, tensor_pb2.DATA_TYPE_INT32):
-        return tensor_pb2.Targets(labels=message)
-    return tensor_pb2.Targets(probabilities=message)
+def encode_targets(t: Any) -> Any:
+    """Return the fields of targets: integers are labels, anything else is one-hot or soft."""
+    fields = encode("t", t)
+    if fields["data_type"] in (tensor_pb2.DATA_TYPE_INT64, tensor_pb2.DATA_TYPE_INT32):
+        return {"labels": fields}
+    return {"probabilities": fields}
 
 
-def encode_parameters(
-    params: Any, argument: str = "params", *, complete: bool = True
-) -> two_layer_net_pb2.TwoLayerNetParameters:
-    """Return the message of W1, b1, W2, b2 by name; a gradient may lack some of them."""
+def encode_parameters(params: Any, argument: str = "params", *, complete: bool = True) -> Any:
+    """Return the fields of W1, b1, W2, b2 by name; a gradient may lack some of them."""
     if not isinstance(params, Mapping):
         raise invalid(argument, "map W1, b1, W2, b2 to arrays", _called(params))
     given = [name for name in NAMES if params.get(name) is not None]
@@ -158,9 +156,7 @@ def encode_parameters(
     if complete and len(given) < len(NAMES):
         raise invalid(argument, "hold W1, b1, W2, b2", ", ".join(given) or "none of them")
     prefix = "" if complete else f"{argument}."
-    return two_layer_net_pb2.TwoLayerNetParameters(
-        **{name.lower(): encode(prefix + name, params[name]) for name in given}
-    )
+    return {name.lower(): encode(prefix + name, params[name]) for name in given}
 
 
 def decode_parameters(message: two_layer_net_pb2.TwoLayerNetParameters) -> dict[str, Array]:

@@ -203,7 +203,7 @@ def _unary(client: Connection, timeout: float | None) -> Iterator[Say]:
     def say(turn: pb.Turn) -> pb.Reply:
         nonlocal token
         request = pb.BlackBoxServiceStepRequest(token=token, turn=turn)
-        client.prepare(request)
+        client.prepare(request.ByteSize())
         try:
             response = stub.Step(request, timeout=seconds, wait_for_ready=True)
         except grpc.RpcError as error:
@@ -233,7 +233,7 @@ def _converse(
         raise invalid("transport", f"be one of {', '.join(_TRANSPORTS)}", repr(transport))
     if timeout is not None:
         channel.positive("timeout", timeout)
-    client.prepare(start)
+    client.prepare(start.ByteSize())
     with contextmanager(_TRANSPORTS[transport])(client, timeout) as say:
         reply = say(pb.Turn(start=start))
         while reply.WhichOneof("say") == "ask":
@@ -438,7 +438,7 @@ def check_jvp(
 def _coordinate_answer(point: Point) -> Callable[[pb.Ask], pb.Answer]:
     def answer(ask: pb.Ask) -> pb.Answer:
         values = _coordinate_values(point, ask.coordinates)
-        return pb.Answer(number=ask.number, values=tensor.encode(values))
+        return pb.Answer(number=ask.number, values=tensor.fields(values))
 
     return answer
 

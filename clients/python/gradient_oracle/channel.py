@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pb2 import MethodOptions
-from google.protobuf.message import Message
 
 from gradient_oracle.arrays import real
 from gradient_oracle.calls import SERVICES
@@ -94,9 +93,8 @@ def service_config() -> dict[str, Any]:
     return {"methodConfig": [{"name": names, "retryPolicy": policy}]}
 
 
-def require_size(request: Message, limit: int, address: str) -> None:
+def require_size(size: int, limit: int, address: str) -> None:
     """Raise `MessageTooLarge` if a request is above the limit of the server; 0 is no limit."""
-    size = request.ByteSize()
     if limit and size > limit:
         raise MessageTooLarge(
             f"the request has {size:,} bytes and the oracle at {address} takes messages of at most "

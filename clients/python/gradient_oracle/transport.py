@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 
 from gradient_oracle import channel, errors
 from gradient_oracle.calls import Call, functions
@@ -31,7 +30,7 @@ class Connection:
         self.timeout = channel.positive("timeout", timeout)
         wait = channel.positive("connect_timeout", connect_timeout)
         self.connect_timeout = min(wait, self.timeout)
-        self.channel = grpc.insecure_channel(address, channel.options(address))
+        self.channel: Any = grpc.insecure_channel(address, channel.options(address))
         self.server: ServerInfo | None = None
         self.closed = False
 
@@ -40,19 +39,19 @@ class Connection:
         self.closed = True
         self.channel.close()
 
-    def prepare(self, request: Message) -> None:
-        """Wait for the server if it is not known yet, and require that it takes the request."""
+    def prepare(self, size: int) -> None:
+        """Wait for the server if it is not known yet, and require that it takes so many bytes."""
         if self.closed:
             raise errors.closed(self.address)
         self.server = self.server or self._greet()
-        channel.require_size(request, self.server.limits.max_message_bytes, self.address)
+        channel.require_size(size, self.server.limits.max_message_bytes, self.address)
 
     def _greet(self) -> ServerInfo:
         """Ask for the limits, waiting for a server that is just starting."""
         call = functions.info()
-        method = self.channel.unary_unary(call.path, **call.serializers())
+        method = self.channel.unary_unary(call.path, response_deserializer=call.response)
         try:
-            response = method(call.request, timeout=self.connect_timeout, wait_for_ready=True)
+            response = method(call.serialize(), timeout=self.connect_timeout, wait_for_ready=True)
         except grpc.RpcError as error:
             return channel.server_behind(error, self.address, self.connect_timeout)
         return call.result(response)
@@ -63,10 +62,11 @@ class Connection:
 
     def run(self, call: Call[T]) -> T:
         """Carry out a call."""
-        self.prepare(call.request)
-        method = self.channel.unary_unary(call.path, **call.serializers())
+        request = call.serialize()
+        self.prepare(len(request))
+        method = self.channel.unary_unary(call.path, response_deserializer=call.response)
         try:
-            response = method(call.request, timeout=self.timeout)
+            response = method(request, timeout=self.timeout)
         except grpc.RpcError as error:
             raise self.failure(error) from error
         return call.result(response)
@@ -83,9 +83,10 @@ class TrainingRun(Unfinished):
     def _stream(
         connection: Connection, call: Call[Progress | Trained]
     ) -> Generator[Progress | Trained]:
-        connection.prepare(call.request)
-        method = connection.channel.unary_stream(call.path, **call.serializers())
-        events = method(call.request, timeout=connection.timeout)
+        request = call.serialize()
+        connection.prepare(len(request))
+        method = connection.channel.unary_stream(call.path, response_deserializer=call.response)
+        events = method(request, timeout=connection.timeout)
         try:
             for event in events:
                 yield call.result(event)

@@ -63,13 +63,15 @@ class Call(Generic[T]):
         method = _METHODS[self.request.DESCRIPTOR.full_name]
         return f"/{method.containing_service.full_name}/{method.name}"
 
-    def serializers(self) -> dict[str, Any]:
-        """Return how messages of this method become bytes and come from bytes."""
-        response = GetMessageClass(_METHODS[self.request.DESCRIPTOR.full_name].output_type)
-        return {
-            "request_serializer": type(self.request).SerializeToString,
-            "response_deserializer": response.FromString,
-        }
+    @property
+    def response(self) -> Callable[[bytes], Any]:
+        """What makes a response of bytes."""
+        output = _METHODS[self.request.DESCRIPTOR.full_name].output_type
+        return GetMessageClass(output).FromString
+
+    def serialize(self) -> bytes:
+        """Return the bytes of the request."""
+        return self.request.SerializeToString()
 
     def result(self, response: Any) -> T:
         """Read the response.
