@@ -54,3 +54,6 @@ class FindingKind(enum.StrEnum):
     SINGLE_ENTRIES = "single_entries"
     SUBGRADIENT = "subgradient"
     UNEXPLAINED = "unexplained"
+    CLIPPED = "clipped"
+    WRONG_INPUTS = "wrong_inputs"
+    WRONG_FORWARD = "wrong_forward"

@@ -220,6 +220,14 @@ class _FindingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingKi
     """Not a fault: the function has a kink here and the candidate lies between the one-sided slopes."""
     FINDING_KIND_UNEXPLAINED: _FindingKind.ValueType  # 31
     """None of the known causes fits. The worst entries are listed."""
+    FINDING_KIND_CLIPPED: _FindingKind.ValueType  # 32
+    """Entries are cut off at a largest value, as gradient clipping does."""
+    FINDING_KIND_WRONG_INPUTS: _FindingKind.ValueType  # 33
+    """The gradient of a weight was formed with other inputs of its layer than those of the forward pass:
+    before the activation, or of another sample.
+    """
+    FINDING_KIND_WRONG_FORWARD: _FindingKind.ValueType  # 34
+    """The gradient is that of another forward pass: another activation, no softmax, a bias left out."""
 
 class FindingKind(_FindingKind, metaclass=_FindingKindEnumTypeWrapper):
     """FindingKind is the fixed code of a cause."""
@@ -294,6 +302,14 @@ FINDING_KIND_SUBGRADIENT: FindingKind.ValueType  # 30
 """Not a fault: the function has a kink here and the candidate lies between the one-sided slopes."""
 FINDING_KIND_UNEXPLAINED: FindingKind.ValueType  # 31
 """None of the known causes fits. The worst entries are listed."""
+FINDING_KIND_CLIPPED: FindingKind.ValueType  # 32
+"""Entries are cut off at a largest value, as gradient clipping does."""
+FINDING_KIND_WRONG_INPUTS: FindingKind.ValueType  # 33
+"""The gradient of a weight was formed with other inputs of its layer than those of the forward pass:
+before the activation, or of another sample.
+"""
+FINDING_KIND_WRONG_FORWARD: FindingKind.ValueType  # 34
+"""The gradient is that of another forward pass: another activation, no softmax, a bias left out."""
 Global___FindingKind: _TypeAlias = FindingKind  # noqa: Y015
 
 @_typing.final
