@@ -11,13 +11,20 @@ the probability of the target becomes y_t / (1 + q), and its loss rises by
 
 which does not cancel however small d is. No derivative is used: the loss is evaluated on both
 sides.
+
+The rise depends on x[n, i] only through u = h x[n, i]. It is analytic in the strip |Im u| < radius,
+so (rise(u) - rise(-u)) / u, which is even, is analytic in u^2 within a parabola with focus 0 and
+vertex -radius^2, and within the ellipse with that vertex and the foci 0 and max(u)^2. Hence few
+Chebyshev nodes in u^2 serve all inputs, with a remainder below rounding.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,45 +53,45 @@ from oracle.values import (
 TILE = 2**17
 """Entries of the largest temporary: a megabyte, which stays in the cache."""
 
-NODES = (np.cos(np.pi * (np.arange(3) + 0.5) / 3) + 1) / 2
-"""Chebyshev nodes on [0, 1], where the loss is evaluated between h = 0 and the largest h x."""
+REMAINDER = 2.0**-56
+"""What interpolation may leave, relative to the largest value between the nodes."""
 
-SMALL = 2.0**-9
-"""Largest h x, relative to the radius of analyticity, for which three nodes are exact.
+SCORE_RADIUS = 0.4
+"""Within it, the loss is analytic in the move of one score: |q| <= exp(0.4) - 1 < 1/2."""
 
-The difference of the losses over h x is even in h x: three nodes leave (h x / radius)^6 <= 2^-54.
-"""
+Rise = Callable[[Float64], Float64]
+"""Takes moves of a tile's samples (N, 1), returns how much each column's loss rises, (N, J)."""
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A target of every sample (N,), its weight, and y_t and delta over y_t + delta (N, 1)."""
+
+    label: Array
+    weight: Float64
+    ratio: Float64
+    guard: Float64
+
+    def part(self, samples: slice) -> _Target:
+        return _Target(
+            self.label[samples], self.weight[samples], self.ratio[samples], self.guard[samples]
+        )
+
+    def loss(self, q: Float64) -> Float64:
+        """Return the rise of this target's share of the loss when y_t becomes y_t / (1 + q)."""
+        rise = np.log1p(q * self.ratio / (1 + q * self.guard))
+        return np.where(self.weight > 0, self.weight * rise, 0)
 
 
 @dataclass(frozen=True)
 class _Outputs:
-    """Probabilities (N, K), weights of the targets (N, K), and what all tiles share."""
+    """Probabilities (N, K), and as many targets as the sample with most of them has."""
 
     y: Float64
-    weights: Float64
-    h: float
-    delta: float
-    checkpoint: Checkpoint
+    targets: tuple[_Target, ...]
 
     def part(self, samples: slice) -> _Outputs:
-        return _Outputs(self.y[samples], self.weights[samples], self.h, self.delta, self.checkpoint)
-
-
-@dataclass(frozen=True)
-class _Hidden:
-    """The hidden layer z = sigmoid(a) (N, H), sigmoid(-a), and the weights behind it (H, K)."""
-
-    z: Float64
-    rest: Float64
-    W2: Float64
-
-    def part(self, samples: slice) -> _Hidden:
-        return _Hidden(self.z[samples], self.rest[samples], self.W2)
-
-    def moved(self, u: Float64 | float) -> Float64:
-        """Return sigmoid(a + u) - sigmoid(a) without cancellation."""
-        growth = np.expm1(u)
-        return np.asarray(self.z * self.rest * growth / (1 + self.z * growth))
+        return _Outputs(self.y[samples], tuple(target.part(samples) for target in self.targets))
 
 
 def two_layer_net(
@@ -99,9 +106,8 @@ def two_layer_net(
 ) -> TwoLayerNetParameters:
     """Compute (loss(w + h) - loss(w - h)) / 2h for every parameter w of the two-layer net.
 
-    The loss of a sample depends on x[n, i] only through h x[n, i]; where that is small, it is
-    evaluated at three nodes on both sides and interpolated, with a remainder below rounding.
-    Elsewhere it is evaluated at every h x[n, i].
+    Where |h x| is so large that interpolation needs as many nodes as there are inputs, the loss is
+    evaluated at every h x[n, i] instead.
 
     Parameters
     ----------
@@ -133,18 +139,20 @@ def two_layer_net(
     weights = _one_hot(require_targets((*inputs.shape[:-1], len(wide.b2)), t), len(wide.b2))
     with np.errstate(all="ignore"):
         a = rows @ wide.W1 + wide.b1
-        hidden = _Hidden(sigmoid(a), sigmoid(-a), wide.W2)
-        y = softmax(hidden.z @ wide.W2 + wide.b2)
-        outputs = _Outputs(y, weights, h, delta, checkpoint)
-        first, second = _with_bias(rows), _with_bias(hidden.z)
-        small = h * np.abs(first).max() <= SMALL * _radius(wide.W2)
-        evaluate = _interpolated if small else _direct
+        z, rest = sigmoid(a), sigmoid(-a)
+        outputs = _outputs(z @ wide.W2 + wide.b2, weights, delta)
+    first, second = _with_bias(rows), _with_bias(z)
+    radius = _radius(wide.W2)
 
-        def tile(part: slice) -> tuple[Float64, Float64]:
-            upper = evaluate(first[part], hidden.part(part), outputs.part(part))
-            return upper, _scores(second[part], outputs.part(part))
+    def tile(part: slice) -> tuple[Float64, Float64]:
+        answers = outputs.part(part)
+        hidden = partial(_hidden, z[part], rest[part], wide.W2, answers)
+        return (
+            _differences(hidden, h, first[part], radius, checkpoint),
+            _differences(partial(_score, answers), h, second[part], SCORE_RADIUS, checkpoint),
+        )
 
-        inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, threads)
+    inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, threads)
     if not (np.isfinite(inner).all() and np.isfinite(outer).all()):
         return literal_two_layer_net.literal_numerical_gradient(
             wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
@@ -191,12 +199,13 @@ def simple_net(
     classes = wide.shape[1]
     weights = _one_hot(require_targets((*inputs.shape[:-1], classes), t), classes)
     with np.errstate(all="ignore"):
-        outputs = _Outputs(softmax(rows @ wide), weights, h, delta, checkpoint)
+        outputs = _outputs(rows @ wide, weights, delta)
 
-        def tile(part: slice) -> tuple[Float64, Float64]:
-            return _scores(rows[part], outputs.part(part)), np.zeros(())
+    def tile(part: slice) -> tuple[Float64, Float64]:
+        score = partial(_score, outputs.part(part))
+        return _differences(score, h, rows[part], SCORE_RADIUS, checkpoint), np.zeros(())
 
-        total, _ = _sum_of_tiles(tile, len(rows), classes * rows.shape[1], threads)
+    total, _ = _sum_of_tiles(tile, len(rows), wide.size, threads)
     if not np.isfinite(total).all():
         return literal_simple_net.numerical_gradient(
             wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
@@ -204,8 +213,22 @@ def simple_net(
     return total / (2 * h * len(rows))
 
 
+def _outputs(scores: Float64, weights: Float64, delta: float) -> _Outputs:
+    y = softmax(scores)
+    ranked = np.argsort(-weights, axis=1, kind="stable")
+    targets = []
+    for label in ranked.T[: np.count_nonzero(weights, axis=1).max(initial=0)]:
+        weight, chosen = (np.take_along_axis(a, label[:, None], axis=1) for a in (weights, y))
+        guarded = chosen + delta
+        whole = guarded > 0
+        ratio = np.divide(chosen, guarded, out=np.ones_like(chosen), where=whole)
+        guard = np.divide(delta, guarded, out=np.zeros_like(chosen), where=whole)
+        targets.append(_Target(label, weight, ratio, guard))
+    return _Outputs(y, tuple(targets))
+
+
 def _radius(W2: Float64) -> float:
-    """Return a radius around 0 within which the loss is analytic in the move of a hidden sum.
+    """Return a radius around any point in which the loss is analytic in the move of a hidden sum.
 
     For |u| <= 1 a sigmoid moves by at most 0.325 |u|; with spread the largest difference within a
     row of W2, |q| <= exp(0.325 |u| spread) - 1 < 1/2 for |u| <= 1.2 / spread, short of the
@@ -215,92 +238,96 @@ def _radius(W2: Float64) -> float:
     return 1.0 if spread <= 1.2 else 1.2 / spread
 
 
-def _interpolated(x: Float64, hidden: _Hidden, outputs: _Outputs) -> Float64:
-    """Return the sum over samples of loss(+) - loss(-), (D + 1, H), from three values of |h x|."""
-    largest = np.abs(x).max()
-    values = []
-    for node in NODES:
-        move = outputs.h * largest * np.sqrt(node)
-        up = _rise(hidden.moved(move), hidden.W2, outputs)
-        down = _rise(hidden.moved(-move), hidden.W2, outputs)
-        values.append((up - down) / move)
-    coefficients = np.linalg.solve(np.vander(NODES, increasing=True), np.eye(len(NODES)))
-    relative = (x / largest) ** 2
-    power = outputs.h * x
-    total = np.zeros((x.shape[1], hidden.z.shape[1]))
-    for row in coefficients:
-        outputs.checkpoint()
-        total += power.T @ sum(c * value for c, value in zip(row, values, strict=True))
-        power = power * relative
-    return total
+def _hidden(z: Float64, rest: Float64, W2: Float64, outputs: _Outputs, move: Float64) -> Float64:
+    """Return the rise of the loss when every hidden sum moves alone, (N, H).
 
-
-def _direct(x: Float64, hidden: _Hidden, outputs: _Outputs) -> Float64:
-    """Return the sum over samples of loss(+) - loss(-), (D + 1, H), evaluated for every input."""
-    total = np.zeros((x.shape[1], hidden.z.shape[1]))
-    step = max(1, TILE // hidden.W2.size)
-    for n in range(len(x)):
-        sample, answer = hidden.part(slice(n, n + 1)), outputs.part(slice(n, n + 1))
-        moving = np.flatnonzero(x[n])
-        for begin in range(0, len(moving), step):
-            chosen = moving[begin : begin + step]
-            move = outputs.h * x[n, chosen, None]
-            up = _rise(sample.moved(move), hidden.W2, answer)
-            down = _rise(sample.moved(-move), hidden.W2, answer)
-            total[chosen] += up - down
-    return total
-
-
-def _rise(d: Float64, W2: Float64, outputs: _Outputs) -> Float64:
-    """Return the rise of the loss of every row when its scores move by d[n, j] W2[j], (N, H).
-
-    A single row of outputs serves all rows of d.
+    z and rest are sigmoid(a) and sigmoid(-a), (N, H).
     """
+    growth = np.expm1(move)
+    d = z * rest * growth / (1 + z * growth)
     total = np.zeros(d.shape)
-    y = np.broadcast_to(outputs.y, (len(d), outputs.y.shape[1]))
-    weights = np.broadcast_to(outputs.weights, y.shape)
-    for target in np.flatnonzero(outputs.weights.any(axis=0)):
-        chosen = np.flatnonzero(weights[:, target])
-        outputs.checkpoint()
-        moved = np.expm1(d[chosen, :, None] * (W2 - W2[:, target, None]))
-        q = (moved @ y[chosen, :, None])[:, :, 0]
-        ratio, guard = _shares(y[chosen, target, None], outputs.delta)
-        total[chosen] += weights[chosen, target, None] * np.log1p(q * ratio / (1 + q * guard))
+    for target in outputs.targets:
+        moved = W2 - W2.T[target.label][:, :, None]
+        moved *= d[:, :, None]
+        q = np.expm1(moved, out=moved) @ outputs.y[:, :, None]
+        total += target.loss(q[:, :, 0])
     return total
 
 
-def _scores(z: Float64, outputs: _Outputs) -> Float64:
-    """Return the sum over samples of loss(+) - loss(-) when score k moves by h z[n, j], (J, K)."""
-    total = np.zeros((z.shape[1], outputs.y.shape[1]))
-    for row, y, weights in zip(z, outputs.y, outputs.weights, strict=True):
-        outputs.checkpoint()
-        moving = np.flatnonzero(row)
-        move = outputs.h * row[moving, None]
-        growth, decay = np.expm1(move), np.expm1(-move)
-        for target in np.flatnonzero(weights):
-            ratio, guard = _shares(y[target], outputs.delta)
-            others = np.delete(y, target).sum()
-            above, below = growth * y, decay * y
-            above[:, target], below[:, target] = decay[:, 0] * others, growth[:, 0] * others
-            up = np.log1p(above * ratio / (1 + above * guard))
-            down = np.log1p(below * ratio / (1 + below * guard))
-            total[moving] += weights[target] * (up - down)
+def _score(outputs: _Outputs, move: Float64) -> Float64:
+    """Return the rise of the loss when every score moves alone, (N, K)."""
+    growth, decay = np.expm1(move), np.expm1(-move)
+    total = np.zeros(outputs.y.shape)
+    for target in outputs.targets:
+        q = outputs.y.copy()
+        own = target.label[:, None]
+        np.put_along_axis(q, own, 0.0, axis=1)
+        others = q.sum(axis=1, keepdims=True)
+        q *= growth
+        np.put_along_axis(q, own, decay * others, axis=1)
+        total += target.loss(q)
     return total
 
 
-def _shares(y: Float64, delta: float) -> tuple[Float64, Float64]:
-    """Return y / (y + delta) and delta / (y + delta); 1 and 0 if both are zero."""
-    guarded = y + delta
-    whole = guarded > 0
-    ratio = np.divide(y, guarded, out=np.ones_like(guarded), where=whole)
-    return ratio, np.divide(delta, guarded, out=np.zeros_like(guarded), where=whole)
+def _differences(
+    rise: Rise, h: float, x: Float64, radius: float, checkpoint: Checkpoint
+) -> Float64:
+    """Return Σ_n rise(h x[n, i])[n, j] - rise(-h x[n, i])[n, j], (I, J)."""
+    u = h * x
+    largest = float(np.abs(u).max()) or 1.0
+    nodes = _nodes(largest / radius)
+    if nodes >= x.shape[1]:
+        return _evaluated(rise, u, checkpoint)
+    return _interpolated(rise, u, largest, nodes, checkpoint)
+
+
+def _nodes(relative: float) -> int:
+    """Return how many Chebyshev nodes leave no more than `REMAINDER`, for max |u| / radius.
+
+    The remainder falls as rho^-nodes; rho = exp(2 asinh(1 / relative)) is the sum of the semi-axes
+    of the ellipse over half the distance of its foci.
+    """
+    rate = 2 * math.asinh(1 / min(relative, 2.0**30))
+    return max(1, math.ceil(-math.log(REMAINDER) / rate))
+
+
+def _interpolated(
+    rise: Rise, u: Float64, largest: float, nodes: int, checkpoint: Checkpoint
+) -> Float64:
+    """Return the sum of differences over samples from `nodes` sizes of the move."""
+    angles = np.pi * (np.arange(nodes) + 0.5) / nodes
+    slopes = []
+    for angle in angles:
+        checkpoint()
+        move = np.full((len(u), 1), largest * np.cos(angle / 2))  # its square is the node
+        slopes.append((rise(move) - rise(-move)) / move)
+    # Coefficients of T_k(2 u^2 / largest^2 - 1) by the discrete orthogonality of the nodes.
+    transform = 2 / nodes * np.cos(np.arange(nodes)[:, None] * angles)
+    transform[0] /= 2
+    argument = 2 * (u / largest) ** 2 - 1
+    previous, current = u * argument, u
+    total = np.zeros((u.shape[1], slopes[0].shape[1]))
+    for row in transform:
+        checkpoint()
+        total += current.T @ sum(c * slope for c, slope in zip(row, slopes, strict=True))
+        previous, current = current, 2 * argument * current - previous
+    return total
+
+
+def _evaluated(rise: Rise, u: Float64, checkpoint: Checkpoint) -> Float64:
+    """Return the sum of differences over samples, each evaluated."""
+    rows = []
+    for column in u.T[:, :, None]:
+        checkpoint()
+        rows.append((rise(column) - rise(-column)).sum(axis=0))
+    return np.array(rows)
 
 
 def _sum_of_tiles(
     tile: Callable[[slice], tuple[Float64, Float64]], samples: int, each: int, threads: int
 ) -> tuple[Float64, Float64]:
     """Return the sums of what `tile` returns for slices of samples, added in order."""
-    step = max(1, min(-(-samples // threads), TILE // each))
+    step = max(1, TILE // each)
     parts = [slice(begin, begin + step) for begin in range(0, samples, step)]
 
     def quiet(part: slice) -> tuple[Float64, Float64]:
