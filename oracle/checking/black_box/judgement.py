@@ -151,10 +151,15 @@ def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
 
 
 def _finer_looks(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
-    """Look a second time, at a finer step, where one step did not settle a direction."""
+    """Look a second time, at a finer step, where one step did not settle a direction.
+
+    One central difference is blind to a kink at x: it is the mean of the one-sided slopes. Where
+    the ladder of all entries together met a kink, no entry passes before a second look.
+    """
     looks: dict[Line, list[float]] = {}
     for subject in subjects:
-        for line in subject.open_lines():
+        kinked = subject.slopes[subject.first].reason is InconclusiveReason.KINK
+        for line in subject.lines if subject.entrywise and kinked else subject.open_lines():
             step = subject.slopes[line].step / ladder.RATIO
             affordable = session.affords(2 * len(looks) + 2)
             if affordable and step >= ladder.smallest_step(subject.spec):

@@ -88,6 +88,21 @@ def test_a_slope_beyond_both_sides_of_a_kink_does_not_pass():
     assert report.reason == InconclusiveReason.KINK
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_kink_in_one_of_several_entries_is_called_one(dtype):
+    """The mean of both sides is what one central difference sees; the ladder of all sees a kink."""
+    x = {"a": np.array([0.0, 0.7, -1.2, 0.4], dtype)}
+
+    def f(x):
+        return np.sum(np.sin(x["a"])) + x["a"].dtype.type(1.7) * np.maximum(x["a"][0], 0)
+
+    right = np.cos(x["a"])
+    right[0] += 0.85
+    report = run(f, x, {"a": right.astype(dtype)})
+    assert report.verdict == Verdict.PASS
+    assert [n.kind for n in report.findings] == [FindingKind.SUBGRADIENT]
+
+
 def test_a_jump_is_told():
     """The second difference over the step grows without bound."""
     x = {"a": np.zeros(1)}
