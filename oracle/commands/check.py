@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,20 +16,13 @@ from typing import Any, NoReturn
 import click
 import numpy as np
 
+from oracle.commands import files
+from oracle.commands.files import FileProblem
 from oracle.reporting import html
-from oracle.values import Array
+from oracle.values import DELTA, Array
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
 """Exit codes by verdict; a file, a usage or a connection at fault is 3."""
-
-_USAGE = 3
-_TENSORS = ("W1", "b1", "W2", "b2")
-
-
-class FileProblem(click.ClickException):
-    """A file that does not hold what the check needs."""
-
-    exit_code = _USAGE
 
 
 class CheckCommand(click.Command):
@@ -41,112 +36,76 @@ class CheckCommand(click.Command):
             raise FileProblem(error.format_message()) from error
 
 
-def read_tensors(path: Path) -> dict[str, Array]:
-    """Return the named arrays of a .npz or .safetensors file.
+@dataclass(frozen=True)
+class Function:
+    """A function that `check` knows: the files that it needs, and what they ask of a client."""
 
-    Raises
-    ------
-    FileProblem
-        If the file has another form, or cannot be read.
-    """
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
-            return dict(load_file(path))
-    except ImportError as error:
-        raise FileProblem(
-            "reading .safetensors needs: pip install 'gradient-oracle[files]'"
-        ) from error
-    except Exception as error:
-        raise FileProblem(f"cannot read {path}: {error}") from error
-    raise FileProblem(f"{path} must be .npz or .safetensors")
+    method: str
+    needs: tuple[str, ...]
+    arguments: Callable[[Mapping[str, Path], bool], tuple[Any, ...]]
 
 
-def read_array(path: Path) -> Array:
-    """Return the array of a .npy file, or the only one of a .npz or .safetensors file.
-
-    Raises
-    ------
-    FileProblem
-        If the file has another form, cannot be read, or holds several arrays.
-    """
-    if path.suffix == ".npy":
-        try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise FileProblem(f"cannot read {path}: {error}") from error
-    arrays = read_tensors(path)
-    if len(arrays) != 1:
-        raise FileProblem(f"{path} must hold one array, got {', '.join(arrays) or 'none'}")
-    return next(iter(arrays.values()))
+def _two_layer_net(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
+    net = files.read_net(paths["parameters"])
+    x, t = files.read_numbers(paths["inputs"]), files.read_targets(paths["targets"])
+    gradient = files.read_net(paths["gradient"])
+    shapes = files.net_shapes(net, x)
+    # A gradient is turned over as its parameters are, and not for itself: that would be a fault.
+    if all(gradient[name].shape == array.shape for name, array in net.items()):
+        gradient = files.arranged(gradient, shapes, column_major=column_major)
+    net = files.arranged(net, shapes, column_major=column_major)
+    x = files.arranged({"x": x}, shapes, column_major=column_major)["x"]
+    return net, x, _targets(t, shapes["x"], net["b2"].size, column_major), gradient
 
 
-def named(arrays: Mapping[str, Array], path: Path) -> dict[str, Array]:
-    """Return the arrays as W1, b1, W2, b2, whatever the case of their names.
-
-    Two layers in PyTorch's names, `fc1.weight` and `fc1.bias` or `0.weight` and `0.bias` say, are
-    taken in the order in which their shapes follow each other, and their (out, in) weights are
-    transposed.
-
-    Raises
-    ------
-    FileProblem
-        If one of the four is missing; the message lists what the file holds.
-    """
-    canonical = {name.lower(): name for name in _TENSORS}
-    found = {canonical[n.lower()]: array for n, array in arrays.items() if n.lower() in canonical}
-    found = found or _pytorch(arrays)
-    missing = [name for name in _TENSORS if name not in found]
-    if missing:
-        held = ", ".join(f"{name} {arrays[name].shape}" for name in sorted(arrays)) or "nothing"
-        raise FileProblem(
-            f"{path} must hold W1, b1, W2, b2, or the weight and bias of two layers; "
-            f"missing {', '.join(missing)}, got {held}"
-        )
-    return found
+def _simple_net(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
+    W, gradient = files.read_numbers(paths["parameters"]), files.read_numbers(paths["gradient"])
+    x, t = files.read_numbers(paths["inputs"]), files.read_targets(paths["targets"])
+    # x is (N, D), W (D, K) and t (N,) or (N, K), so the sizes give N, or its square.
+    labels = t.dtype.kind in "iu"
+    N = t.size if labels else math.isqrt(x.size * t.size // max(W.size, 1))
+    N = N if x.ndim == 2 else 1
+    D = x.size // max(N, 1)
+    K = W.size // max(D, 1)
+    shapes = {"W": (D, K), "x": (N, D) if x.ndim == 2 else (D,)}
+    if gradient.shape == W.shape:
+        gradient = files.arranged({"W": gradient}, shapes, column_major=column_major)["W"]
+    W = files.arranged({"W": W}, shapes, column_major=column_major)["W"]
+    x = files.arranged({"x": x}, shapes, column_major=column_major)["x"]
+    return W, x, _targets(t, shapes["x"], K, column_major), gradient
 
 
-def _pytorch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    layers = sorted(name.removesuffix(".weight") for name in arrays if name.endswith(".weight"))
-    if len(layers) != 2 or len(arrays) != 4 or any(f"{n}.bias" not in arrays for n in layers):
-        return {}
-    first, second = layers
-    if _follows(arrays, first, second) and not _follows(arrays, second, first):
-        first, second = second, first
-    return {
-        "W1": arrays[f"{first}.weight"].T,
-        "b1": arrays[f"{first}.bias"],
-        "W2": arrays[f"{second}.weight"].T,
-        "b2": arrays[f"{second}.bias"],
-    }
+def _loss(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
+    y, t = files.read_numbers(paths["predictions"]), files.read_targets(paths["targets"])
+    gradient = files.read_numbers(paths["gradient"])
+    if t.dtype.kind in "iu" and t.ndim == 1 and y.ndim == 2:
+        shapes = {"y": (t.size, y.size // max(t.size, 1))}
+        if gradient.shape == y.shape:
+            gradient = files.arranged({"y": gradient}, shapes, column_major=column_major)["y"]
+        y = files.arranged({"y": y}, shapes, column_major=column_major)["y"]
+    elif t.dtype.kind in "iu" and t.shape == y.shape:
+        t = t.astype(np.float64)
+    return y, t, gradient
 
 
-def _follows(arrays: Mapping[str, Array], layer: str, before: str) -> bool:
-    """Tell whether what `before` gives fits what `layer` takes, in (out, in) weights."""
-    return arrays[f"{layer}.weight"].shape[-1:] == arrays[f"{before}.bias"].shape
+def _targets(t: Array, x_shape: tuple[int, ...], K: int, column_major: bool) -> Array:
+    N = x_shape[0] if len(x_shape) == 2 else 1
+    if t.dtype.kind in "iu" and t.size == max(N, *t.shape):
+        return t.reshape(-1)
+    if t.ndim < 2 and (t.dtype.kind in "iub" or t.size <= K):
+        return t
+    return files.arranged({"t": t}, {"t": (N, K)}, column_major=column_major)["t"]
 
 
-def require_row_major(parameters: Mapping[str, Array], inputs: Array, path: Path) -> None:
-    """Raise if the shapes are those that a column-major program writes.
+_NET = ("parameters", "inputs", "targets", "gradient")
+_LOSS = ("predictions", "targets", "gradient")
 
-    Raises
-    ------
-    FileProblem
-        If both matrices are turned over against the inputs.
-    """
-    W1, W2, b1, b2 = (parameters[name] for name in ("W1", "W2", "b1", "b2"))
-    if inputs.ndim != 2 or W1.ndim != 2 or W2.ndim != 2:
-        return
-    turned = (b1.size, inputs.shape[1]) == W1.shape and (b2.size, b1.size) == W2.shape
-    if turned and W1.shape[0] != W1.shape[1]:
-        raise FileProblem(
-            f"W1 in {path} must be (D, H) = {W1.shape[::-1]}, got {W1.shape}: the file is "
-            "column-major (Julia, Fortran) or holds (out, in) weights; write transposed matrices"
-        )
+FUNCTIONS = {
+    "two-layer-net": Function("check_two_layer_net", _NET, _two_layer_net),
+    "simple-net": Function("check_simple_net", _NET, _simple_net),
+    "cross-entropy-error": Function("check_cross_entropy_error", _LOSS, _loss),
+    "mean-squared-error": Function("check_mean_squared_error", _LOSS, _loss),
+}
 
 
 def client(address: str | None) -> AbstractContextManager[Any]:
@@ -175,31 +134,48 @@ def conclude(
     raise SystemExit(EXIT_CODES[report.verdict])
 
 
-def _reproduction(files: Sequence[Path]) -> dict[str, str]:
+def _reproduction(paths: Mapping[str, Path], **options: str | float | None) -> dict[str, str]:
     context = click.get_current_context()
-    digests = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}" for path in files]
-    options = [
-        f"--{name.replace('_', '-')}={context.params[name]}"
-        for name in ("parameters", "inputs", "targets", "gradient", "delta")
+    given = {**paths, **{name: value for name, value in options.items() if value is not None}}
+    asked = [f"--{name}={value}" for name, value in given.items()]
+    read = [
+        file
+        for path in paths.values()
+        for file in (sorted(path.glob("*.npy")) if path.is_dir() else [path])
     ]
-    command_line = shlex.join(["gradient-oracle", "check", context.params["function"], *options])
+    digests = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file}" for file in read]
     return {
-        "Command": command_line,
+        "Command": shlex.join(["gradient-oracle", "check", context.params["function"], *asked]),
         "Files (SHA-256)": "\n".join(digests),
         "Versions": versions(),
     }
 
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, path_type=Path)
 
 
 @click.command(cls=CheckCommand)
-@click.argument("function", type=click.Choice(["two-layer-net"]))
-@click.option("--parameters", required=True, type=_FILE, help="W1, b1, W2, b2.")
-@click.option("--inputs", required=True, type=_FILE, help="x, of shape (N, D).")
-@click.option("--targets", required=True, type=_FILE, help="t: labels (N,) or one-hot (N, K).")
-@click.option("--gradient", required=True, type=_FILE, help="The gradient to check, named alike.")
-@click.option("--delta", type=float, default=1e-7, show_default=True, help="In log(y + delta).")
+@click.argument("function", type=click.Choice(list(FUNCTIONS)))
+@click.option("--parameters", type=_FILE, help="W1, b1, W2, b2; or the one W of a simple net.")
+@click.option("--inputs", type=_FILE, help="x, of shape (N, D).")
+@click.option("--predictions", type=_FILE, help="y, of shape (N, K) or (K,), for the losses.")
+@click.option("--targets", type=_FILE, help="t: labels (N,) or one-hot (N, K).")
+@click.option("--gradient", type=_FILE, help="The gradient to check, named alike.")
+@click.option(
+    "--order",
+    type=click.Choice(["auto", "column-major"]),
+    default="auto",
+    show_default=True,
+    help="Memory order of the matrices; auto goes by their shapes.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float64", "float32", "float16"]),
+    help="What the gradient was computed in, if its file does not say so, as JSON does not.",
+)
+@click.option(
+    "--delta", type=float, help=f"In log(y + delta); {DELTA:g} unless given, 0 for the plain log."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--report",
@@ -211,32 +187,67 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--address", help="Server to ask, HOST:PORT; without it one is started.")
 def command(
     *,
-    function: str,  # noqa: ARG001 - there is one function so far, and its name is its choice
-    parameters: Path,
-    inputs: Path,
-    targets: Path,
-    gradient: Path,
-    delta: float,
+    function: str,
+    order: str,
+    dtype: str | None,
+    delta: float | None,
     as_json: bool,
     page: Path | None,
     quiet: bool,
     address: str | None,
+    **given: Path | None,
 ) -> None:
-    """Check a gradient that is in files: .npz or .safetensors, and .npy for single arrays.
+    """Check a gradient that is in files: .safetensors, .npz, .npy, .json or a folder of .npy.
+
+    The nets take --parameters, --inputs, --targets and --gradient; the losses take --predictions,
+    --targets and --gradient.
 
     Exit code: 0 pass, 1 fail, 2 inconclusive, 3 a usage, a file or a connection at fault.
     """
-    values = named(read_tensors(parameters), parameters)
-    x, t = read_array(inputs), read_array(targets)
-    require_row_major(values, x, parameters)
-    candidate = named(read_tensors(gradient), gradient)
+    asked = FUNCTIONS[function]
+    paths = {name: path for name, path in given.items() if path is not None}
+    absent = [f"--{name}" for name in asked.needs if name not in paths]
+    surplus = [f"--{name}" for name in paths if name not in asked.needs]
+    if absent or surplus:
+        problem = f"needs {', '.join(absent)}" if absent else f"takes no {', '.join(surplus)}"
+        raise FileProblem(f"{function} {problem}")
+    if delta is not None and function == "mean-squared-error":
+        raise FileProblem("mean-squared-error takes no --delta")
+    paths = {name: paths[name] for name in asked.needs}
+    options = {} if delta is None else {"delta": delta}
 
     from gradient_oracle import OracleError
 
+    def check(oracle: Any, *, column_major: bool) -> Any:
+        *inputs, gradient = asked.arguments(paths, column_major)
+        if dtype is not None:
+            gradient = _in(gradient, dtype)
+        return getattr(oracle, asked.method)(*inputs, gradient, **options)
+
     try:
         with client(address) as oracle:
-            report = oracle.check_two_layer_net(values, x, t, candidate, delta=delta)
+            report = check(oracle, column_major=order == "column-major")
+            if report.verdict == "fail" and order == "auto" and not quiet:
+                _try_column_major(lambda: check(oracle, column_major=True))
     except OracleError as error:
         raise FileProblem(str(error)) from error
-    files = [parameters, inputs, targets, gradient]
-    conclude(report, _reproduction(files), as_json=as_json, page=page, quiet=quiet)
+    reproduce = _reproduction(paths, order=order, dtype=dtype, delta=delta)
+    conclude(report, reproduce, as_json=as_json, page=page, quiet=quiet)
+
+
+def _in(gradient: Any, dtype: str) -> Any:
+    if isinstance(gradient, Mapping):
+        return {name: array.astype(dtype) for name, array in gradient.items()}
+    return gradient.astype(dtype)
+
+
+def _try_column_major(check: Callable[[], Any]) -> None:
+    """Say so if the gradient is right in the other memory order."""
+    from gradient_oracle import OracleError
+
+    try:
+        if not check().passed:
+            return
+    except OracleError:
+        return
+    click.echo("Read as column-major the gradient is right: use --order=column-major", err=True)

@@ -16,7 +16,8 @@ from typing import Any
 import click
 import numpy as np
 
-from oracle.commands.check import CheckCommand, FileProblem, client, conclude, versions
+from oracle.commands.check import CheckCommand, client, conclude, versions
+from oracle.commands.files import FileProblem
 from oracle.values import Array, InvalidInput
 
 _END_GRACE = 5.0
