@@ -22,6 +22,7 @@ from oracle.reference.requirements import (
     require_targets,
     require_two_layer_net,
     widen,
+    widen_targets,
 )
 from oracle.values import (
     DELTA,
@@ -365,7 +366,7 @@ def _allowed(
     allowed = {}
     for name, bound in rounding.budget.items():
         checkpoint()
-        allowed[name] = bound + reference.radius[name]
+        allowed[name] = np.add(bound, reference.radius[name], out=bound)
     checkpoint()
     return allowed, rounding.scale
 
@@ -463,7 +464,7 @@ def _tensor_report(
     wide = candidate.astype(np.float64)
     checkpoint()
     with np.errstate(over="ignore"):
-        share = wide - reference
+        share = np.asarray(wide - reference)  # NumPy makes a number of a scalar tensor.
         np.abs(share, out=share)
         checkpoint()
         share /= allowed
@@ -572,7 +573,7 @@ def _derived(tensors: Mapping[str, Float64], bound: Mapping[str, Float64]) -> Re
 
 def _require_pair(y: Array, t: Array) -> None:
     widen("y", y)
-    widen("t", t)
+    widen_targets("t", t)
     require_shape("t", t, y.shape, "the shape of `y`")
 
 

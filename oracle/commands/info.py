@@ -40,7 +40,7 @@ def command(address: str, timeout: float, *, embedded: bool) -> None:
         f"largest message: {limits.max_message_bytes} bytes",
         f"longest call: {limits.max_call_seconds:g} s",
         f"calls at a time: {limits.compute_slots}, waiting: {limits.max_waiting_calls}",
-        f"dimensions of a tensor: {limits.max_rank}",
+        f"dimensions of a tensor: {limits.max_rank}, numbers of a layer: {limits.max_numbers}",
         "functions:",
         *(f"  {name}" for name in info.functions),
     ]

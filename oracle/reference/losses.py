@@ -11,6 +11,7 @@ from oracle.reference.requirements import (
     require_shape,
     require_targets,
     widen,
+    widen_targets,
 )
 from oracle.values import DELTA, InvalidInput
 
@@ -21,7 +22,7 @@ def mean_squared_error(y: ArrayLike, t: ArrayLike) -> float:
     Parameters
     ----------
     y, t : array
-        Of one shape and floating types, finite, not empty.
+        Of one shape, finite, not empty; `y` of a floating type, `t` of one or integers.
 
     Returns
     -------
@@ -33,7 +34,7 @@ def mean_squared_error(y: ArrayLike, t: ArrayLike) -> float:
     InvalidInput
         If `y` or `t` is anything else.
     """
-    scores, targets = widen("y", y), widen("t", t)
+    scores, targets = widen("y", y), widen_targets("t", t)
     require_shape("t", targets, scores.shape, "of y")
     with np.errstate(over="ignore", under="ignore"):
         return float(0.5 * np.sum((scores - targets) ** 2))

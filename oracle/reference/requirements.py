@@ -9,6 +9,12 @@ from numpy.typing import ArrayLike
 
 from oracle.values import Array, Float64, InvalidInput, TwoLayerNetParameters
 
+MOST_NUMBERS = 2**25
+"""Numbers that one layer may lead to, samples times units: 256 MiB, and a few such arrays at once.
+
+Without a limit a request of a few hundred kilobytes would ask for terabytes.
+"""
+
 FLOATING_TYPES = frozenset({"float64", "float32", "float16", "bfloat16"})
 
 
@@ -33,6 +39,12 @@ def require_floating(argument: str, value: ArrayLike) -> Array:
 def widen(argument: str, value: ArrayLike) -> Float64:
     """Return `require_floating` widened to float64, which changes no number."""
     return require_floating(argument, value).astype(np.float64, copy=False)
+
+
+def widen_targets(argument: str, value: ArrayLike) -> Float64:
+    """Return `widen`, or integers, as one-hot targets often are, as the nearest float64."""
+    array = np.asarray(value)
+    return widen(argument, array.astype(np.float64) if array.dtype.kind in "iu" else array)
 
 
 def require_shape(argument: str, array: Array, shape: tuple[int, ...], meaning: str) -> None:
@@ -124,6 +136,16 @@ def require_finite_product(x: Float64, W: Float64, b: Float64 | float, argument:
     return scores
 
 
+def require_affordable(x: Float64, samples: int, units: int) -> None:
+    """Raise if that many samples at once lead to more than `MOST_NUMBERS` numbers in a layer."""
+    if samples * units > MOST_NUMBERS:
+        raise InvalidInput(
+            "x",
+            f"lead to at most {MOST_NUMBERS} numbers in a layer (max_numbers)",
+            f"shape {x.shape}, which leads to {samples * units}",
+        )
+
+
 def require_simple_net(
     W: ArrayLike, x: ArrayLike, t: ArrayLike | None = None
 ) -> tuple[Float64, Float64]:
@@ -132,15 +154,27 @@ def require_simple_net(
     require_rank("W", weights, (2,), "(D, K)")
     require_rank("x", inputs, (1, 2), "(N, D) or (D,)")
     require_shape("x", inputs, (*inputs.shape[:-1], weights.shape[0]), "(..., D)")
+    require_affordable(inputs, inputs.size // inputs.shape[-1], weights.shape[1])
     if t is not None:
         require_targets((*inputs.shape[:-1], weights.shape[1]), t)
     return weights, inputs
 
 
 def require_two_layer_net(
-    parameters: TwoLayerNetParameters, x: ArrayLike | None = None, t: ArrayLike | None = None
+    parameters: TwoLayerNetParameters,
+    x: ArrayLike | None = None,
+    t: ArrayLike | None = None,
+    *,
+    at_once: int | None = None,
 ) -> tuple[TwoLayerNetParameters, Float64]:
     """Raise unless the parameters fit together, x is (N, D) or (D,) and t, if given, fits.
+
+    Parameters
+    ----------
+    parameters, x, t
+        The network, its inputs and its targets.
+    at_once : int, optional
+        Samples that go through the network together, if that is not all of `x`.
 
     Returns
     -------
@@ -162,6 +196,8 @@ def require_two_layer_net(
     inputs = widen("x", x)
     require_rank("x", inputs, (1, 2), "(N, D) or (D,)")
     require_shape("x", inputs, (*inputs.shape[:-1], inner), "(..., D)")
+    samples = at_once or inputs.size // inner
+    require_affordable(inputs, samples, max(hidden, classes))
     if t is not None:
         require_targets((*inputs.shape[:-1], classes), t)
     return wide, inputs

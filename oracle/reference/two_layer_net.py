@@ -285,10 +285,10 @@ def train(
     InvalidInput
         If an argument is invalid; or if training diverges, naming `lr`.
     """
-    wide, inputs = require_two_layer_net(parameters, x, t)
-    require_rank("x", inputs, (2,), "(N, D)")
     require_count("step_num", step_num)
     require_count("batch_size", batch_size)
+    wide, inputs = require_two_layer_net(parameters, x, t, at_once=batch_size)
+    require_rank("x", inputs, (2,), "(N, D)")
     require_finite("lr", lr, positive=True)
     require_delta(delta)
     if method not in {"numerical", "analytic"}:

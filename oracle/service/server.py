@@ -34,6 +34,7 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2,
     two_layer_net_pb2_grpc,
 )
+from oracle.reference.requirements import MOST_NUMBERS
 from oracle.service import servicers
 from oracle.service.black_box import BlackBoxServicer
 from oracle.service.gate import Gate
@@ -158,6 +159,7 @@ class Server:
             compute_slots=settings.compute_slots,
             max_waiting_calls=settings.max_waiting_calls,
             max_rank=MAX_RANK,
+            max_numbers=MOST_NUMBERS,
         )
         shared = (self.gate, settings.max_message_bytes)
         net: Any = servicers.TwoLayerNet(*shared)

@@ -53,6 +53,12 @@ def test_squared_error_is_half_a_square(functions, difference):
     assert found == 0.5 * (difference * difference)
 
 
+def test_one_hot_integers_are_numbers_of_the_squared_error(functions):
+    """As the document writes them, [0, 0, 1, 0 ...]; the squared error has no labels to confuse."""
+    one_hot = T.astype(int)
+    assert functions.mean_squared_error(Y, one_hot) == functions.mean_squared_error(Y, T)
+
+
 @given(batches(), st.sampled_from(["float32", "float16"]))
 def test_narrow_types_are_exact_numbers(functions, batch, dtype):
     """A float32 is a float64 with fewer digits; the arithmetic is that of float64."""

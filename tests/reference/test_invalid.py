@@ -38,7 +38,7 @@ def changed(**tensors):
         ("delta", lambda: losses.cross_entropy_error(Y, T, delta=-1e-7)),
         ("delta", lambda: losses.cross_entropy_error(Y, T, delta=np.inf)),
         ("t", lambda: losses.mean_squared_error(Y, Y[0])),
-        ("t", lambda: losses.mean_squared_error(Y, Y.astype(int))),
+        ("t", lambda: losses.mean_squared_error(Y, Y.astype(bool))),
         ("a", lambda: activations.softmax(np.float64(1.0))),
         ("a", lambda: activations.sigmoid(np.array([np.inf]))),
         ("W", lambda: simple_net.predict(W[0], X)),

@@ -6,7 +6,7 @@ import grpc
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oracle.gradcheck.v1 import report_pb2, tensor_pb2, two_layer_net_pb2
@@ -65,6 +65,15 @@ def without(request, name):
     return {field: value for field, value in request.items() if field != name}
 
 
+WIDE = {"weights": message(np.ones((1, 6000))), "inputs": message(np.ones((6000, 1)))}
+DEEP = {
+    "parameters": parameters(
+        w1=np.ones((1, 6000)), b1=np.zeros(6000), w2=np.ones((6000, 1)), b2=np.zeros(1)
+    ),
+    "inputs": message(np.ones((6000, 1))),
+}
+ALL_THE_SAME = labels(np.zeros(6000, int))
+
 MALFORMED = [
     ("predictions.data", raw(b"1234567", (1,))),
     ("predictions.data", raw(b"", (1,))),
@@ -107,6 +116,7 @@ VALUES = [
     ("targets", MSE, mse(t=Y[0])),
     ("targets", MSE, mse(t=Y.T)),
     ("targets", MSE, mse(t=Y * np.nan)),
+    ("targets", MSE, mse(t=Y.astype(bool))),
     ("predictions", MSE, mse(y=Y * np.inf)),
     ("predictions", MSE, mse(Y[:0], Y[:0])),
     ("predictions", MSE, mse(np.ones((3, 4), int))),
@@ -199,6 +209,17 @@ VALUES = [
     ("method", "TwoLayerNetService/Train", net(method=9)),
     ("inputs", "TwoLayerNetService/Train", net(X[0], labels(LABELS[0]))),
     ("step", "TwoLayerNetService/Train", net(step=-1.0)),
+    ("step", "TwoLayerNetService/Train", net(step=1e-30)),
+    ("inputs", "SimpleNetService/Predict", WIDE),
+    ("inputs", "SimpleNetService/NumericalGradient", WIDE | {"targets": ALL_THE_SAME}),
+    ("inputs", "TwoLayerNetService/Predict", DEEP),
+    ("inputs", "TwoLayerNetService/Gradient", DEEP | {"targets": ALL_THE_SAME}),
+    ("inputs", "TwoLayerNetService/NumericalGradient", DEEP | {"targets": ALL_THE_SAME}),
+    (
+        "batch_size",
+        "TwoLayerNetService/Train",
+        DEEP | {"targets": ALL_THE_SAME, "batch_size": 6000},
+    ),
     ("train_size", "MiniBatchService/Draw", {"batch_size": 1}),
     ("batch_size", "MiniBatchService/Draw", {"train_size": 1}),
     ("batch_size", "MiniBatchService/Draw", {"train_size": 1, "batch_size": 2**62}),
@@ -233,6 +254,7 @@ def random_tensors(draw):
     return tensor_pb2.Tensor(data_type=dtype, shape=shape, data=data, values=values)
 
 
+@example(y=raw(values=[0.0]), t=raw(values=[0.0]), form="probabilities")
 @given(y=random_tensors(), t=random_tensors(), form=st.sampled_from(["labels", "probabilities"]))
 def test_random_tensors_are_answered_or_refused(call, y, t, form):
     """Whatever arrives, the answer is a number or INVALID_ARGUMENT, never an internal error."""

@@ -16,6 +16,7 @@ class Limits:
     compute_slots: int
     max_waiting_calls: int
     max_rank: int
+    max_numbers: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class ServerInfo:
                 compute_slots=limits.compute_slots,
                 max_waiting_calls=limits.max_waiting_calls,
                 max_rank=limits.max_rank,
+                max_numbers=limits.max_numbers,
             ),
             functions=tuple(message.functions),
             numpy_version=message.numpy_version,

@@ -239,6 +239,9 @@ class BlackBoxTensor(_message.Message):
     MEAN_SQUARE_FIELD_NUMBER: _builtins.int
     GRADIENT_LARGEST_FIELD_NUMBER: _builtins.int
     GRADIENT_NORM_FIELD_NUMBER: _builtins.int
+    GRADIENT_MISSING_FIELD_NUMBER: _builtins.int
+    GRADIENT_SHAPE_FIELD_NUMBER: _builtins.int
+    GRADIENT_NOT_FINITE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, for the report."""
     data_type: _tensor_pb2.DataType.ValueType
@@ -251,9 +254,17 @@ class BlackBoxTensor(_message.Message):
     """max |g_i| of the caller's gradient in this tensor."""
     gradient_norm: _builtins.float
     """The Euclidean norm of the caller's gradient in this tensor."""
+    gradient_missing: _builtins.bool
+    """There is none."""
+    gradient_not_finite: _builtins.int
+    """So many of its entries are NaN or infinite."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Its shape."""
+
+    @_builtins.property
+    def gradient_shape(self) -> Global___BlackBoxShape:
+        """It has this shape, which is not `shape`."""
 
     def __init__(
         self,
@@ -265,14 +276,43 @@ class BlackBoxTensor(_message.Message):
         mean_square: _builtins.float = ...,
         gradient_largest: _builtins.float = ...,
         gradient_norm: _builtins.float = ...,
+        gradient_missing: _builtins.bool = ...,
+        gradient_shape: Global___BlackBoxShape | None = ...,
+        gradient_not_finite: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gradient_fault", b"gradient_fault", "gradient_missing", b"gradient_missing", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_type", b"data_type", "gradient_fault", b"gradient_fault", "gradient_largest", b"gradient_largest", "gradient_missing", b"gradient_missing", "gradient_norm", b"gradient_norm", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape", "largest", b"largest", "mean_square", b"mean_square", "name", b"name", "shape", b"shape"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_gradient_fault: _TypeAlias = _typing.Literal["gradient_missing", "gradient_shape", "gradient_not_finite"]  # noqa: Y015
+    _WhichOneofArgType_gradient_fault: _TypeAlias = _typing.Literal["gradient_fault", b"gradient_fault"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_gradient_fault) -> _WhichOneofReturnType_gradient_fault | None: ...
+
+Global___BlackBoxTensor: _TypeAlias = BlackBoxTensor  # noqa: Y015
+
+@_typing.final
+class BlackBoxShape(_message.Message):
+    """BlackBoxShape is the shape of a tensor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LENGTHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Lengths of the axes."""
+
+    def __init__(
+        self,
+        *,
+        lengths: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_type", b"data_type", "gradient_largest", b"gradient_largest", "gradient_norm", b"gradient_norm", "largest", b"largest", "mean_square", b"mean_square", "name", b"name", "shape", b"shape"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lengths", b"lengths"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BlackBoxTensor: _TypeAlias = BlackBoxTensor  # noqa: Y015
+Global___BlackBoxShape: _TypeAlias = BlackBoxShape  # noqa: Y015
 
 @_typing.final
 class BlackBoxCheck(_message.Message):

@@ -32,7 +32,9 @@ class MeanSquaredErrorRequest(_message.Message):
 
     @_builtins.property
     def targets(self) -> _tensor_pb2.Tensor:
-        """t: the shape of `predictions`, any type but bool, finite. Required. Never broadcast."""
+        """t: the shape of `predictions`, any type but bool, finite. Required. Never broadcast. An integer
+        counts as the float64 nearest to it, in a check and a gradient too.
+        """
 
     def __init__(
         self,

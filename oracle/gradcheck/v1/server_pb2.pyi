@@ -104,6 +104,7 @@ class Limits(_message.Message):
     COMPUTE_SLOTS_FIELD_NUMBER: _builtins.int
     MAX_WAITING_CALLS_FIELD_NUMBER: _builtins.int
     MAX_RANK_FIELD_NUMBER: _builtins.int
+    MAX_NUMBERS_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Bytes of the largest message that the server receives or sends."""
     max_call_seconds: _builtins.float
@@ -114,6 +115,8 @@ class Limits(_message.Message):
     """Calls that may wait for a slot; one more is refused with RESOURCE_EXHAUSTED."""
     max_rank: _builtins.int
     """Dimensions of a tensor."""
+    max_numbers: _builtins.int
+    """Numbers in a layer of a network: samples times hidden units, and samples times classes."""
     def __init__(
         self,
         *,
@@ -122,10 +125,11 @@ class Limits(_message.Message):
         compute_slots: _builtins.int = ...,
         max_waiting_calls: _builtins.int = ...,
         max_rank: _builtins.int = ...,
+        max_numbers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_slots", b"compute_slots", "max_call_seconds", b"max_call_seconds", "max_message_bytes", b"max_message_bytes", "max_rank", b"max_rank", "max_waiting_calls", b"max_waiting_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_slots", b"compute_slots", "max_call_seconds", b"max_call_seconds", "max_message_bytes", b"max_message_bytes", "max_numbers", b"max_numbers", "max_rank", b"max_rank", "max_waiting_calls", b"max_waiting_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,7 +31,8 @@ class SimpleNetServiceStub(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -74,7 +75,8 @@ class SimpleNetServiceServicer(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -155,7 +157,8 @@ class SimpleNetService(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 

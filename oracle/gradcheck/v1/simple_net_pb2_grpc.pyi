@@ -32,7 +32,8 @@ class SimpleNetServiceStub:
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -58,7 +59,8 @@ class SimpleNetServiceAsyncStub(SimpleNetServiceStub):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -80,7 +82,8 @@ class SimpleNetServiceServicer(metaclass=_abc_1.ABCMeta):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 

@@ -32,7 +32,8 @@ class TwoLayerNetServiceStub(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
+    the server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -96,7 +97,8 @@ class TwoLayerNetServiceServicer(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
+    the server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -239,7 +241,8 @@ class TwoLayerNetService(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
+    the server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 

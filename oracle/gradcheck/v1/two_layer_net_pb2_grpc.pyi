@@ -33,7 +33,8 @@ class TwoLayerNetServiceStub:
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
+    the server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -85,7 +86,8 @@ class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
+    the server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -133,7 +135,8 @@ class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else. DEADLINE_EXCEEDED and
+    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
+    the server's max_numbers. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
