@@ -40,6 +40,15 @@ _TRUST = {
 _MOST_PLOTS = 4
 """Directions with a plot of their own: the wrong ones first, then those with most steps."""
 
+_LADDER_KEY = (
+    '<h3>Convergence</h3><p class="soft">Distance from the measured slope, against the step: '
+    '<span class="line a"></span>central difference <span class="line b"></span>extrapolated '
+    '<span class="line c"></span>noise floor: what the noise of the function may do.</p>'
+)
+
+_LEAST_RUNGS = 3
+"""Steps that a ladder needs to show how it converges."""
+
 _MOST_DIRECTIONS = 40
 
 _STYLE = """
@@ -58,7 +67,7 @@ h1{font-size:1.4rem;line-height:1.3}h2{font-size:1.2rem;margin-top:2.5rem}h3{fon
 .verdict{display:block;font-size:2.4rem;letter-spacing:.02em}
 .pass{color:var(--pass)}.fail{color:var(--fail)}.inconclusive{color:var(--inconclusive)}
 .soft,figcaption{color:var(--soft);font-size:.9rem}
-.finding{background:var(--panel);border-left:.3rem solid var(--line);padding:.2rem 1rem;
+.finding{background:var(--panel);border-left:.3rem solid var(--line);padding:.2rem 1rem 1rem;
 margin:1rem 0}.finding h2{margin:.5rem 0}.finding h2 code{font-size:1.1rem}
 pre,code,td{font-family:ui-monospace,monospace;font-size:.85rem}
 pre{background:var(--panel);padding:.75rem;overflow-x:auto}
@@ -69,6 +78,10 @@ figure{margin:1rem 0}svg{display:block;width:100%;height:auto}
 .map{max-width:24rem;max-height:18rem;border:1px solid var(--line)}.plot{max-width:40rem}
 text{fill:var(--ink);font:11px system-ui,sans-serif}
 .figures{display:grid;gap:1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(18rem,100%),1fr))}
+.ladders{grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr))}
+.line{display:inline-block;width:1.6em;margin:0 .3em 0 .8em;vertical-align:.25em;
+border-top:2px solid}.line.a{border-color:var(--a)}.line.b{border-color:var(--b);
+border-top-style:dashed}.line.c{border-color:var(--c);border-top-style:dotted}
 .key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 .8em;border:1px solid var(--line);
 vertical-align:-.1em}
 """
@@ -89,16 +102,16 @@ def render(report: Report, *, reproduce: Mapping[str, str] | None = None) -> str
     str
         The verdict; the findings with their mathematics; a map of the error over the budget, a
         histogram and the worst entries of each tensor; for a function known by its values, the
-        ladder of steps; what it takes to repeat the check. Light or dark as the reader has it,
-        readable on a phone, every figure with a text in its place.
+        ladder of steps; what was checked and how; what it takes to repeat it. Light or dark,
+        as the reader has it, readable on a phone, every figure with a text in its place.
     """
     parts = [_verdict(report)]
     parts += [_finding(finding) for finding in report.findings]
     parts += [f'<p class="soft">{escape(note)}</p>' for note in report.notes]
-    parts += [_facts(report), *(_tensor(tensor) for tensor in report.tensors)]
+    parts += [_tensor(tensor) for tensor in report.tensors]
     if report.measurement is not None:
         parts.append(_measurement(report.measurement))
-    parts.append(_reproduce(report, reproduce or {}))
+    parts += [_facts(report), _reproduce(report, reproduce or {})]
     title = escape(f"{report.verdict.upper()} {report.subject}")
     style = _STYLE + "".join(f".s{n}{{fill:var(--s{n});background:var(--s{n})}}" for n in range(7))
     return (
@@ -139,7 +152,7 @@ def _facts(report: Report) -> str:
     rows = [("entries checked", f"{report.entries:,}"), ("arithmetic of the gradient", arithmetic)]
     if report.verdict is not Verdict.INCONCLUSIVE:
         rows += [
-            ("share of the budget used", _rough(report.budget_used)),
+            ("largest error over the allowed one", _rough(report.budget_used)),
             (
                 "an error would have been seen above",
                 f"{_rough(report.detection_limit)} of the largest entry",
@@ -176,12 +189,12 @@ def _tensor(tensor: TensorReport) -> str:
         head = ("entry", "yours", "reference", "difference", "allowed")
         worst = "<h3>Worst entries</h3>" + _table(head, rows)
     noun = "entry" if tensor.wrong_entries == 1 else "entries"
-    wrong = f"{tensor.wrong_entries:,} wrong {noun}; " if tensor.wrong_entries else ""
+    wrong = f"{tensor.wrong_entries:,} wrong {noun}. " if tensor.wrong_entries else ""
     return (
         f"<section><h2>{escape(tensor.name)} <span class='soft'>({shape})</span> "
         f'<span class="{tensor.verdict}">{tensor.verdict}</span></h2>\n'
-        f"<p>{wrong}the worst uses {_rough(tensor.budget_used)} of what is allowed. The largest "
-        f"entry is {_number(tensor.largest_reference)}; an error above "
+        f"<p>{wrong}The worst error is {_rough(tensor.budget_used)} times the allowed one. "
+        f"The largest entry is {_number(tensor.largest_reference)}; an error above "
         f"{_rough(tensor.detection_limit)} of it would have been seen.</p>\n"
         f'<div class="figures">{"".join(figures)}</div>\n{worst}</section>'
     )
@@ -224,7 +237,8 @@ def _heat_map(name: str, grid: BudgetMap) -> str:
         'preserveAspectRatio="none" shape-rendering="crispEdges">'
         f"<title>Map of the error over the budget in {escape(name)}: {escape(told)}</title>"
         f'<g transform="scale(1 {_number(height / grid.rows)})">{drawn}</g></svg>'
-        f"<figcaption>Error over budget; above 1 is wrong.<br>{key}</figcaption></figure>"
+        "<figcaption>Error over budget, the first entry at the top left; above 1 is wrong.<br>"
+        f"{key}</figcaption></figure>"
     )
 
 
@@ -271,9 +285,12 @@ def _measurement(measurement: Measurement) -> str:
     ]
     head = ("direction", "predicted by the gradient", "measured", "error of it", "verdict")
     plotted = sorted(
-        (d for d in directions if d.rungs), key=lambda d: (d.verdict is Verdict.PASS, -len(d.rungs))
+        (d for d in directions if len(d.rungs) >= _LEAST_RUNGS),
+        key=lambda d: (d.verdict is Verdict.PASS, -len(d.rungs)),
     )
     plots = "".join(_ladder(d) for d in plotted[:_MOST_PLOTS])
+    if plots:
+        plots = f'{_LADDER_KEY}<div class="figures ladders">{plots}</div>'
     left_out = len(directions) - len(rows)
     more = f"<p class='soft'>{left_out} directions more in the JSON.</p>" if left_out > 0 else ""
     same = "the same" if measurement.deterministic else "different"
@@ -283,7 +300,7 @@ def _measurement(measurement: Measurement) -> str:
         f"{_number(measurement.value)}; its noise is {_rough(measurement.noise)}, and at the same "
         f"point it gives {same} values. A wrong gradient is missed with probability "
         f"{_rough(measurement.miss_probability)}.</p>\n"
-        f'{_table(head, rows)}{more}\n<div class="figures">{plots}</div>'
+        f"{_table(head, rows)}{more}\n{plots}"
     )
 
 
@@ -344,9 +361,7 @@ def _ladder(direction: Direction) -> str:
     return (
         f'<figure><svg class="plot" role="img" viewBox="0 0 410 248"><title>{told}</title>'
         '<path d="M45 10v200h345" fill="none" stroke="var(--line)"/>'
-        f"{''.join(drawn)}</svg><figcaption>{where}: distance from the measured slope, against the "
-        "step. Solid: central difference; dashed: extrapolated; dotted: what the noise of the "
-        "function may do.</figcaption></figure>"
+        f"{''.join(drawn)}</svg><figcaption>{where}</figcaption></figure>"
     )
 
 

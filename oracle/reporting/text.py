@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -140,7 +141,7 @@ def _closing(report: Report, width: int) -> list[str]:
     parts = [f"checked {report.entries:,} {noun} in {report.candidate_dtype}"]
     if report.accumulation_dtype not in {"", report.candidate_dtype}:
         parts[0] += f" accumulated in {report.accumulation_dtype}"
-    if report.verdict is not Verdict.INCONCLUSIVE and report.detection_limit > 0:
+    if report.verdict is not Verdict.INCONCLUSIVE and 0 < report.detection_limit < math.inf:
         parts.append(
             f"an error above {report.detection_limit:.0e} of the largest entry would have been seen"
         )
