@@ -97,6 +97,8 @@ class Arithmetic:
 
     def input_error(self, a: Array) -> Float64:
         """Return what rounding an input to the storage type does to it, entry by entry."""
+        if np.can_cast(a.dtype, _NUMPY[self.dtype]):
+            return np.broadcast_to(0.0, a.shape)
         wide = a.astype(np.float64)
         with np.errstate(over="ignore", under="ignore"):
             held = wide.astype(_NUMPY[self.dtype]).astype(np.float64)
@@ -163,7 +165,7 @@ class Error:
 
 def common(bound: Float64) -> Error:
     """Return an error that may have one sign everywhere."""
-    return Error(bound, np.zeros_like(bound))
+    return Error(bound, np.broadcast_to(0.0, bound.shape))
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def mean_squared_error(y: Array, t: Array, how: Arithmetic) -> dict[str, Float64
     """Bound the error of y - t."""
     difference = np.abs(y.astype(np.float64) - t.astype(np.float64))
     error = how.u * difference + how.input_error(y) + how.input_error(t) + how.tiny
-    return {"y": SAFETY * error}
+    return {"y": np.asarray(SAFETY * error)}
 
 
 def cross_entropy_error(y: Array, t: Array, how: Arithmetic, *, delta: float) -> dict[str, Float64]:

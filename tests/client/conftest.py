@@ -88,8 +88,8 @@ def loop():
 
 @pytest.fixture(scope="session")
 def embedded():
-    """Return the client of a server in this process."""
-    with gradient_oracle.embedded() as client:
+    """Return the client of a server in this process, with the limit of the others."""
+    with gradient_oracle.embedded(max_message_bytes=64 * 2**20) as client:
         yield client
 
 

@@ -285,6 +285,14 @@ def test_the_limit_is_that_of_the_server():
     server.stop()
 
 
+def test_the_limit_of_an_embedded_server_is_an_argument():
+    """The message says by which option either server takes the request."""
+    with gradient_oracle.embedded(max_message_bytes=100_000) as oracle:
+        assert oracle.info().limits.max_message_bytes == 100_000
+        with pytest.raises(gradient_oracle.MessageTooLarge, match=r"max_message_bytes=262144\)"):
+            oracle.mean_squared_error(np.ones(10_000), np.ones(10_000))
+
+
 def test_a_limit_of_grpc_itself_is_a_message_too_large(faulty):
     """A proxy in between may have one of its own."""
     servicer, client = faulty

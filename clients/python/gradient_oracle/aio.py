@@ -6,7 +6,7 @@
             ...
 
 The methods that evaluate a function of the caller (`check_gradient`, `check_jvp`,
-`numerical_gradient`, `gradient_descent`) hold the whole conversation in a thread of
+`check_adjoint`, `numerical_gradient`, `gradient_descent`) hold the whole conversation in a thread of
 `asyncio.to_thread`, and call `f` there: the event loop goes on, and `f` must not touch what belongs
 to it. When the awaiting task is cancelled the conversation ends at the next evaluation.
 """
@@ -255,6 +255,7 @@ class Oracle:
     self_test = _awaited(functions.self_test)
     check_gradient = _in_thread(black_box.check_gradient)
     check_jvp = _in_thread(black_box.check_jvp)
+    check_adjoint = _in_thread(black_box.check_adjoint)
     numerical_gradient = _in_thread(black_box.numerical_gradient)
     gradient_descent = _in_thread(black_box.gradient_descent)
 
@@ -270,9 +271,11 @@ def connect(
     return Oracle(Connection(target, timeout=timeout, connect_timeout=connect_timeout))
 
 
-def embedded(*, timeout: float = channel.TIMEOUT) -> Oracle:
-    """Return a client of a real server on a free loopback port, in this process."""
-    server = start_server()
+def embedded(
+    *, timeout: float = channel.TIMEOUT, max_message_bytes: int = channel.EMBEDDED_MESSAGE_BYTES
+) -> Oracle:
+    """Return a client of a server in this process; the arguments are those of the blocking one."""
+    server = start_server(max_message_bytes)
     connection = Connection(
         server.address, timeout=timeout, connect_timeout=channel.CONNECT_TIMEOUT
     )

@@ -22,6 +22,12 @@ TIMEOUT = 600.0
 """Seconds that a call may take: what a server allows by default."""
 CONNECT_TIMEOUT = 10.0
 """Seconds that a server may take to answer for the first time."""
+EMBEDDED_MESSAGE_BYTES = 2**28
+"""Largest message of an embedded server: ten million float64 parameters and as many entries of a
+gradient are 160 MB. A server for others takes less by default.
+"""
+LARGEST_MESSAGE_BYTES = 2**31 - 1
+"""What gRPC carries."""
 
 
 def resolve(address: str | None) -> str:
@@ -96,9 +102,11 @@ def service_config() -> dict[str, Any]:
 def require_size(size: int, limit: int, address: str) -> None:
     """Raise `MessageTooLarge` if a request is above the limit of the server; 0 is no limit."""
     if limit and size > limit:
+        most = min(2 ** size.bit_length(), LARGEST_MESSAGE_BYTES)
         raise MessageTooLarge(
             f"the request has {size:,} bytes and the oracle at {address} takes messages of at most "
-            f"{limit:,} (max_message_bytes); send fewer samples, or start it with a higher limit"
+            f"{limit:,}; send less, or start it with a higher limit: "
+            f"serve --max-message-bytes {most}, or embedded(max_message_bytes={most})"
         )
 
 

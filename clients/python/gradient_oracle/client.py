@@ -129,6 +129,7 @@ class Oracle:
     self_test = _blocking(functions.self_test)
     check_gradient = _conversation(black_box.check_gradient)
     check_jvp = _conversation(black_box.check_jvp)
+    check_adjoint = _conversation(black_box.check_adjoint)
     numerical_gradient = _conversation(black_box.numerical_gradient)
     gradient_descent = _conversation(black_box.gradient_descent)
 
@@ -160,22 +161,26 @@ def connect(
     return Oracle(Connection(target, timeout=timeout, connect_timeout=connect_timeout))
 
 
-def embedded(*, timeout: float = channel.TIMEOUT) -> Oracle:
+def embedded(
+    *, timeout: float = channel.TIMEOUT, max_message_bytes: int = channel.EMBEDDED_MESSAGE_BYTES
+) -> Oracle:
     """Return a client of a real server on a free loopback port, in this process.
 
     Parameters
     ----------
     timeout : float
         Seconds that a call may take.
+    max_message_bytes : int
+        Largest message; the default has room for ten million float64 parameters and their gradient.
     """
-    server = start_server()
+    server = start_server(max_message_bytes)
     return Oracle(Connection(server.address, timeout=timeout), server)
 
 
-def start_server() -> Any:
+def start_server(max_message_bytes: int) -> Any:
     """Start a server in this process; a client of a server elsewhere does not load it."""
     from oracle.service.server import Server, Settings
 
-    server = Server(Settings("127.0.0.1:0"))
+    server = Server(Settings("127.0.0.1:0", max_message_bytes=max_message_bytes))
     server.start()
     return server
