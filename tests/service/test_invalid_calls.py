@@ -254,6 +254,7 @@ def random_tensors(draw):
     return tensor_pb2.Tensor(data_type=dtype, shape=shape, data=data, values=values)
 
 
+@example(y=raw(bytes(2), data_type=3), t=raw(b"\0\1", data_type=3), form="probabilities")
 @example(y=raw(values=[0.0]), t=raw(values=[0.0]), form="probabilities")
 @given(y=random_tensors(), t=random_tensors(), form=st.sampled_from(["labels", "probabilities"]))
 def test_random_tensors_are_answered_or_refused(call, y, t, form):
