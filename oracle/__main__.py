@@ -36,8 +36,16 @@ def _module(name: str) -> str:
         "show_default": True,
     },
 )
+@click.version_option(package_name="gradient-oracle", message="%(package)s %(version)s")
 def main() -> None:
-    """Reference numbers and verdicts for gradients written by hand."""
+    """Reference numbers and verdicts for gradients written by hand.
+
+    New here: `gradient-oracle demo`. A server for others: `gradient-oracle serve`. A gradient in
+    files: `gradient-oracle check`. A function in any language: `gradient-oracle check-function`.
+
+    Every option can be set by a variable too: --compute-slots of serve by
+    GRADIENT_ORACLE_SERVE_COMPUTE_SLOTS. GRADIENT_ORACLE_ADDRESS names the server to ask.
+    """
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import gradient_oracle
 @click.option(
     "--address",
     envvar="GRADIENT_ORACLE_ADDRESS",
+    show_envvar=True,
     default="127.0.0.1:50051",
     help="HOST:PORT of the server.",
 )
@@ -18,7 +19,9 @@ import gradient_oracle
 )
 @click.option("--embedded", is_flag=True, help="Ask a server inside this process instead.")
 def command(address: str, timeout: float, *, embedded: bool) -> None:
-    """Print version, limits, libraries and functions of a running server.
+    """Print what a server says about itself.
+
+    That is its version, its limits, the libraries that compute, and its functions.
 
     Exits with 0 if it answers and with 1 if it does not.
     """

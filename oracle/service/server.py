@@ -63,6 +63,9 @@ FUNCTIONS = tuple(
 """Full names of all methods."""
 
 
+ANOTHER = "choose another port with --address, or port 0 for a free one"
+
+
 class CannotServe(Exception):
     """An address that cannot be served; the message says why and what to do."""
 
@@ -118,6 +121,7 @@ class Server:
                 f"{host or settings.address} is not a loopback address, and there is neither "
                 "encryption nor a password; --allow-remote serves it anyway"
             )
+        _require_free(bare, int(port))
         self.settings = settings
         self.gate = Gate(
             settings.compute_slots,
@@ -144,7 +148,7 @@ class Server:
         try:
             self.port = self.server.add_insecure_port(settings.address)
         except RuntimeError:
-            raise CannotServe(_why_not(bare, port)) from None
+            raise CannotServe(f"the address was not to be had; {ANOTHER}") from None
         self.address = f"{host}:{self.port}"
 
     def _pool(self, name: str, threads: int) -> futures.ThreadPoolExecutor:
@@ -254,12 +258,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _why_not(host: str, port: str) -> str:
+def _require_free(host: str, port: int) -> None:
+    """Raise if the port is taken: gRPC would say so too, but with a line of its own in the log."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, int(port)), family=family).close()
+        socket.create_server((host, port), family=family).close()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    else:
-        reason = "the address was not to be had"
-    return f"{reason}; choose another port with --address, or port 0 for a free one"
+        raise CannotServe(f"{reason}; {ANOTHER}") from None
