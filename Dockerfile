@@ -10,5 +10,7 @@ RUN pip install --no-cache-dir --no-index --find-links /wheels gradient-oracle \
     && useradd --system --no-create-home oracle
 USER oracle
 EXPOSE 50051
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10s \
+    CMD ["gradient-oracle", "info", "--address", "127.0.0.1:50051", "--timeout", "5"]
 ENTRYPOINT ["gradient-oracle"]
 CMD ["serve", "--address", "0.0.0.0:50051", "--allow-remote"]
