@@ -17,11 +17,12 @@ from google.protobuf.message import DecodeError
 
 from oracle.checking.black_box import coordinates
 from oracle.checking.black_box.conversation import Ask, CheckTask, Evaluation, TensorSpec
+from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service.gate import CallerLeft, Overloaded
 from oracle.service.status import Abandoned
-from oracle.values import STEP, Array, InvalidInput, Report
+from oracle.values import STEP, Array, Finding, InvalidInput, Report
 from oracle.wire import black_box, report, tensor
 
 MAX_EVALUATIONS = 1_000_000
@@ -166,6 +167,7 @@ def _tensor_spec(message: pb.BlackBoxTensor, field: str) -> TensorSpec:
         message.gradient_largest,
         message.gradient_norm,
     )
+    fault = _fault(message, shape)
     valid = all(math.isfinite(number) and number >= 0 for number in numbers)
     _require(valid, field, "hold finite numbers of at least 0", numbers)
     return TensorSpec(
@@ -174,7 +176,25 @@ def _tensor_spec(message: pb.BlackBoxTensor, field: str) -> TensorSpec:
         black_box.decode_dtype(message.data_type, f"{field}.data_type"),
         math.prod(shape),
         *numbers,
+        fault,
     )
+
+
+def _fault(message: pb.BlackBoxTensor, shape: tuple[int, ...]) -> Finding | None:
+    name = message.name
+    match message.WhichOneof("gradient_fault"):
+        case "gradient_missing":
+            text = f"{name} is missing from the gradient"
+            return Finding(FindingKind.MISSING_TENSOR, name, text)
+        case "gradient_shape":
+            was = tuple(message.gradient_shape.lengths)
+            text = f"{name} has the shape {was} in the gradient, and {shape} in x"
+            return Finding(FindingKind.SHAPE_MISMATCH, name, text)
+        case "gradient_not_finite":
+            count, size = message.gradient_not_finite, math.prod(shape)
+            text = f"{name} holds {count:,} of {size:,} entries that are not finite"
+            return Finding(FindingKind.NOT_FINITE, name, text, evidence={"entries": float(count)})
+    return None
 
 
 def _allowed(start: pb.Start) -> int:

@@ -6,9 +6,9 @@
             ...
 
 The methods that evaluate a function of the caller (`check_gradient`, `check_jvp`,
-`check_adjoint`, `numerical_gradient`, `gradient_descent`) hold the whole conversation in a thread of
-`asyncio.to_thread`, and call `f` there: the event loop goes on, and `f` must not touch what belongs
-to it. When the awaiting task is cancelled the conversation ends at the next evaluation.
+`check_adjoint`, `numerical_gradient`, `gradient_descent`) hold the whole conversation in a thread
+of `asyncio.to_thread`, and call `f` there: the event loop goes on, and `f` must not touch what
+belongs to it. When the awaiting task is cancelled the conversation ends at the next evaluation.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
@@ -45,6 +45,8 @@ class Point:
         self.tree = trees.rooted(x)
         self.leaves = trees.flatten(self.tree)
         self.in_place = in_place
+        self.paired = "cotangent"
+        self.value_dtype = np.dtype(np.float64)
         self.cotangent = (
             None if cotangent is None else arrays.to_numpy(cotangent, "cotangent").astype(float)
         )
@@ -95,10 +97,11 @@ class Point:
         """Return f at the point as it stands, as a 0-d array of f's own type."""
         x = self._hand_over() if self.copied_each_time else self.shared
         result = arrays.to_numpy(self.f(x), "f")
+        self.value_dtype = result.dtype if result.dtype in arrays.FLOATING else np.dtype(np.float64)
         if self.cotangent is not None:
             if self.cotangent.shape != result.shape:
                 shapes = f"{self.cotangent.shape}"
-                raise invalid("cotangent", f"have the shape of f(x) {result.shape}", shapes)
+                raise invalid(self.paired, f"have the shape of f(x) {result.shape}", shapes)
             return np.asarray(np.vdot(self.cotangent, result.astype(float)))
         if result.size != 1:
             requirement = "return one number, or be given cotangent= for a vector"
@@ -107,25 +110,31 @@ class Point:
 
 
 class Gradient:
-    """The caller's gradient beside its x: predicts changes, entry by entry in float64."""
+    """The caller's gradient beside its x: predicts changes, entry by entry in float64.
 
-    def __init__(self, gradient: Any, point: Point) -> None:
-        found = self._arrays(gradient, point)
-        self.entries: list[Array] = []
-        for leaf in point.floating:
-            if leaf.path not in found:
-                raise invalid("gradient", f"hold `{leaf.path}`", f"{sorted(found)}")
-            array = found[leaf.path]
-            if array.shape != leaf.array.shape:
+    `tensors` has one array, or None, for each floating tensor of x.
+    """
+
+    def __init__(self, gradient: Any, point: Point, argument: str = "gradient") -> None:
+        found = self._arrays(gradient, point, argument)
+        self.tensors = [found.get(leaf.path) for leaf in point.floating]
+        self.entries = [np.zeros(0) if t is None else t.reshape(-1) for t in self.tensors]
+
+    def require_fit(self, point: Point, argument: str) -> None:
+        """Raise unless every tensor is there and has the shape of that of x."""
+        for leaf, array in zip(point.floating, self.tensors, strict=True):
+            shape = None if array is None else array.shape
+            if shape != leaf.array.shape:
                 requirement = f"have the shape of x {leaf.array.shape} in `{leaf.path}`"
-                raise invalid("gradient", requirement, f"{array.shape}")
-            self.entries.append(array.reshape(-1))
+                raise invalid(argument, requirement, shape)
 
     @staticmethod
-    def _arrays(gradient: Any, point: Point) -> dict[str, Array]:
+    def _arrays(gradient: Any, point: Point, argument: str) -> dict[str, Array]:
+        if gradient is None:
+            return {}
         if arrays.library(point.tree):
-            return {point.floating[0].path: arrays.to_numpy(gradient, "gradient")}
-        leaves = trees.flatten(gradient, "gradient")
+            return {point.floating[0].path: arrays.to_numpy(gradient, argument)}
+        leaves = trees.flatten(gradient, argument)
         if len(leaves) == len(point.floating) == 1:
             return {point.floating[0].path: leaves[0].array}
         return {leaf.path: leaf.array for leaf in leaves}
@@ -250,25 +259,43 @@ def _describe(point: Point, gradient: Gradient | None = None) -> list[pb.BlackBo
             name=leaf.path, shape=leaf.array.shape, data_type=black_box.encode_dtype(entries.dtype)
         )
         if gradient is not None and entries.size:
-            message.largest, square = _largest_and_square(leaf.path, entries)
+            message.largest, square, not_finite = _largest_and_square(entries)
+            if not_finite:
+                raise invalid(leaf.path, "be finite", "NaN or infinity")
             message.mean_square = square / entries.size
-            slopes = gradient.entries[index]
-            message.gradient_largest, square = _largest_and_square("gradient", slopes)
-            message.gradient_norm = math.sqrt(square)
+        if gradient is not None:
+            _describe_gradient(message, gradient.tensors[index], leaf.array.shape)
         messages.append(message)
     return messages
 
 
-def _largest_and_square(argument: str, entries: Array) -> tuple[float, float]:
-    """Return max |a_i| and the sum of a_i^2, chunk by chunk in float64."""
-    largest, square = 0.0, 0.0
+def _describe_gradient(
+    message: pb.BlackBoxTensor, tensor: Array | None, shape: tuple[int, ...]
+) -> None:
+    if tensor is None:
+        message.gradient_missing = True
+    elif tensor.shape != shape:
+        message.gradient_shape.lengths.extend(tensor.shape)
+        message.gradient_shape.SetInParent()
+    elif tensor.size:
+        message.gradient_largest, square, not_finite = _largest_and_square(tensor.reshape(-1))
+        message.gradient_norm = math.sqrt(square)
+        if not_finite:
+            message.gradient_not_finite = not_finite
+
+
+def _largest_and_square(entries: Array) -> tuple[float, float, int]:
+    """Return max |a_i|, the sum of a_i^2, and how many do not count, not being finite."""
+    largest, square, not_finite = 0.0, 0.0, 0
     for begin in range(0, entries.size, CHUNK):
         chunk = entries[begin : begin + CHUNK].astype(np.float64)
-        if not np.isfinite(chunk).all():
-            raise invalid(argument, "be finite", "NaN or infinity")
+        finite = np.isfinite(chunk)
+        if not finite.all():
+            not_finite += int(np.count_nonzero(~finite))
+            chunk[~finite] = 0.0
         largest = max(largest, float(np.abs(chunk).max()))
         square += float(np.dot(chunk, chunk))
-    return largest, square
+    return largest, square, not_finite
 
 
 def check_gradient(
@@ -298,7 +325,8 @@ def check_gradient(
     x : array, or nested dicts, lists and tuples of arrays, of NumPy, torch or jax
         Where to check. Not modified. Integer and boolean tensors are held fixed.
     gradient : as `x`
-        What is claimed: df/dx, in its floating tensors; with a `cotangent` c, J^T c.
+        What is claimed: df/dx, in its floating tensors; with a `cotangent` c, J^T c. One that is
+        missing or None, has another shape or is not finite fails the check.
     resolution : float, optional
         The relative error that a pass should exclude.
     max_evaluations : int
@@ -332,10 +360,10 @@ def check_gradient(
     """
     point = Point(f, x, in_place=in_place, cotangent=cotangent)
     slopes = Gradient(gradient, point)
-    value = point.value()
+    point.value()
     start = pb.BlackBoxCheck(
         tensors=_describe(point, slopes),
-        value_data_type=black_box.encode_dtype(_value_dtype(value)),
+        value_data_type=black_box.encode_dtype(point.value_dtype),
         max_evaluations=arrays.integer("max_evaluations", max_evaluations, most=2**31 - 1),
         miss_probability=arrays.real("miss_probability", miss_probability),
         seed=arrays.seed(seed),
@@ -357,10 +385,6 @@ def check_gradient(
         progress=progress,
     )
     return Report(understood(report.decode, result.report))
-
-
-def _value_dtype(value: Array) -> np.dtype[Any]:
-    return value.dtype if value.dtype in arrays.FLOATING else np.dtype(np.float64)
 
 
 def check_jvp(
@@ -400,29 +424,37 @@ def check_jvp(
     Returns
     -------
     Report
-        The verdict; its one tensor is "s".
+        The verdict; its one tensor is "s", which moves x along v by about the size of x.
     """
     point = Point(f, x)
-    directions = Gradient(tangent, point)
+    directions = Gradient(tangent, point, "tangent")
+    directions.require_fit(point, "tangent")
     origins = [leaf.array.reshape(-1) for leaf in point.floating]
     claimed = arrays.to_numpy(jvp, "jvp").astype(np.float64)
-    rng = np.random.default_rng(arrays.seed(seed))
-    weights = rng.uniform(1, 2, claimed.shape) * rng.choice([-1.0, 1.0], claimed.shape)
-    point.cotangent = np.asarray(weights)
+    weights = _weights(claimed.shape, seed)
+    point.cotangent, point.paired = weights, "jvp"
 
-    def along(moved: dict[str, Array]) -> float:
-        s = moved["s"][0]
+    # A unit of s moves x by about its own size, less for many entries as along the directions of
+    # a check; s is as coarse as x, so that its steps are those that x resolves. s = 1 is x.
+    coarsest = max(
+        (e.dtype for e in point.scratch), key=lambda kind: arrays.FLOATING.index(kind.type)
+    )
+    unit = _size(origins, least=1.0) / (_size(directions.entries) or 1.0)
+    unit /= sum(tensor.size for tensor in origins) ** 0.25
+
+    def along(moved: dict[str, Array]) -> Array:
+        s = float(moved["s"][0]) - 1
         for entries, origin, direction in zip(
             point.scratch, origins, directions.entries, strict=True
         ):
-            entries[...] = origin.astype(np.float64) + s * direction.astype(np.float64)
-        return float(point.value())
+            entries[...] = origin.astype(np.float64) + s * unit * direction.astype(np.float64)
+        return point.value().astype(point.value_dtype)
 
-    slope = np.array([np.vdot(weights, claimed)])
+    slope = np.array([unit * np.vdot(weights, claimed)])
     return check_gradient(
         client,
         along,
-        {"s": np.zeros(1)},
+        {"s": np.ones(1, coarsest)},
         {"s": slope},
         resolution=resolution,
         max_evaluations=max_evaluations,
@@ -432,6 +464,79 @@ def check_jvp(
         progress=progress,
         transport=transport,
         name=name or f"{getattr(f, '__name__', 'f')} along the tangent",
+    )
+
+
+def _size(tensors: Sequence[Array], *, least: float = 0.0) -> float:
+    """Return the root mean square of all entries, at least `least`."""
+    count = max(1, sum(tensor.size for tensor in tensors))
+    return max(least, math.sqrt(sum(_largest_and_square(t)[1] for t in tensors) / count))
+
+
+def _weights(shape: tuple[int, ...], seed: int) -> Array:
+    """Draw weights +-[1, 2], with which errors in different entries cannot cancel but by chance."""
+    rng = np.random.default_rng(arrays.seed(seed))
+    return np.asarray(rng.uniform(1, 2, shape) * rng.choice([-1.0, 1.0], shape))
+
+
+def check_adjoint(
+    client: Connection,
+    jvp: Function,
+    vjp: Function,
+    x: Any,
+    *,
+    cotangent: Any = None,
+    resolution: float | None = None,
+    max_evaluations: int = 2_000,
+    miss_probability: float = 0.01,
+    seed: int = 0,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    transport: Transport = "stream",
+    name: str | None = None,
+) -> Report:
+    """Check that two products belong to one Jacobian: <c, J v> = <J^T c, v> for all v.
+
+    J v is linear in v, so that J^T c is the gradient of <c, J v> at every v. Whether J is the
+    Jacobian of f is for `check_jvp`, or `check_gradient` with a cotangent, to say.
+
+    Parameters
+    ----------
+    jvp : callable
+        Takes a tangent v of the structure of `x` and returns J v.
+    vjp : callable
+        Takes a cotangent c of the shape and library of J v and returns J^T c, as `x`.
+    x : as for `check_gradient`
+        The point of the Jacobian: v has its structure and moves around it.
+    cotangent : array, optional
+        c; by default weights +-[1, 2] drawn from `seed`.
+    resolution, max_evaluations, miss_probability, seed, timeout, progress, transport, name
+        As for `check_gradient`.
+
+    Returns
+    -------
+    Report
+        The verdict, on the tensors of `x`.
+    """
+    if cotangent is None:
+        like = jvp(trees.rooted(x))
+        product = arrays.to_numpy(like, "jvp")
+        weights = _weights(product.shape, seed).astype(product.dtype)
+        cotangent = arrays.from_numpy(weights, like) if arrays.library(like) else weights
+    return check_gradient(
+        client,
+        jvp,
+        x,
+        vjp(cotangent),
+        cotangent=cotangent,
+        resolution=resolution,
+        max_evaluations=max_evaluations,
+        miss_probability=miss_probability,
+        seed=seed,
+        timeout=timeout,
+        progress=progress,
+        transport=transport,
+        name=name or "J v and its adjoint",
     )
 
 

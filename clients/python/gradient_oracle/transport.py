@@ -32,6 +32,7 @@ class Connection:
         self.connect_timeout = min(wait, self.timeout)
         self.channel: Any = grpc.insecure_channel(address, channel.options(address))
         self.server: ServerInfo | None = None
+        self._methods: dict[str, Any] = {}
         self.closed = False
 
     def close(self) -> None:
@@ -49,12 +50,20 @@ class Connection:
     def _greet(self) -> ServerInfo:
         """Ask for the limits, waiting for a server that is just starting."""
         call = functions.info()
-        method = self.channel.unary_unary(call.path, response_deserializer=call.response)
+        seconds = self.connect_timeout
         try:
-            response = method(call.serialize(), timeout=self.connect_timeout, wait_for_ready=True)
+            response = self._method(call)(call.serialize(), timeout=seconds, wait_for_ready=True)
         except grpc.RpcError as error:
-            return channel.server_behind(error, self.address, self.connect_timeout)
+            return channel.server_behind(error, self.address, seconds)
         return call.result(response)
+
+    def _method(self, call: Call[Any]) -> Any:
+        """Return the method of a call, which gRPC is asked for once."""
+        path = call.path
+        if path not in self._methods:
+            method = self.channel.unary_unary(path, response_deserializer=call.response)
+            self._methods[path] = method
+        return self._methods[path]
 
     def failure(self, error: Any, seconds: float | None = None) -> errors.OracleError:
         """Return the error of a call that failed."""
@@ -64,9 +73,8 @@ class Connection:
         """Carry out a call."""
         request = call.serialize()
         self.prepare(len(request))
-        method = self.channel.unary_unary(call.path, response_deserializer=call.response)
         try:
-            response = method(request, timeout=self.timeout)
+            response = self._method(call)(request, timeout=self.timeout)
         except grpc.RpcError as error:
             raise self.failure(error) from error
         return call.result(response)

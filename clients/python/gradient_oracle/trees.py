@@ -46,7 +46,7 @@ class Leaf:
 
 
 def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
-    """List the arrays of a tree in its own order, a dict in the order of its keys.
+    """List the arrays of a tree in its own order, a dict in the order of its keys; None is none.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
         elif isinstance(node, (list, tuple)):
             for index, child in enumerate(node):
                 visit(child, f"{path}[{index}]")
-        else:
+        elif node is not None:
             leaves.append(leaf(node, path))
 
     def leaf(node: Any, path: str) -> Leaf:
@@ -104,7 +104,7 @@ def rebuild(tree: Any, leaves: Sequence[Any]) -> Any:
             return type(node)(*(visit(child) for child in node))
         if isinstance(node, (list, tuple)):
             return type(node)(visit(child) for child in node)
-        return next(rest)
+        return None if node is None else next(rest)
 
     return visit(tree)
 

@@ -96,8 +96,9 @@ def _named_factor(tensor: str, name: str, ratio: float) -> Finding:
         return Finding(FindingKind.SIGN_FLIPPED, tensor, message, "g = -g", {"factor": ratio})
     kind = FindingKind.TENSOR_FACTOR if tensor else FindingKind.CONSTANT_FACTOR
     subject = name if tensor else "Every tensor"
-    message = f"{subject} is {ratio:.4g} times what was measured."
-    return Finding(kind, tensor, message, f"divide by {ratio:.4g}", {"factor": ratio})
+    text = f"{ratio:.4g}" if abs(ratio - 1) > 1e-2 else f"{ratio:.8g}"
+    message = f"{subject} is {text} times what was measured."
+    return Finding(kind, tensor, message, f"divide by {text}", {"factor": ratio})
 
 
 def _zero(tensor: Measured) -> Finding:

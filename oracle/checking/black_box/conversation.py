@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from oracle.values import Report
+from oracle.values import Finding, Report
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class TensorSpec:
 
     `largest` is max |x_i| and `mean_square` the mean of x_i^2 over the tensor; `gradient_largest`
     and `gradient_norm` are max |g_i| and the Euclidean norm of the caller's gradient in it.
+    `fault` says why that gradient cannot be compared at all.
     """
 
     name: str
@@ -30,6 +31,7 @@ class TensorSpec:
     mean_square: float
     gradient_largest: float
     gradient_norm: float
+    fault: Finding | None = None
 
 
 @dataclass(frozen=True)

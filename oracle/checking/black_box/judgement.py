@@ -48,6 +48,9 @@ def check(task: CheckTask) -> Check:
         Yields `Ask`, is sent the evaluations in order, returns a `Report` of measured kind.
     """
     session = Session(task)
+    faults = [spec.fault for spec in task.tensors if spec.fault is not None]
+    if faults:
+        return outcome.report(session, [], faults, None)
     subjects = [
         Subject(i, spec, Line(i, 0, spec.size, task.seed + 1))
         for i, spec in enumerate(task.tensors)

@@ -86,7 +86,7 @@ def report(
     subjects : sequence of Subject
         The tensors; none if the check ended before any was measured.
     findings : sequence of Finding
-        What was found to be wrong.
+        What was found to be wrong; without subjects, why nothing had to be measured.
     reason : InconclusiveReason or None
         Why the check ended early; None lets the open tensors tell.
 
@@ -99,7 +99,7 @@ def report(
     tensors = [_tensor_report(subject, findings) for subject in subjects]
     outcomes = {tensor.verdict for tensor in tensors}
     verdict = Verdict.INCONCLUSIVE
-    if Verdict.FAIL in outcomes:
+    if Verdict.FAIL in outcomes or (findings and not subjects):
         verdict = Verdict.FAIL
     elif outcomes == {Verdict.PASS}:
         verdict = Verdict.PASS
@@ -153,6 +153,8 @@ def _summary(
 ) -> str:
     if verdict is Verdict.PASS:
         return "the measured slopes agree with the gradient"
+    if verdict is Verdict.FAIL and not tensors:
+        return "the gradient does not fit x"
     if verdict is Verdict.FAIL:
         wrong = [t.name for t in tensors if t.verdict is Verdict.FAIL]
         where = "" if len(wrong) == len(tensors) else f" in {', '.join(wrong[:4])}"
