@@ -72,11 +72,6 @@ class _Target:
     ratio: Float64
     guard: Float64
 
-    def part(self, samples: slice) -> _Target:
-        return _Target(
-            self.label[samples], self.weight[samples], self.ratio[samples], self.guard[samples]
-        )
-
     def loss(self, q: Float64) -> Float64:
         """Return the rise of this target's share of the loss when y_t becomes y_t / (1 + q)."""
         rise = np.log1p(q * self.ratio / (1 + q * self.guard))
@@ -89,9 +84,6 @@ class _Outputs:
 
     y: Float64
     targets: tuple[_Target, ...]
-
-    def part(self, samples: slice) -> _Outputs:
-        return _Outputs(self.y[samples], tuple(target.part(samples) for target in self.targets))
 
 
 def two_layer_net(
@@ -137,19 +129,17 @@ def two_layer_net(
     require_count("threads", threads)
     rows = np.atleast_2d(inputs)
     weights = _one_hot(require_targets((*inputs.shape[:-1], len(wide.b2)), t), len(wide.b2))
-    with np.errstate(all="ignore"):
-        a = rows @ wide.W1 + wide.b1
-        z, rest = sigmoid(a), sigmoid(-a)
-        outputs = _outputs(z @ wide.W2 + wide.b2, weights, delta)
-    first, second = _with_bias(rows), _with_bias(z)
     radius = _radius(wide.W2)
 
     def tile(part: slice) -> tuple[Float64, Float64]:
-        answers = outputs.part(part)
-        hidden = partial(_hidden, z[part], rest[part], wide.W2, answers)
+        checkpoint()
+        a = rows[part] @ wide.W1 + wide.b1
+        z, rest = sigmoid(a), sigmoid(-a)
+        outputs = _outputs(z @ wide.W2 + wide.b2, weights[part], delta)
+        hidden, score = partial(_hidden, z, rest, wide.W2, outputs), partial(_score, outputs)
         return (
-            _differences(hidden, h, first[part], radius, checkpoint),
-            _differences(partial(_score, answers), h, second[part], SCORE_RADIUS, checkpoint),
+            _differences(hidden, h, _with_bias(rows[part]), radius, checkpoint),
+            _differences(score, h, _with_bias(z), SCORE_RADIUS, checkpoint),
         )
 
     inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, threads)
@@ -198,11 +188,10 @@ def simple_net(
     rows = np.atleast_2d(inputs)
     classes = wide.shape[1]
     weights = _one_hot(require_targets((*inputs.shape[:-1], classes), t), classes)
-    with np.errstate(all="ignore"):
-        outputs = _outputs(rows @ wide, weights, delta)
 
     def tile(part: slice) -> tuple[Float64, Float64]:
-        score = partial(_score, outputs.part(part))
+        checkpoint()
+        score = partial(_score, _outputs(rows[part] @ wide, weights[part], delta))
         return _differences(score, h, rows[part], SCORE_RADIUS, checkpoint), np.zeros(())
 
     total, _ = _sum_of_tiles(tile, len(rows), wide.size, threads)
