@@ -1,4 +1,4 @@
-"""A bare gRPC server that sends back the bytes it got: what gRPC itself costs."""
+"""A bare gRPC server, without protobuf, checks and statuses: what gRPC itself costs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,27 @@ from concurrent import futures
 from typing import Any
 
 import grpc
+import numpy as np
 
-METHOD = "/bare.Echo/Echo"
+from oracle.reference import activations
+
+ECHO = "/bare.Bytes/Echo"
+"""Sends back the bytes it got."""
+SIGMOID = "/bare.Bytes/Sigmoid"
+"""Takes bytes of float64 and sends back those of their sigmoid."""
 
 
-class _Echo(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
-    def service(self, details: Any) -> Any:  # noqa: ARG002 - it serves one method
-        """Return the handler."""
-        return grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+def _sigmoid(request: bytes, _: Any) -> bytes:
+    return activations.sigmoid(np.frombuffer(request)).tobytes()
+
+
+METHODS: dict[str, Any] = {ECHO: lambda request, _: request, SIGMOID: _sigmoid}
+
+
+class _Bytes(grpc.GenericRpcHandler):  # type: ignore[misc, unused-ignore]
+    def service(self, details: Any) -> Any:
+        """Return the handler of a method."""
+        return grpc.unary_unary_rpc_method_handler(METHODS[details.method])
 
 
 def serve() -> None:
@@ -23,7 +36,7 @@ def serve() -> None:
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
     ]
-    server = grpc.server(futures.ThreadPoolExecutor(34), handlers=[_Echo()], options=options)
+    server = grpc.server(futures.ThreadPoolExecutor(34), handlers=[_Bytes()], options=options)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(f"listening on 127.0.0.1:{port}", flush=True)  # noqa: T201 - the starter reads it

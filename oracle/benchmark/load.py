@@ -14,14 +14,14 @@ CALLERS = 4
 
 
 def press(address: str) -> None:
-    """Call without a pause until the process is ended; the long form of the gradient is meant."""
-    parameters, x, t = case(784, 50, 10, 100)
+    """Call without a pause until the process is ended."""
+    parameters, x, t = case(784, 50, 10, 1000)
     with gradient_oracle.connect(address) as oracle:
 
         def caller() -> None:
             while True:
                 with contextlib.suppress(gradient_oracle.Overloaded):
-                    oracle.two_layer_net.numerical_gradient(parameters.tensors(), x, t, h=0.5)
+                    oracle.two_layer_net.numerical_gradient(parameters.tensors(), x, t)
 
         threads = [threading.Thread(target=caller, daemon=True) for _ in range(CALLERS)]
         for thread in threads:

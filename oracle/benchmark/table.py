@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,16 +53,18 @@ def median(run: Callable[[], Any], *, runs: int, seconds: float = 3.0) -> float:
     return statistics.median(times)
 
 
-def medians(runs: Iterable[Callable[[], Any]], *, rounds: int) -> list[float]:
-    """Return the median time of each of several calls, taken in turns: all see the same machine."""
-    calls = list(runs)
-    for call in calls:
-        call()
+def medians(calls: Sequence[Callable[[], Any]], *, rounds: int, block: int) -> list[float]:
+    """Return the median time of each of several calls.
+
+    They take turns in blocks, so that all see the same machine; the first call of a block wakes
+    whatever slept meanwhile, and is not counted.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
-        for call, list_of_times in zip(calls, times, strict=True):
-            list_of_times.append(_timed(call))
-    return [statistics.median(each) for each in times]
+        for call, own in zip(calls, times, strict=True):
+            call()
+            own.extend(_timed(call) for _ in range(block))
+    return [statistics.median(own) for own in times]
 
 
 def _timed(run: Callable[[], Any]) -> float:

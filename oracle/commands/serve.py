@@ -10,6 +10,7 @@ import click
 from pythonjsonlogger.json import JsonFormatter
 
 from oracle.service.gate import single_threaded_blas
+from oracle.service.memory import keep_freed_memory
 from oracle.service.server import CannotServe, Server, Settings
 
 DEFAULT = Settings()
@@ -84,6 +85,7 @@ def command(grace: float, log_level: str, **settings: object) -> None:
 
     BLAS computes with one thread in this process: calls run beside each other instead.
     """
+    keep_freed_memory()
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonFormatter(

@@ -42,6 +42,11 @@ def decode_data_type(number: int, field: str = "data_type") -> str:
     return NAMES[number - 1]
 
 
+@functools.lru_cache(64)
+def _name(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # NumPy puts it together at every look.
+
+
 @functools.cache
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Return the little-endian NumPy dtype of a name."""
@@ -58,7 +63,7 @@ def fields(array: Any) -> Any:
     A message that is given to such a constructor is copied, its fields are not.
     """
     array = np.asarray(array)
-    name = array.dtype.name
+    name = _name(array.dtype)
     little = array.astype(numpy_dtype(name), copy=False) if name in _NUMBERS else array
     return {
         "data_type": encode_data_type(name),
