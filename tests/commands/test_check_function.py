@@ -104,7 +104,6 @@ def test_a_function_without_a_value_is_inconclusive(tmp_path):
         ("pass", "hello", "the first line of the program must be"),
         ("pass", '{"x": [1.0]}', "the first line of the program must be"),
         ("pass", '{"x": [1.0], "gradient": [2.0], "dtype": "int8"}', '"dtype" must be'),
-        ("print(1.0)", '{"x": [1.0], "gradient": [2.0, 3.0]}', "have the shape of x"),
         ("sys.exit(7)", '{"x": [1.0], "gradient": [2.0]}', "exit code 7"),
         ("time.sleep(60)", '{"x": [1.0], "gradient": [2.0]}', "wrote no line for 0.5 s"),
     ],
@@ -113,6 +112,14 @@ def test_a_program_at_fault_is_explained(tmp_path, body, first, said):
     """Exit code 3, which no verdict has, and what the program must do."""
     done = check(python(tmp_path, body, first), "--timeout=0.5")
     assert (done.exit_code, said in done.output) == (3, True), done.output
+
+
+def test_a_gradient_of_another_shape_fails(tmp_path):
+    """It is a finding, as everywhere: never broadcast away."""
+    program = python(tmp_path, "print(1.0)", '{"x": [1.0], "gradient": [2.0, 3.0]}')
+    done = check(program, "--json")
+    kinds = [finding["kind"] for finding in json.loads(done.output)["findings"]]
+    assert (done.exit_code, kinds) == (1, ["shape_mismatch"])
 
 
 def test_a_program_that_is_not_there_is_named():

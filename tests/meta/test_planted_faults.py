@@ -217,11 +217,11 @@ FAULTS = [
         lambda right: lambda name, value: np.abs(right(name, value)),
     ),
     Fault(
-        "a step of zero",
+        "a negative step",
         structured,
         "require_step",
         "test_refusals.py",
-        lambda _: lambda *_, **__: None,
+        lambda right: lambda h, **arrays: right(abs(h), **arrays),
     ),
     Fault(
         "NaN taken for zero",

@@ -26,10 +26,10 @@ MEAN_SQUARED_ERROR = {
 }
 
 
-def document_net(samples=100, step=0.1):
-    """The document's 784-50-10 with a step so large that the gradient takes most of a second."""
+def document_net(samples, hidden=50, step=0.1):
+    """The document's inputs and classes, with more samples and hidden units where it says so."""
     rng = np.random.default_rng(0)
-    shapes = {"w1": (784, 50), "b1": (50,), "w2": (50, 10), "b2": (10,)}
+    shapes = {"w1": (784, hidden), "b1": (hidden,), "w2": (hidden, 10), "b2": (10,)}
     return {
         "parameters": two_layer_net_pb2.TwoLayerNetParameters(
             **{name: tensor.encode(rng.normal(size=shape)) for name, shape in shapes.items()}
@@ -40,7 +40,8 @@ def document_net(samples=100, step=0.1):
     }
 
 
-LONG = document_net(1000)
+LONG = document_net(2000, hidden=2000)
+"""Its numerical gradient takes seconds."""
 
 
 def start(call, method, **fields):
@@ -105,7 +106,7 @@ def test_readers_that_never_read_hold_up_nobody(serve):
     with serve(compute_slots=1, max_streams=2) as call:
         request = request_of(
             TRAIN,
-            **document_net(1, 1e-4),
+            **document_net(1, step=1e-4),
             step_num=10**6,
             batch_size=1,
             method=two_layer_net_pb2.GRADIENT_METHOD_ANALYTIC,

@@ -186,8 +186,9 @@ def _open_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
             if slope is ladder.NOTHING and session.short:
                 break
             subject.slopes[line] = slope
-        if subject.entrywise and not subject.open_lines():
-            # Every entry is settled by itself: what all entries together show adds nothing.
+        blind = subject.verdict(subject.slopes[subject.first]) is not Verdict.PASS
+        if blind and subject.entrywise and not subject.open_lines():
+            # Every entry is settled by itself: what all entries together hide takes nothing away.
             del subject.slopes[subject.first]
 
 
