@@ -17,15 +17,22 @@ independent of its neighbours', which adds up by squares.
   factor is the same, as all are where the weights are zero.
 - Copies of a sample or of a hidden unit err alike too: what is independent adds up over groups of
   copies, not over single ones. Sums over classes are charged by magnitude.
-- exp costs 4 units in the last place (the libraries in use claim 1 to 2) and |argument error|; such
-  errors of functions may have one sign everywhere.
-- Sigmoid: E[z] = z (1 - z) E[a] + 6 u; 1 - z errs by u because z does. A form by tanh fits.
+- exp, tanh, log and a quotient cost f units in the last place and |argument error|; such errors of
+  functions may have one sign everywhere. f = 4 in float64 and float32, where the libraries in use
+  claim 1 to 2. f = 1 in float16 and bfloat16: there is no library that evaluates them in half
+  precision, all do so in float32 and round once. Every other operation may be rounded to the
+  storage type, as it is where each is a kernel of its own.
+- Sigmoid: E[z] = z (1 - z) E[a] + r u, where 1 / (1 + exp(-a)) has r = z (f (1 - z) + 2) and
+  ½ (1 + tanh(½ a)) has r = f |z - ½| + z; the larger is charged. z (1 - z) then errs by |1 - 2 z|
+  as much and 2 u, and exp(-a) / (1 + exp(-a))² by f + 4 u, of its own size.
 - Softmax: shifting a whole row changes nothing, so the relative error of y_k is
-  (1 - y_k) d_k + Σ_{j != k} y_j d_j with d = E[score] + u (|score - max| + log K + 8); the term
-  with |score - max| covers the shift, log K an evaluation by log-softmax.
+  (1 - y_k) d_k + Σ_{j != k} y_j d_j with d = E[score] + u (|score - max| + f); the term with
+  |score - max| covers the shift. Sum and quotient add (f + 1) u, and an evaluation by log-softmax
+  u log K.
 - The derivative by the scores is (y_j Σ_k w_k - w_j) / N with w_k = t_k y_k / (y_k + delta), and
   w_k is as uncertain as delta / (y_k + delta) times the relative error of y_k. Backpropagation
-  through log(y + delta) cancels to an absolute error u, as y - t does when y is near t.
+  through log(y + delta) cancels to an absolute error u, as y - t does when y is near t. It rounds
+  the mean, y + delta and the quotient, (f + 2) u; then products and differences, as much again.
 - Inputs that the candidate's type cannot hold were rounded by the caller first: u |input| each, of
   the same sign wherever that input is used.
 
@@ -87,13 +94,17 @@ _NUMPY = {
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a candidate computes: storage type, its roundoff u, that of its sums v, and underflow."""
+    """How a candidate computes: storage type, its roundoff u, that of its sums v, and underflow.
+
+    `f` is the error of a function in units of u.
+    """
 
     dtype: str
     accumulation_dtype: str
     u: float
     v: float
     tiny: float
+    f: float
 
     def input_error(self, a: Array) -> Float64:
         """Return what rounding an input to the storage type does to it, entry by entry."""
@@ -130,7 +141,7 @@ def arithmetic(dtype: str, accumulation_dtype: str | None = None) -> Arithmetic:
     v, _ = TYPES[sums]
     if v > u:
         raise InvalidInput("accumulation_dtype", f"not be narrower than {dtype}", sums)
-    return Arithmetic(dtype, sums, u, v, tiny)
+    return Arithmetic(dtype, sums, u, v, tiny, 1.0 if _NUMPY[dtype].itemsize == 2 else 4.0)
 
 
 def sum_growth(n: int) -> float:
@@ -208,15 +219,16 @@ def _score_derivative(
     depth = scores.value.max(axis=1, keepdims=True) - scores.value
     weights = np.exp(-depth)
     y = weights / weights.sum(axis=1, keepdims=True)
-    d = scores.error.plus(common(u * (depth + np.log(K) + 8.0)))
+    d = scores.error.plus(common(u * (depth + how.f)))
     shifted = Error(_shifted(y, d.common), _shifted(y, d.independent))
-    relative = shifted.plus(common(np.full_like(y, how.v * sum_growth(K) + 4.0 * u)))
+    rounding = how.v * sum_growth(K) + u * (np.log(K) + how.f + 1.0)
+    relative = shifted.plus(_constant(rounding, y))
     e_y = relative.times(y * _growth(relative.total)).at_most(1.0).plus(_constant(how.tiny, y))
 
     guarded = _positive(y + delta)
     w = np.where(targets > 0, targets * y / guarded, 0.0) if delta else targets
     total = w.sum(axis=1, keepdims=True)
-    e_w = common(w * 8.0 * u + how.input_error(targets))
+    e_w = common(w * (how.f + 2.0) * u + how.input_error(targets))
     if delta:
         # An entry of y below `tiny` may have become zero; w never exceeds t.
         least = np.maximum(guarded - e_y.total, 0.5 * guarded)
@@ -226,8 +238,9 @@ def _score_derivative(
             Error(np.minimum(moved.common, targets), np.minimum(moved.independent, targets))
         )
     rows = Error(e_w.common.sum(axis=1, keepdims=True), e_w.independent.sum(axis=1, keepdims=True))
-    rounding = (how.v * sum_growth(K) + 2.0 * u) * y * total + 6.0 * u * (y * total + w)
-    error = e_y.times(total).plus(rows.times(y)).plus(e_w).plus(common(rounding + how.tiny))
+    error = e_y.times(total).plus(rows.times(y)).plus(e_w)
+    rounding = (how.v * sum_growth(K) + u) * y * total + (how.f + 2.0) * u * (y * total + w)
+    error = error.plus(common(rounding + how.tiny))
     error = Error(error.common / N + how.tiny, error.independent / N)
     return Uncertain(_centred(y, w) / N, error)
 
@@ -257,9 +270,12 @@ def _sigmoid(a: Uncertain, how: Arithmetic) -> tuple[Uncertain, Uncertain]:
     slope = decay / (1.0 + decay) ** 2
     z = np.where(a.value >= 0, 1.0, decay) / (1.0 + decay)
     e_a = a.error.total
-    e_z = a.error.times(slope * _growth(e_a)).at_most(1.0).plus(_constant(6.0 * how.u, z))
-    bend = slope * (np.abs(1.0 - 2.0 * z) + e_a) * np.exp(np.minimum(e_a, 50.0))
-    e_slope = a.error.times(bend).at_most(0.25).plus(common(8.0 * how.u * z + how.tiny))
+    tilt = np.abs(1.0 - 2.0 * z)
+    own = how.u * np.maximum(z * (how.f * (1.0 - z) + 2.0), 0.5 * how.f * tilt + z)
+    e_z = a.error.times(slope * _growth(e_a)).at_most(1.0).plus(common(own + how.tiny))
+    bend = slope * (tilt + e_a) * np.exp(np.minimum(e_a, 50.0))
+    rounding = how.u * (z * (how.f + 2.0) * tilt + (how.f + 4.0) * slope) + how.tiny
+    e_slope = a.error.times(bend).at_most(0.25).plus(common(rounding))
     return Uncertain(z, e_z), Uncertain(slope, e_slope)
 
 
@@ -443,7 +459,7 @@ def two_layer_net(
         back = _product(g2, W2.transposed(), how, checkpoint, copies=K)
         size = np.abs(back.value)
         e_g1 = slope.error.times(size).plus(back.error.times(slope.value + slope.error.total))
-        rounding = common(4.0 * how.u * size * slope.value + how.tiny)
+        rounding = common(2.0 * how.u * size * slope.value + how.tiny)
         g1 = Uncertain(back.value * slope.value, e_g1.plus(rounding))
 
         unsaturated = 0.25 * float(np.abs(W2.value).max())

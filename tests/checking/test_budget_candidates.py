@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracle.checking import closed_form
+from oracle.checking import budget, closed_form
 from oracle.values import TwoLayerNetParameters, Verdict
 
 LOOP = r"""
@@ -223,3 +223,14 @@ def test_jax_passes(case, delta):
     candidate = {n: np.asarray(g) for n, g in jax.grad(loss)(parameters.tensors()).items()}
     report = closed_form.check_two_layer_net(parameters, x, t, candidate, delta=delta)
     assert report.verdict is Verdict.PASS, (report.budget_used, report.summary)
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.1, 0.5])
+def test_budget_of_float16_with_wide_sums_is_not_vacuous(scale):
+    """Functions are rounded once; bfloat16, 8 times coarser, may still be inconclusive here."""
+    case = {"seed": 3, "scale": scale, "N": 32, "sizes": (20, 10, 5)}
+    parameters, x, t = network("float16", **case, inputs="normal", weights="normal")
+    how = budget.arithmetic("float16", "float32")
+    evaluation = budget.two_layer_net(parameters, x, t, how, delta=0.0)
+    for name, allowed in evaluation.budget.items():
+        assert allowed.max() < closed_form.VACUOUS * np.abs(evaluation.tensors[name]).max()

@@ -104,7 +104,7 @@ def test_one_hidden_tensor_makes_a_check_inconclusive():
     rng = np.random.default_rng(0)
     shapes = [(5, 3), (3,), (3, 4), (4,)]
     parameters = TwoLayerNetParameters(
-        *((rng.normal(size=s) * 1e-3).astype(np.float16) for s in shapes)
+        *((rng.normal(size=s) * 3e-4).astype(np.float16) for s in shapes)
     )
     x, t = rng.normal(size=(16, 5)).astype(np.float16), rng.integers(0, 4, 16)
     exact = closed_form.gradient_two_layer_net(parameters, x, t).tensors
