@@ -6,7 +6,7 @@ import flint
 import numpy as np
 
 from oracle.enclosure.balls import enclose
-from oracle.enclosure.targets import distribution
+from oracle.reference.targets import distribution
 from oracle.values import DELTA, Array, Checkpoint, ReferenceGradient, never_stop
 
 

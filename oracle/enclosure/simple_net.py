@@ -6,7 +6,7 @@ import flint
 import numpy as np
 
 from oracle.enclosure.balls import Ball, ball_matrix, enclose, product, score_derivative, softmax
-from oracle.enclosure.targets import distribution
+from oracle.reference.targets import distribution
 from oracle.values import DELTA, Array, Checkpoint, ReferenceGradient, never_stop
 
 
@@ -40,6 +40,8 @@ def gradient(
         for n, row in enumerate(targets):
             y = softmax(scores[n * classes : (n + 1) * classes])
             slopes += score_derivative(y, row, delta, len(samples))
+            if n * classes % 1024 < classes:
+                checkpoint()
         g = flint.arb_mat(len(samples), classes, slopes)
         return {"W": product(samples, g, checkpoint, transposed=True)}
 

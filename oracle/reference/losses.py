@@ -13,16 +13,19 @@ from oracle.reference.requirements import (
     widen,
     widen_targets,
 )
-from oracle.values import DELTA, InvalidInput
+from oracle.slices import holds_anywhere, parts
+from oracle.values import DELTA, Checkpoint, InvalidInput, never_stop
 
 
-def mean_squared_error(y: ArrayLike, t: ArrayLike) -> float:
+def mean_squared_error(y: ArrayLike, t: ArrayLike, *, checkpoint: Checkpoint = never_stop) -> float:
     """Compute 1/2 sum (y - t)^2 over all entries; for a batch too, nothing is divided by N.
 
     Parameters
     ----------
     y, t : array
         Of one shape, finite, not empty; `y` of a floating type, `t` of one or integers.
+    checkpoint : callable
+        Called between slices of what is large; raises to stop.
 
     Returns
     -------
@@ -34,13 +37,21 @@ def mean_squared_error(y: ArrayLike, t: ArrayLike) -> float:
     InvalidInput
         If `y` or `t` is anything else.
     """
-    scores, targets = widen("y", y), widen_targets("t", t)
+    scores, targets = widen("y", y, checkpoint), widen_targets("t", t, checkpoint)
     require_shape("t", targets, scores.shape, "of y")
+    left, right = scores.reshape(-1), targets.reshape(-1)
     with np.errstate(over="ignore", under="ignore"):
-        return float(0.5 * np.sum((scores - targets) ** 2))
+        squares = (np.sum((left[p] - right[p]) ** 2) for p in parts(left.size, checkpoint))
+        return float(0.5 * sum(squares))
 
 
-def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, delta: float = DELTA) -> float:
+def cross_entropy_error(
+    y: ArrayLike,
+    t: ArrayLike,
+    *,
+    delta: float = DELTA,
+    checkpoint: Checkpoint = never_stop,
+) -> float:
     """Compute -1/N sum_n sum_k t_nk log(y_nk + delta).
 
     Parameters
@@ -51,6 +62,8 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, delta: float = DELTA) -> 
         Integer labels (N,), or floating one-hot or soft targets of the shape of `y`.
     delta : float
         The constant inside the logarithm, at least 0.
+    checkpoint : callable
+        Called between slices of what is large; raises to stop.
 
     Returns
     -------
@@ -62,19 +75,24 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, delta: float = DELTA) -> 
     InvalidInput
         If an argument is anything else.
     """
-    scores = widen("y", y)
+    scores = widen("y", y, checkpoint)
     require_rank("y", scores, (1, 2), "(N, K) or (K,)")
-    if (scores < 0).any():
+    if holds_anywhere(lambda a: a < 0, scores, checkpoint=checkpoint):
         raise InvalidInput("y", "have no negative entry", str(scores.min()))
     require_delta(delta)
-    targets = require_targets(scores.shape, t)
+    targets = require_targets(scores.shape, t, checkpoint)
     rows = np.atleast_2d(scores)
+    flat = targets.reshape(-1)
+
+    def of_labels(part: slice) -> float:
+        picked = rows[np.arange(part.start, part.stop), flat[part]]
+        return float(np.sum(np.log(picked + delta)))
+
+    def of_weights(part: slice) -> float:
+        counted = flat[part] > 0
+        logarithms = np.log(rows.reshape(-1)[part][counted] + delta)
+        return float(np.sum(flat[part][counted] * logarithms))
+
+    share = of_labels if targets.dtype.kind == "i" else of_weights
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        if targets.dtype.kind == "i":
-            picked = rows[np.arange(len(rows)), np.atleast_1d(targets)]
-            total = np.sum(np.log(picked + delta))
-        else:
-            weights = np.atleast_2d(targets)
-            counted = weights > 0
-            total = np.sum(weights[counted] * np.log(rows[counted] + delta))
-        return float(-total / len(rows))
+        return float(-sum(share(part) for part in parts(flat.size, checkpoint)) / len(rows))

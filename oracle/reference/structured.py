@@ -21,10 +21,10 @@ Chebyshev nodes in u^2 serve all inputs, with a remainder below rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,13 +33,14 @@ from oracle.reference import simple_net as literal_simple_net
 from oracle.reference import two_layer_net as literal_two_layer_net
 from oracle.reference.activations import sigmoid, softmax
 from oracle.reference.requirements import (
-    require_count,
     require_delta,
     require_simple_net,
     require_step,
     require_targets,
     require_two_layer_net,
 )
+from oracle.reference.targets import distribution
+from oracle.slices import SLICE, parts
 from oracle.values import (
     DELTA,
     STEP,
@@ -58,6 +59,9 @@ REMAINDER = 2.0**-56
 
 SCORE_RADIUS = 0.4
 """Within it, the loss is analytic in the move of one score: |q| <= exp(0.4) - 1 < 1/2."""
+
+Spread = Callable[..., Iterable[Any]]
+"""Applies a function to every item of a list, and yields what it returns in order."""
 
 Rise = Callable[[Float64], Float64]
 """Takes moves of a tile's samples (N, 1), returns how much each column's loss rises, (N, J)."""
@@ -94,7 +98,7 @@ def two_layer_net(
     h: float = STEP,
     delta: float = DELTA,
     checkpoint: Checkpoint = never_stop,
-    threads: int = 1,
+    spread: Spread = map,
 ) -> TwoLayerNetParameters:
     """Compute (loss(w + h) - loss(w - h)) / 2h for every parameter w of the two-layer net.
 
@@ -110,8 +114,9 @@ def two_layer_net(
         which the literal loop rounds to float64.
     checkpoint : callable
         Called between tiles; raises to stop.
-    threads : int
-        How many threads compute tiles.
+    spread : callable
+        Maps a function over the tiles, as `map` does, or on several cores at a time. The tiles and
+        the order in which they are added are the same, and so is the result.
 
     Returns
     -------
@@ -123,12 +128,13 @@ def two_layer_net(
     InvalidInput
         If an argument is invalid.
     """
-    wide, inputs = require_two_layer_net(parameters, x, t)
+    wide, inputs = require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
     require_delta(delta)
-    require_step(h, **wide.tensors())
-    require_count("threads", threads)
+    require_step(h, checkpoint, **wide.tensors())
     rows = np.atleast_2d(inputs)
-    weights = _one_hot(require_targets((*inputs.shape[:-1], len(wide.b2)), t), len(wide.b2))
+    classes = len(wide.b2)
+    targets = require_targets((*inputs.shape[:-1], classes), t, checkpoint)
+    weights = distribution(targets, classes, checkpoint)
     radius = _radius(wide.W2)
 
     def tile(part: slice) -> tuple[Float64, Float64]:
@@ -142,7 +148,7 @@ def two_layer_net(
             _differences(score, h, _with_bias(z), SCORE_RADIUS, checkpoint),
         )
 
-    inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, threads)
+    inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, spread)
     if not (np.isfinite(inner).all() and np.isfinite(outer).all()):
         return literal_two_layer_net.literal_numerical_gradient(
             wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
@@ -160,7 +166,7 @@ def simple_net(
     h: float = STEP,
     delta: float = DELTA,
     checkpoint: Checkpoint = never_stop,
-    threads: int = 1,
+    spread: Spread = map,
 ) -> Array:
     """Compute (loss(w + h) - loss(w - h)) / 2h for every weight w of the simple net.
 
@@ -168,7 +174,7 @@ def simple_net(
     ----------
     W, x, t, delta
         As in `simple_net.loss`.
-    h, checkpoint, threads
+    h, checkpoint, spread
         As in `two_layer_net`.
 
     Returns
@@ -181,20 +187,20 @@ def simple_net(
     InvalidInput
         If an argument is invalid.
     """
-    wide, inputs = require_simple_net(W, x, t)
+    wide, inputs = require_simple_net(W, x, t, checkpoint=checkpoint)
     require_delta(delta)
-    require_step(h, W=wide)
-    require_count("threads", threads)
+    require_step(h, checkpoint, W=wide)
     rows = np.atleast_2d(inputs)
     classes = wide.shape[1]
-    weights = _one_hot(require_targets((*inputs.shape[:-1], classes), t), classes)
+    targets = require_targets((*inputs.shape[:-1], classes), t, checkpoint)
+    weights = distribution(targets, classes, checkpoint)
 
     def tile(part: slice) -> tuple[Float64, Float64]:
         checkpoint()
         score = partial(_score, _outputs(rows[part] @ wide, weights[part], delta))
         return _differences(score, h, rows[part], SCORE_RADIUS, checkpoint), np.zeros(())
 
-    total, _ = _sum_of_tiles(tile, len(rows), wide.size, threads)
+    total, _ = _sum_of_tiles(tile, len(rows), wide.size, spread)
     if not np.isfinite(total).all():
         return literal_simple_net.numerical_gradient(
             wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
@@ -204,9 +210,13 @@ def simple_net(
 
 def _outputs(scores: Float64, weights: Float64, delta: float) -> _Outputs:
     y = softmax(scores)
-    ranked = np.argsort(-weights, axis=1, kind="stable")
+    most = np.count_nonzero(weights, axis=1).max(initial=0)
+    if most == 1:
+        ranked = np.argmax(weights, axis=1)[:, None]
+    else:
+        ranked = np.argsort(-weights, axis=1, kind="stable")
     targets = []
-    for label in ranked.T[: np.count_nonzero(weights, axis=1).max(initial=0)]:
+    for label in ranked.T[:most]:
         weight, chosen = (np.take_along_axis(a, label[:, None], axis=1) for a in (weights, y))
         guarded = chosen + delta
         whole = guarded > 0
@@ -298,7 +308,9 @@ def _interpolated(
     total = np.zeros((u.shape[1], slopes[0].shape[1]))
     for row in transform:
         checkpoint()
-        total += current.T @ sum(c * slope for c, slope in zip(row, slopes, strict=True))
+        mixed = sum(c * slope for c, slope in zip(row, slopes, strict=True))
+        for part in parts(total.shape[1], checkpoint, 8 * SLICE // len(total)):
+            total[:, part] += current.T @ mixed[:, part]
         previous, current = current, 2 * argument * current - previous
     return total
 
@@ -313,7 +325,7 @@ def _evaluated(rise: Rise, u: Float64, checkpoint: Checkpoint) -> Float64:
 
 
 def _sum_of_tiles(
-    tile: Callable[[slice], tuple[Float64, Float64]], samples: int, each: int, threads: int
+    tile: Callable[[slice], tuple[Float64, Float64]], samples: int, each: int, spread: Spread
 ) -> tuple[Float64, Float64]:
     """Return the sums of what `tile` returns for slices of samples, added in order."""
     step = max(1, TILE // each)
@@ -323,10 +335,7 @@ def _sum_of_tiles(
         with np.errstate(all="ignore"):  # holds for the thread that sets it only
             return tile(part)
 
-    if threads == 1 or len(parts) == 1:
-        return _added(map(quiet, parts))
-    with ThreadPoolExecutor(threads) as pool:
-        return _added(pool.map(quiet, parts))
+    return _added(iter(spread(quiet, parts)))
 
 
 def _added(pairs: Iterator[tuple[Float64, Float64]]) -> tuple[Float64, Float64]:
@@ -338,9 +347,3 @@ def _added(pairs: Iterator[tuple[Float64, Float64]]) -> tuple[Float64, Float64]:
 
 def _with_bias(a: Float64) -> Float64:
     return np.hstack([a, np.ones((len(a), 1))])
-
-
-def _one_hot(targets: Array, classes: int) -> Float64:
-    if targets.dtype.kind == "i":
-        return np.asarray(np.eye(classes)[np.atleast_1d(targets)])
-    return np.atleast_2d(targets)

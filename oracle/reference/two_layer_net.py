@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,8 @@ from oracle.reference.requirements import (
     require_targets,
     require_two_layer_net,
 )
+from oracle.reference.targets import distribution
+from oracle.slices import SLICE, WORK, entrywise, holds_anywhere, parts, product, stacked
 from oracle.splitmix import outputs
 from oracle.values import (
     DELTA,
@@ -41,6 +43,7 @@ def init(
     *,
     weight_init_std: float = 0.01,
     seed: int = 0,
+    checkpoint: Checkpoint = never_stop,
 ) -> TwoLayerNetParameters:
     """Draw initial parameters: W1 and W2 Gaussian times `weight_init_std`, b1 and b2 zero.
 
@@ -52,6 +55,8 @@ def init(
         Standard deviation of the weights, at least 0.
     seed : int
         Seed of the generator that `oracle.reference.random` describes.
+    checkpoint : callable
+        Called between slices of the numbers; raises to stop.
 
     Returns
     -------
@@ -68,7 +73,8 @@ def init(
     require_count("output_size", output_size)
     require_finite("weight_init_std", weight_init_std, positive=False)
     first = input_size * hidden_size
-    numbers = weight_init_std * gaussian(seed, first + hidden_size * output_size)
+    numbers = gaussian(seed, first + hidden_size * output_size, checkpoint)
+    numbers *= weight_init_std
     return TwoLayerNetParameters(
         W1=numbers[:first].reshape(input_size, hidden_size),
         b1=np.zeros(hidden_size),
@@ -77,7 +83,9 @@ def init(
     )
 
 
-def predict(parameters: TwoLayerNetParameters, x: ArrayLike) -> Float64:
+def predict(
+    parameters: TwoLayerNetParameters, x: ArrayLike, *, checkpoint: Checkpoint = never_stop
+) -> Float64:
     """Compute softmax(sigmoid(x W1 + b1) W2 + b2).
 
     Parameters
@@ -86,6 +94,8 @@ def predict(parameters: TwoLayerNetParameters, x: ArrayLike) -> Float64:
         W1 (D, H), b1 (H,), W2 (H, K), b2 (K,).
     x : array
         (N, D), or (D,) for one sample.
+    checkpoint : callable
+        Called between slices of samples; raises to stop.
 
     Returns
     -------
@@ -97,12 +107,17 @@ def predict(parameters: TwoLayerNetParameters, x: ArrayLike) -> Float64:
     InvalidInput
         If an argument is anything else.
     """
-    wide, inputs = require_two_layer_net(parameters, x)
-    return softmax(_scores(wide, _hidden(wide, inputs)))
+    wide, inputs = require_two_layer_net(parameters, x, checkpoint=checkpoint)
+    return _predicted(wide, inputs, checkpoint)
 
 
 def loss(
-    parameters: TwoLayerNetParameters, x: ArrayLike, t: ArrayLike, *, delta: float = DELTA
+    parameters: TwoLayerNetParameters,
+    x: ArrayLike,
+    t: ArrayLike,
+    *,
+    delta: float = DELTA,
+    checkpoint: Checkpoint = never_stop,
 ) -> float:
     """Compute cross_entropy_error(predict(x), t).
 
@@ -114,6 +129,8 @@ def loss(
         Integer labels (N,), or floating one-hot or soft targets (N, K).
     delta : float
         The constant inside the logarithm.
+    checkpoint : callable
+        As in `predict`.
 
     Returns
     -------
@@ -125,18 +142,25 @@ def loss(
     InvalidInput
         If an argument is anything else.
     """
-    require_two_layer_net(parameters, x, t)
-    return cross_entropy_error(predict(parameters, x), t, delta=delta)
+    wide, inputs = require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
+    y = _predicted(wide, inputs, checkpoint)
+    return cross_entropy_error(y, t, delta=delta, checkpoint=checkpoint)
 
 
-def accuracy(parameters: TwoLayerNetParameters, x: ArrayLike, t: ArrayLike) -> float:
+def accuracy(
+    parameters: TwoLayerNetParameters,
+    x: ArrayLike,
+    t: ArrayLike,
+    *,
+    checkpoint: Checkpoint = never_stop,
+) -> float:
     """Compute the share of samples whose largest score is that of the target.
 
     Among equal scores, and among equal targets, the first counts.
 
     Parameters
     ----------
-    parameters, x, t
+    parameters, x, t, checkpoint
         As in `loss`.
 
     Returns
@@ -149,16 +173,26 @@ def accuracy(parameters: TwoLayerNetParameters, x: ArrayLike, t: ArrayLike) -> f
     InvalidInput
         If an argument is invalid.
     """
-    require_two_layer_net(parameters, x, t)
-    wide, inputs = require_two_layer_net(parameters, x)
-    scores = _scores(wide, _hidden(wide, inputs))
-    targets = require_targets(scores.shape, t)
+    wide, inputs = require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
+    chosen = _by_samples(
+        lambda rows: np.argmax(_scores(wide, _hidden(wide, rows, checkpoint), checkpoint), axis=-1),
+        wide,
+        inputs,
+        checkpoint,
+    )
+    checkpoint()
+    targets = require_targets((*inputs.shape[:-1], len(wide.b2)), t, checkpoint)
     labels = targets if targets.dtype.kind == "i" else np.argmax(targets, axis=-1)
-    return float(np.mean(np.argmax(scores, axis=-1) == labels))
+    return float(np.mean(chosen == labels))
 
 
 def gradient(
-    parameters: TwoLayerNetParameters, x: ArrayLike, t: ArrayLike, *, delta: float = DELTA
+    parameters: TwoLayerNetParameters,
+    x: ArrayLike,
+    t: ArrayLike,
+    *,
+    delta: float = DELTA,
+    checkpoint: Checkpoint = never_stop,
 ) -> TwoLayerNetParameters:
     """Compute the exact derivative of `loss` by backpropagation in float64.
 
@@ -169,6 +203,8 @@ def gradient(
     ----------
     parameters, x, t, delta
         As in `loss`.
+    checkpoint : callable
+        Called between stages; raises to stop.
 
     Returns
     -------
@@ -181,17 +217,32 @@ def gradient(
         If an argument is invalid.
     """
     require_delta(delta)
-    wide, inputs = require_two_layer_net(parameters, x, t)
+    wide, inputs = require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
     rows = np.atleast_2d(inputs)
-    z = _hidden(wide, rows)
-    y = softmax(_scores(wide, z))
-    targets = _one_hot(require_targets((*inputs.shape[:-1], y.shape[1]), t), y.shape[1])
-    guarded = np.divide(y, y + delta, out=np.ones_like(y), where=y + delta > 0)
-    weights = targets * guarded
-    scores = (y * weights.sum(axis=1, keepdims=True) - weights) / len(rows)
-    hidden = scores @ wide.W2.T * z * (1.0 - z)
+    z = _by_samples(lambda part: _hidden(wide, part, checkpoint), wide, rows, checkpoint)
+    y = softmax(_scores(wide, z, checkpoint), checkpoint=checkpoint)
+    labels = require_targets((*inputs.shape[:-1], y.shape[1]), t, checkpoint)
+    targets = distribution(labels, y.shape[1], checkpoint)
+
+    def by_scores(part: slice) -> Float64:
+        own = y[part]
+        guarded = np.divide(own, own + delta, out=np.ones_like(own), where=own + delta > 0)
+        weights = targets[part] * guarded
+        return np.asarray((own * weights.sum(axis=1, keepdims=True) - weights) / len(rows))
+
+    scores = np.empty_like(y)
+    for part in parts(len(y), checkpoint, SLICE // y.shape[1]):
+        scores[part] = by_scores(part)
+    hidden = product(scores, wide.W2.T, checkpoint)
+    hidden = entrywise(lambda back, s: back * s * (1.0 - s), hidden, z, checkpoint=checkpoint)
+    checkpoint()
+    b1 = hidden.sum(axis=0)
+    checkpoint()
     return TwoLayerNetParameters(
-        W1=rows.T @ hidden, b1=hidden.sum(axis=0), W2=z.T @ scores, b2=scores.sum(axis=0)
+        W1=product(rows.T, hidden, checkpoint),
+        b1=b1,
+        W2=product(z.T, scores, checkpoint),
+        b2=scores.sum(axis=0),
     )
 
 
@@ -225,15 +276,15 @@ def literal_numerical_gradient(
     InvalidInput
         If an argument is invalid.
     """
-    wide, inputs = require_two_layer_net(parameters, x, t)
+    wide, inputs = require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
     require_delta(delta)
-    require_step(h, **wide.tensors())
+    require_step(h, checkpoint, **wide.tensors())
 
     def differences(name: str) -> Array:
         def f(trial: Array) -> float:
             checkpoint()
             changed = TwoLayerNetParameters(**{**wide.tensors(), name: trial})
-            return loss(changed, inputs, t, delta=delta)
+            return loss(changed, inputs, t, delta=delta, checkpoint=checkpoint)
 
         return numerical.numerical_gradient(f, wide.tensors()[name], h=h)
 
@@ -287,50 +338,94 @@ def train(
     """
     require_count("step_num", step_num)
     require_count("batch_size", batch_size)
-    wide, inputs = require_two_layer_net(parameters, x, t, at_once=batch_size)
+    wide, inputs = require_two_layer_net(
+        parameters, x, t, at_once=batch_size, checkpoint=checkpoint
+    )
     require_rank("x", inputs, (2,), "(N, D)")
     require_finite("lr", lr, positive=True)
     require_delta(delta)
     if method not in {"numerical", "analytic"}:
         raise InvalidInput("method", "be numerical or analytic", repr(method))
-    targets = require_targets((len(inputs), len(wide.b2)), t)
+    targets = require_targets((len(inputs), len(wide.b2)), t, checkpoint)
     for step in range(step_num):
         checkpoint()
         batch_seed = int(outputs(seed, step, step + 1)[0])
-        chosen = mini_batch.draw(len(inputs), batch_size, seed=batch_seed)
-        batch, wanted = inputs[chosen], targets[chosen]
-        value = loss(wide, batch, wanted, delta=delta)
-        if method == "analytic":
-            slope = gradient(wide, batch, wanted, delta=delta)
-        else:
-            slope = structured.two_layer_net(
-                wide, batch, wanted, h=h, delta=delta, checkpoint=checkpoint
-            )
-        wide = _moved(wide, slope, lr)
+        chosen = mini_batch.draw(len(inputs), batch_size, seed=batch_seed, checkpoint=checkpoint)
+        batch, wanted = _rows(inputs, chosen, checkpoint), _rows(targets, chosen, checkpoint)
+        try:
+            value = loss(wide, batch, wanted, delta=delta, checkpoint=checkpoint)
+            if method == "analytic":
+                slope = gradient(wide, batch, wanted, delta=delta, checkpoint=checkpoint)
+            else:
+                slope = structured.two_layer_net(
+                    wide, batch, wanted, h=h, delta=delta, checkpoint=checkpoint
+                )
+        except InvalidInput as error:
+            if step == 0:
+                raise
+            # What was valid at the start is the caller's no more.
+            left = f"{lr}, with which step {step + 1} finds: {error}"
+            raise InvalidInput("lr", "be small enough to go on", left) from error
+        wide = _moved(wide, slope, lr, checkpoint)
         yield step + 1, value, wide
 
 
-def _hidden(wide: TwoLayerNetParameters, inputs: Float64) -> Float64:
-    return sigmoid(require_finite_product(inputs, wide.W1, wide.b1, "W1"))
+def _by_samples(
+    function: Callable[[Float64], Array],
+    wide: TwoLayerNetParameters,
+    inputs: Float64,
+    checkpoint: Checkpoint,
+) -> Array:
+    """Return what `function` gives for all samples, from slices of them."""
+    step = max(1, WORK // (wide.W1.size + 64 * wide.W1.shape[1] + 2 * wide.W2.size))
+    if inputs.ndim == 1 or len(inputs) <= step:
+        checkpoint()
+        return function(inputs)
+    slices = []
+    for begin in range(0, len(inputs), step):
+        checkpoint()
+        slices.append(function(inputs[begin : begin + step]))
+    return stacked(slices, checkpoint)
 
 
-def _scores(wide: TwoLayerNetParameters, z: Float64) -> Float64:
-    return require_finite_product(z, wide.W2, wide.b2, "W2")
+def _predicted(wide: TwoLayerNetParameters, inputs: Float64, checkpoint: Checkpoint) -> Float64:
+    def of_rows(rows: Float64) -> Float64:
+        scores = _scores(wide, _hidden(wide, rows, checkpoint), checkpoint)
+        return softmax(scores, checkpoint=checkpoint)
+
+    return _by_samples(of_rows, wide, inputs, checkpoint)
 
 
-def _one_hot(targets: Array, classes: int) -> Float64:
-    if targets.dtype.kind == "i":
-        return np.asarray(np.eye(classes)[np.atleast_1d(targets)])
-    return np.atleast_2d(targets)
+def _hidden(wide: TwoLayerNetParameters, inputs: Float64, checkpoint: Checkpoint) -> Float64:
+    sums = require_finite_product(inputs, wide.W1, wide.b1, "W1", checkpoint)
+    return sigmoid(sums, checkpoint=checkpoint)
+
+
+def _scores(wide: TwoLayerNetParameters, z: Float64, checkpoint: Checkpoint) -> Float64:
+    return require_finite_product(z, wide.W2, wide.b2, "W2", checkpoint)
+
+
+def _rows(a: Array, chosen: Array, checkpoint: Checkpoint) -> Array:
+    """Return a[chosen]."""
+    rows = np.empty((len(chosen), *a.shape[1:]), a.dtype)
+    for part in parts(len(chosen), checkpoint, SLICE // (a.size // len(a))):
+        rows[part] = a[chosen[part]]
+    return rows
 
 
 def _moved(
-    wide: TwoLayerNetParameters, slope: TwoLayerNetParameters, lr: float
+    wide: TwoLayerNetParameters, slope: TwoLayerNetParameters, lr: float, checkpoint: Checkpoint
 ) -> TwoLayerNetParameters:
     with np.errstate(over="ignore"):
         moved = {
-            name: tensor - lr * slope.tensors()[name] for name, tensor in wide.tensors().items()
+            name: entrywise(lambda w, by: w - lr * by, tensor, by, checkpoint=checkpoint)
+            for (name, tensor), by in zip(
+                wide.tensors().items(), slope.tensors().values(), strict=True
+            )
         }
-    if not all(np.isfinite(tensor).all() for tensor in moved.values()):
+    if any(
+        holds_anywhere(lambda a: ~np.isfinite(a), tensor, checkpoint=checkpoint)
+        for tensor in moved.values()
+    ):
         raise InvalidInput("lr", "be small enough for finite parameters", str(lr))
     return TwoLayerNetParameters(**moved)

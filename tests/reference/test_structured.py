@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import flint
 import numpy as np
 import pytest
@@ -72,7 +74,7 @@ def test_structure_changes_nothing_but_rounding(
     """The same central difference: it differs by the rounding of the literal loop only."""
     parameters, x, t = _case(seed, shape, soft)
     literal = two_layer_net.literal_numerical_gradient(parameters, x, t, h=h, delta=delta)
-    fast = structured.two_layer_net(parameters, x, t, h=h, delta=delta, threads=2)
+    fast = structured.two_layer_net(parameters, x, t, h=h, delta=delta)
     allowed = _allowed(parameters, x, h)
     for name, tensor in fast.tensors().items():
         assert np.abs(tensor - literal.tensors()[name]).max() <= allowed
@@ -261,12 +263,11 @@ def test_a_step_that_changes_nothing_is_refused(h: float) -> None:
 def test_threads_change_no_bit() -> None:
     """Tiles are those of one thread, and are added in order."""
     parameters, x, t = _case(0, (100, 5, 40, 50), soft=False)
-    alone, *others = (
-        structured.two_layer_net(parameters, x, t, threads=threads) for threads in (1, 2, 3)
-    )
-    for other in others:
-        for name, tensor in other.tensors().items():
-            assert (tensor == alone.tensors()[name]).all()
+    alone = structured.two_layer_net(parameters, x, t)
+    with ThreadPoolExecutor(3) as pool:
+        other = structured.two_layer_net(parameters, x, t, spread=pool.map)
+    for name, tensor in other.tensors().items():
+        assert (tensor == alone.tensors()[name]).all()
 
 
 def test_a_checkpoint_stops_it() -> None:
