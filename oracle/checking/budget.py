@@ -24,30 +24,40 @@ independent of its neighbours', which adds up by squares.
   storage type, as it is where each is a kernel of its own.
 - Sigmoid: E[z] = z (1 - z) E[a] + r u, where 1 / (1 + exp(-a)) has r = z (f (1 - z) + 2) and
   ½ (1 + tanh(½ a)) has r = f |z - ½| + z; the larger is charged. z (1 - z) then errs by |1 - 2 z|
-  as much and 2 u, and exp(-a) / (1 + exp(-a))² by f + 4 u, of its own size.
+  as much and 2 u of its own size, and exp(-a) / (1 + exp(-a))² by (f |1 - 2 z| + f + 3) u of its
+  own size; the larger is charged. Where exp(-a) may overflow, as it does in float16 from a = -11
+  on, z may be zero.
 - Softmax: shifting a whole row changes nothing, so the relative error of y_k is
   (1 - y_k) d_k + Σ_{j != k} y_j d_j with d = E[score] + u (|score - max| + f); the term with
-  |score - max| covers the shift. Sum and quotient add (f + 1) u, and an evaluation by log-softmax
-  u log K.
-- The derivative by the scores is (y_j Σ_k w_k - w_j) / N with w_k = t_k y_k / (y_k + delta), and
-  w_k is as uncertain as delta / (y_k + delta) times the relative error of y_k. Backpropagation
-  through log(y + delta) cancels to an absolute error u, as y - t does when y is near t. It rounds
-  the mean, y + delta and the quotient, (f + 2) u; then products and differences, as much again.
+  |score - max| covers the shift. Sum and quotient add (f + 1) u. As exp(score - max - l), with
+  l = log Σ exp(score - max), sum, logarithm, difference and exp add
+  u (1 + f l + l + |score - max| + f y_k) instead.
+- The derivative by the scores is g = (y_j Σ_k w_k - w_j) / N with w_k = t_k y_k / (y_k + delta).
+  Its size without cancellation is h = y_j Σ_{k != j} w_k + w_j Σ_{k != j} y_k, which is |g| N for
+  one label per row. y - t and the division by N round 2 u h. Backpropagation through
+  log(y + delta) rounds the mean, y + delta, the quotient, a difference and a product, (f + 4) u h,
+  as does y_t / (y_t + delta) (y - t) / N. The former is charged with the softmax by the logarithm,
+  the latter with that by the quotient: whoever has the logarithm of y divides by no y. The larger
+  counts. The rounding of Σ_k w_k and of the products in it, which is an absolute error 2 u where y
+  is near t, comes to both. w_k is as uncertain as delta / (y_k + delta) times the relative error
+  of y_k.
 - Inputs that the candidate's type cannot hold were rounded by the caller first: u |input| each, of
   the same sign wherever that input is used.
 
-The sum of all is multiplied by `SAFETY` for terms of second order.
+What has one sign is multiplied by `MARGIN`, what is independent by `SAFETY`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import ml_dtypes
 import numpy as np
 
-from oracle.enclosure.targets import distribution
+from oracle.reference.requirements import widened
+from oracle.reference.targets import distribution
+from oracle.slices import entrywise, stacked
 from oracle.values import (
     Array,
     Checkpoint,
@@ -57,25 +67,33 @@ from oracle.values import (
     never_stop,
 )
 
+MARGIN = 1.1
+"""Second-order terms, and the rounding of the bound's own evaluation.
+
+Some 30 roundings of 2^-8, the coarsest, follow each other: (1 + 2^-8)^30 is 6 % above 1 + 30 2^-8.
+"""
+
 SAFETY = 1.5
-"""Second-order terms, the rounding of the bound's own evaluation, and long odds."""
+"""The same for independent roundings, and long odds."""
 
 SIGMAS = 4.0
 """λ of the module's docstring: how far independent roundings are followed."""
 
 TYPES = {
-    "float64": (2.0**-53, 2.0**-1022),
-    "float32": (2.0**-24, 2.0**-126),
-    "float16": (2.0**-11, 2.0**-24),
-    "bfloat16": (2.0**-8, 2.0**-126),
+    "float64": (2.0**-53, 2.0**-1022, 2.0**-1024),
+    "float32": (2.0**-24, 2.0**-126, 2.0**-128),
+    "float16": (2.0**-11, 2.0**-24, 2.0**-16),
+    "bfloat16": (2.0**-8, 2.0**-126, 2.0**-128),
 }
-"""Unit roundoff, and the magnitude below which a result may become zero.
+"""Unit roundoff, the magnitude below which a result may become zero, and one over the overflow.
 
 Processors flush subnormals of float32 and bfloat16 to zero, those of float16 are kept.
 """
 
 SLICE = 2**20
-"""Entries of a factor between two checkpoints; eight times as many multiply-adds."""
+"""Entries of a factor between two checkpoints; eight times as many multiply-adds, and a quarter as
+many entries of the product, of which a dozen arrays are made.
+"""
 
 _NORMAL = float(np.finfo(np.float64).tiny)
 
@@ -96,7 +114,7 @@ _NUMPY = {
 class Arithmetic:
     """How a candidate computes: storage type, its roundoff u, that of its sums v, and underflow.
 
-    `f` is the error of a function in units of u.
+    `f` is the error of a function in units of u; `lost` is one over a number that overflows.
     """
 
     dtype: str
@@ -104,6 +122,7 @@ class Arithmetic:
     u: float
     v: float
     tiny: float
+    lost: float
     f: float
 
     def input_error(self, a: Array) -> Float64:
@@ -115,9 +134,13 @@ class Arithmetic:
             held = wide.astype(_NUMPY[self.dtype]).astype(np.float64)
         return np.where(held == wide, 0.0, np.maximum(np.abs(wide) * self.u, self.tiny))
 
-    def held(self, a: Array) -> Uncertain:
+    def held(self, a: Array, checkpoint: Checkpoint = never_stop) -> Uncertain:
         """Return an input with what rounding it to the storage type does to it."""
-        return Uncertain(a.astype(np.float64, copy=False), common(self.input_error(a)))
+        if np.can_cast(a.dtype, _NUMPY[self.dtype]):
+            error = np.broadcast_to(0.0, a.shape)
+        else:
+            error = entrywise(self.input_error, a, checkpoint=checkpoint)
+        return Uncertain(widened(a, checkpoint), common(error))
 
     def delta_error(self, delta: float) -> float:
         """Return what rounding delta to the storage type does to it."""
@@ -137,11 +160,11 @@ def arithmetic(dtype: str, accumulation_dtype: str | None = None) -> Arithmetic:
     for argument, name in (("gradient", dtype), ("accumulation_dtype", sums)):
         if name not in TYPES:
             raise InvalidInput(argument, "be float64, float32, float16 or bfloat16", name)
-    u, tiny = TYPES[dtype]
-    v, _ = TYPES[sums]
+    u, tiny, lost = TYPES[dtype]
+    v = TYPES[sums][0]
     if v > u:
         raise InvalidInput("accumulation_dtype", f"not be narrower than {dtype}", sums)
-    return Arithmetic(dtype, sums, u, v, tiny, 1.0 if _NUMPY[dtype].itemsize == 2 else 4.0)
+    return Arithmetic(dtype, sums, u, v, tiny, lost, 1.0 if _NUMPY[dtype].itemsize == 2 else 4.0)
 
 
 def sum_growth(n: int) -> float:
@@ -186,63 +209,142 @@ class Uncertain:
     value: Float64
     error: Error
 
+    def rows(self, r: slice) -> Uncertain:
+        """Return some of the rows."""
+        error = Error(self.error.common[r], self.error.independent[r])
+        return Uncertain(self.value[r], error)
+
     def transposed(self) -> Uncertain:
         """Return the transpose."""
         return Uncertain(self.value.T, Error(self.error.common.T, self.error.independent.T))
 
 
-def mean_squared_error(y: Array, t: Array, how: Arithmetic) -> dict[str, Float64]:
+def mean_squared_error(
+    y: Array, t: Array, how: Arithmetic, checkpoint: Checkpoint = never_stop
+) -> dict[str, Float64]:
     """Bound the error of y - t."""
-    difference = np.abs(y.astype(np.float64) - t.astype(np.float64))
-    error = how.u * difference + how.input_error(y) + how.input_error(t) + how.tiny
-    return {"y": np.asarray(SAFETY * error)}
+
+    def bound(y: Array, t: Array) -> Float64:
+        difference = np.abs(y.astype(np.float64) - t.astype(np.float64))
+        error = how.u * difference + how.input_error(y) + how.input_error(t) + how.tiny
+        return np.asarray(MARGIN * error)
+
+    return {"y": entrywise(bound, y, t, checkpoint=checkpoint)}
 
 
-def cross_entropy_error(y: Array, t: Array, how: Arithmetic, *, delta: float) -> dict[str, Float64]:
+def cross_entropy_error(
+    y: Array, t: Array, how: Arithmetic, *, delta: float, checkpoint: Checkpoint = never_stop
+) -> dict[str, Float64]:
     """Bound the error of -t / (y + delta) / N."""
-    rows = np.atleast_2d(y.astype(np.float64))
-    targets = distribution(t, rows.shape[1])
-    guarded = _positive(rows + delta)
-    size = targets / guarded / len(rows)
-    moved = (how.input_error(rows) + how.delta_error(delta)) / guarded
-    error = size * (4 * how.u + _expm1(moved))
-    error += how.input_error(targets) / guarded / len(rows) + how.tiny
-    return {"y": SAFETY * error.reshape(y.shape)}
+    targets = distribution(t, y.shape[-1], checkpoint).reshape(y.shape)
+    samples = 1 if y.ndim == 1 else len(y)
+
+    def bound(y: Array, targets: Float64) -> Float64:
+        exact = y.astype(np.float64)
+        # One over a smaller number overflows.
+        guarded = np.maximum(exact + delta, _NORMAL)
+        size = targets / guarded / samples
+        moved = (how.input_error(exact) + how.delta_error(delta)) / guarded
+        error = size * (4 * how.u + _expm1(moved))
+        error += how.input_error(targets) / guarded / samples + how.tiny
+        return MARGIN * error
+
+    return {"y": entrywise(bound, y, targets, checkpoint=checkpoint)}
 
 
 def _score_derivative(
-    scores: Uncertain, targets: Float64, how: Arithmetic, delta: float
+    scores: Uncertain, targets: Float64, how: Arithmetic, delta: float, checkpoint: Checkpoint
 ) -> Uncertain:
     """Return the derivative of -1/N Σ t log(softmax(scores) + delta) by the scores (N, K)."""
     N, K = scores.value.shape
+    return _stacked(
+        [
+            _rows_derivative(scores.rows(r), targets[r], how, delta, checkpoint, N=N)
+            for r in _slices(N, K)
+        ],
+        checkpoint,
+    )
+
+
+def _rows_derivative(
+    scores: Uncertain,
+    targets: Float64,
+    how: Arithmetic,
+    delta: float,
+    checkpoint: Checkpoint,
+    *,
+    N: int,
+) -> Uncertain:
+    """Return the derivative for some of the `N` samples."""
+    checkpoint()
+    K = scores.value.shape[1]
     u = how.u
     depth = scores.value.max(axis=1, keepdims=True) - scores.value
     weights = np.exp(-depth)
     y = weights / weights.sum(axis=1, keepdims=True)
+    checkpoint()
     d = scores.error.plus(common(u * (depth + how.f)))
     shifted = Error(_shifted(y, d.common), _shifted(y, d.independent))
-    rounding = how.v * sum_growth(K) + u * (np.log(K) + how.f + 1.0)
-    relative = shifted.plus(_constant(rounding, y))
-    e_y = relative.times(y * _growth(relative.total)).at_most(1.0).plus(_constant(how.tiny, y))
+    checkpoint()
+    sums = how.v * sum_growth(K)
+    by_quotient = shifted.plus(_constant(sums + (how.f + 1.0) * u, y))
+    checkpoint()
+    lse = np.log(weights.sum(axis=1, keepdims=True))
+    by_logarithm = shifted.plus(common(sums + u * (1.0 + (how.f + 1.0) * lse + depth + how.f * y)))
 
+    checkpoint()
     guarded = _positive(y + delta)
     w = np.where(targets > 0, targets * y / guarded, 0.0) if delta else targets
     total = w.sum(axis=1, keepdims=True)
-    e_w = common(w * (how.f + 2.0) * u + how.input_error(targets))
+    checkpoint()
+    size = y * _sums_of_others(w) + w * _sums_of_others(y)
+    checkpoint()
+    e_y, e_soft = (
+        r.times(y * _growth(r.total)).at_most(1.0).plus(_constant(how.tiny, y))
+        for r in (by_logarithm, by_quotient)
+    )
+    checkpoint()
+    direct = e_y.times(total).plus(common(2.0 * u * size))
+    checkpoint()
+    through = e_soft.times(total).plus(common((how.f + 4.0) * u * size))
+    error = Error(
+        np.maximum(direct.common, through.common),
+        np.maximum(direct.independent, through.independent),
+    )
+    e_w = common(how.input_error(targets))
     if delta:
         # An entry of y below `tiny` may have become zero; w never exceeds t.
         least = np.maximum(guarded - e_y.total, 0.5 * guarded)
+        checkpoint()
         moved = e_y.times(delta * targets / guarded / least)
+        checkpoint()
         moved = moved.plus(common(targets * y * how.delta_error(delta) / guarded / least))
         e_w = e_w.plus(
             Error(np.minimum(moved.common, targets), np.minimum(moved.independent, targets))
         )
+    checkpoint()
     rows = Error(e_w.common.sum(axis=1, keepdims=True), e_w.independent.sum(axis=1, keepdims=True))
-    error = e_y.times(total).plus(rows.times(y)).plus(e_w)
-    rounding = (how.v * sum_growth(K) + u) * y * total + (how.f + 2.0) * u * (y * total + w)
-    error = error.plus(common(rounding + how.tiny))
+    error = error.plus(rows.times(y)).plus(e_w)
+    checkpoint()
+    error = error.plus(common((sums + 2.0 * u) * y * total + how.tiny))
     error = Error(error.common / N + how.tiny, error.independent / N)
     return Uncertain(_centred(y, w) / N, error)
+
+
+def _stacked(parts: Sequence[Uncertain], checkpoint: Checkpoint) -> Uncertain:
+    """Return the matrix whose rows these are."""
+    if len(parts) == 1:
+        return parts[0]
+    value = stacked([part.value for part in parts], checkpoint)
+    one_sign = stacked([part.error.common for part in parts], checkpoint)
+    independent = stacked([part.error.independent for part in parts], checkpoint)
+    return Uncertain(value, Error(one_sign, independent))
+
+
+def _slices(rows: int, columns: int) -> list[slice]:
+    """Return slices of rows of which each operation takes some milliseconds at most."""
+    height = max(1, SLICE // (8 * columns))
+    return [slice(top, top + height) for top in range(0, rows, height)]
 
 
 def _shifted(y: Float64, d: Float64) -> Float64:
@@ -264,19 +366,46 @@ def _sums_of_others(a: Float64) -> Float64:
     return before + after
 
 
-def _sigmoid(a: Uncertain, how: Arithmetic) -> tuple[Uncertain, Uncertain]:
+def _sigmoid(a: Uncertain, how: Arithmetic, checkpoint: Checkpoint) -> tuple[Uncertain, Uncertain]:
     """Return z = 1 / (1 + exp(-a)) and its slope z (1 - z)."""
+    pairs = [_rows_sigmoid(a.rows(r), how, checkpoint) for r in _slices(*a.value.shape)]
+    z = _stacked([z for z, _ in pairs], checkpoint)
+    return z, _stacked([slope for _, slope in pairs], checkpoint)
+
+
+def _rows_sigmoid(
+    a: Uncertain, how: Arithmetic, checkpoint: Checkpoint
+) -> tuple[Uncertain, Uncertain]:
+    """Return the sigmoid and its slope for some of the rows."""
+    checkpoint()
     decay = np.exp(-np.abs(a.value))
     slope = decay / (1.0 + decay) ** 2
     z = np.where(a.value >= 0, 1.0, decay) / (1.0 + decay)
+    checkpoint()
     e_a = a.error.total
     tilt = np.abs(1.0 - 2.0 * z)
     own = how.u * np.maximum(z * (how.f * (1.0 - z) + 2.0), 0.5 * how.f * tilt + z)
-    e_z = a.error.times(slope * _growth(e_a)).at_most(1.0).plus(common(own + how.tiny))
+    own += np.where(z * np.exp(-e_a) < how.lost, how.lost, how.tiny)
+    e_z = a.error.times(slope * _growth(e_a)).at_most(1.0).plus(common(own))
+    checkpoint()
     bend = slope * (tilt + e_a) * np.exp(np.minimum(e_a, 50.0))
-    rounding = how.u * (z * (how.f + 2.0) * tilt + (how.f + 4.0) * slope) + how.tiny
+    rounding = np.maximum(
+        tilt * own + 2.0 * how.u * slope, how.u * (how.f * tilt + how.f + 3.0) * slope
+    )
+    rounding += how.tiny
     e_slope = a.error.times(bend).at_most(0.25).plus(common(rounding))
     return Uncertain(z, e_z), Uncertain(slope, e_slope)
+
+
+def _rows_chained(
+    back: Uncertain, slope: Uncertain, how: Arithmetic, checkpoint: Checkpoint
+) -> Uncertain:
+    """Return some rows of the derivative by the hidden sums: back * slope."""
+    checkpoint()
+    size = np.abs(back.value)
+    error = slope.error.times(size).plus(back.error.times(slope.value + slope.error.total))
+    rounding = common(how.u * size * slope.value + how.tiny)
+    return Uncertain(back.value * slope.value, error.plus(rounding))
 
 
 def _product(
@@ -287,18 +416,20 @@ def _product(
     *,
     offset: Uncertain | None = None,
     copies: int,
-    repeated: bool = False,
+    last: bool = False,
 ) -> Uncertain:
     """Return a @ b + offset, whose n terms hold at most `copies` that err alike.
 
-    `repeated` tells to look for values of b that come again and again in one column.
+    `last` tells that this is a gradient: values of b that come again and again in one column are
+    looked for, and the error is the whole budget, in one array.
     """
     n, columns = b.value.shape
-    equal = _most_equal(b.value, n * how.v / 8.0) if repeated else np.zeros(columns)
+    equal = _most_equal(b.value, n * how.v / 8.0, checkpoint) if last else np.zeros(columns)
     rows = a.value.shape[0]
-    value, one_sign, independent = (np.empty((rows, columns)) for _ in range(3))
+    value, one_sign = np.empty((rows, columns)), np.empty((rows, columns))
+    independent = np.broadcast_to(0.0, value.shape) if last else np.empty((rows, columns))
     width = min(columns, max(1, SLICE // n))
-    height = max(1, 8 * SLICE // (n * width))
+    height = max(1, min(8 * SLICE // n, SLICE // 4) // width)
     for left in range(0, columns, width):
         c = slice(left, left + width)
         b_value, b_common, b_independent = (
@@ -328,7 +459,7 @@ def _product(
             local = np.fmin(local, (n * how.v + how.u) * (a_size @ b_size + np.abs(shift)))
             local += how.u * np.abs(value[r, c])
             followed = np.where(spread > _LEAST_SQUARE, np.sqrt(copies * spread), np.inf)
-            independent[r, c] = local + np.fmin(followed, magnitude)
+            local += np.fmin(followed, magnitude)
             systematic = np.full_like(spread, n * how.tiny)
             if a_common.any():
                 systematic += a_common @ b_size
@@ -336,7 +467,10 @@ def _product(
                 systematic += a_size @ b_common
             if offset is not None:
                 systematic += offset.error.common[:, c]
-            one_sign[r, c] = systematic
+            if last:
+                one_sign[r, c] = MARGIN * systematic + SAFETY * local
+            else:
+                one_sign[r, c], independent[r, c] = systematic, local
     return Uncertain(value, Error(one_sign, independent))
 
 
@@ -372,14 +506,15 @@ def _rounded_sums(
     return np.where(squares > _LEAST_SQUARE, rounding, np.inf), running + shift
 
 
-def _most_equal(b: Float64, tolerance: float) -> Float64:
+def _most_equal(b: Float64, tolerance: float, checkpoint: Checkpoint) -> Float64:
     """Return for each column how many of its values are one value, to a relative tolerance.
 
     A value alone counts as none, and zero as no value.
     """
     most = np.zeros(b.shape[1])
-    for k, column in enumerate(np.sort(b, axis=0).T):
-        values = column[column != 0.0]
+    for k, column in enumerate(b.T):
+        checkpoint()
+        values = np.sort(column[column != 0.0])
         ends = np.searchsorted(values, values + tolerance * np.abs(values), side="right")
         most[k] = (ends - np.arange(len(values))).max(initial=0)
     return np.where(most > 1, most, 0.0)
@@ -421,13 +556,13 @@ def simple_net(
 
     `W` is (D, K), `x` (N, D) or (D,), `t` labels or targets.
     """
-    X, scorers = how.held(np.atleast_2d(x)), how.held(W)
-    targets = distribution(t, W.shape[1])
+    X, scorers = how.held(np.atleast_2d(x), checkpoint), how.held(W, checkpoint)
+    targets = distribution(t, W.shape[1], checkpoint)
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         scores = _product(X, scorers, how, checkpoint, copies=1)
-        g = _score_derivative(scores, targets, how, delta)
-        dW = _product(X.transposed(), g, how, checkpoint, copies=_copies(X.value), repeated=True)
-        return _evaluation({"W": dW}, {"W": _mean_size(X.value)}, checkpoint)
+        g = _score_derivative(scores, targets, how, delta, checkpoint)
+        dW = _product(X.transposed(), g, how, checkpoint, copies=_copies(X.value), last=True)
+        return _evaluation({"W": dW}, {"W": _mean_size(X.value)})
 
 
 def two_layer_net(
@@ -443,36 +578,37 @@ def two_layer_net(
 
     Shapes are those of `TwoLayerNetParameters`; `x` is (N, D) or (D,), `t` labels or targets.
     """
-    X = how.held(np.atleast_2d(x))
-    W1, b1, W2, b2 = (how.held(np.atleast_2d(a)) for a in parameters.tensors().values())
-    targets = distribution(t, W2.value.shape[1])
+    X = how.held(np.atleast_2d(x), checkpoint)
+    W1, b1, W2, b2 = (how.held(np.atleast_2d(a), checkpoint) for a in parameters.tensors().values())
+    targets = distribution(t, W2.value.shape[1], checkpoint)
     checkpoint()
     samples = _copies(X.value)
-    units = _copies(np.vstack([W1.value, b1.value]).T)
+    checkpoint()
+    units = _copies(stacked([W1.value, b1.value], checkpoint).T)
     N, K = targets.shape
     checkpoint()
     with np.errstate(under="ignore", over="ignore", invalid="ignore"):
         a = _product(X, W1, how, checkpoint, offset=b1, copies=1)
-        z, slope = _sigmoid(a, how)
+        z, slope = _sigmoid(a, how, checkpoint)
         scores = _product(z, W2, how, checkpoint, offset=b2, copies=units)
-        g2 = _score_derivative(scores, targets, how, delta)
+        g2 = _score_derivative(scores, targets, how, delta, checkpoint)
         back = _product(g2, W2.transposed(), how, checkpoint, copies=K)
-        size = np.abs(back.value)
-        e_g1 = slope.error.times(size).plus(back.error.times(slope.value + slope.error.total))
-        rounding = common(2.0 * how.u * size * slope.value + how.tiny)
-        g1 = Uncertain(back.value * slope.value, e_g1.plus(rounding))
+        parts = [
+            _rows_chained(back.rows(r), slope.rows(r), how, checkpoint)
+            for r in _slices(*back.value.shape)
+        ]
+        g1 = _stacked(parts, checkpoint)
 
         unsaturated = 0.25 * float(np.abs(W2.value).max())
         ones = Uncertain(np.ones((1, N)), common(np.zeros((1, N))))
         return _evaluation(
             {
-                "W1": _product(X.transposed(), g1, how, checkpoint, copies=samples, repeated=True),
-                "b1": _product(ones, g1, how, checkpoint, copies=samples, repeated=True),
-                "W2": _product(z.transposed(), g2, how, checkpoint, copies=samples, repeated=True),
-                "b2": _product(ones, g2, how, checkpoint, copies=samples, repeated=True),
+                "W1": _product(X.transposed(), g1, how, checkpoint, copies=samples, last=True),
+                "b1": _product(ones, g1, how, checkpoint, copies=samples, last=True),
+                "W2": _product(z.transposed(), g2, how, checkpoint, copies=samples, last=True),
+                "b2": _product(ones, g2, how, checkpoint, copies=samples, last=True),
             },
             {"W1": unsaturated * _mean_size(X.value), "b1": unsaturated, "W2": 0.5, "b2": 1.0},
-            checkpoint,
             vectors=("b1", "b2"),
         )
 
@@ -485,20 +621,12 @@ def _mean_size(x: Float64) -> float:
 def _evaluation(
     tensors: Mapping[str, Uncertain],
     scale: Mapping[str, float],
-    checkpoint: Checkpoint,
     vectors: tuple[str, ...] = (),
 ) -> Evaluation:
     values, bounds = {}, {}
     for name, tensor in tensors.items():
-        bound = tensor.error.common
-        height = max(1, SLICE // bound.shape[1])
-        for top in range(0, len(bound), height):
-            checkpoint()
-            rows = bound[top : top + height]
-            rows += tensor.error.independent[top : top + height]
-            rows *= SAFETY
-        values[name] = tensor.value[0] if name in vectors else tensor.value
-        bounds[name] = bound[0] if name in vectors else bound
+        value, bound = tensor.value, tensor.error.common
+        values[name], bounds[name] = (value[0], bound[0]) if name in vectors else (value, bound)
     return Evaluation(values, bounds, scale)
 
 

@@ -13,10 +13,11 @@ from oracle.checking.comparison import Comparison
 from oracle.enclosure import losses as enclosed_losses
 from oracle.enclosure import simple_net as enclosed_simple_net
 from oracle.enclosure import two_layer_net as enclosed_two_layer_net
-from oracle.enclosure.targets import distribution
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.reference.requirements import (
     require_delta,
+    require_floating,
+    require_rank,
     require_shape,
     require_simple_net,
     require_targets,
@@ -24,6 +25,8 @@ from oracle.reference.requirements import (
     widen,
     widen_targets,
 )
+from oracle.reference.targets import distribution
+from oracle.slices import entrywise, first_of, holds_anywhere, largest_size
 from oracle.values import (
     DELTA,
     HISTOGRAM_EDGES,
@@ -47,10 +50,16 @@ ENCLOSURE_LIMIT = 20_000_000
 """Multiply-adds of a forward pass up to which balls are used: about half a second."""
 
 ENCLOSURE_ENTRIES = 300_000
-"""Entries of a gradient up to which balls are used: making a matrix of them takes 40 ms."""
+"""Entries of a gradient, and numbers in the layers, up to which balls are used: a matrix of them
+takes 40 ms, and the softmax of them some seconds.
+"""
 
-VACUOUS = 0.5
-"""A budget of half the largest entry would let an all-wrong gradient pass."""
+HALVED = 0.5
+"""Share of the gradient that must not pass in its place.
+
+A tensor whose every entry may be off by half of itself could be halved, and a budget of its largest
+entry hides one entry of that size: agreement means nothing in either case.
+"""
 
 WORST_ENTRIES = 5
 """Entries of a tensor that a report shows."""
@@ -81,43 +90,42 @@ def gradient_two_layer_net(
 ) -> ReferenceGradient:
     """Return the exact derivative of the two-layer net's loss, with a bound on its own error.
 
-    Balls up to `ENCLOSURE_LIMIT` multiply-adds and `ENCLOSURE_ENTRIES` entries, float64 with its
+    Balls up to `ENCLOSURE_LIMIT` multiply-adds and `ENCLOSURE_ENTRIES` numbers, float64 with its
     derived bound above. Shapes as in `TwoLayerNetParameters`; `x` (N, D) or (D,).
     """
-    require_two_layer_net(parameters, x, t)
+    require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
     require_delta(delta)
     D, H = parameters.W1.shape
     K = parameters.W2.shape[1]
     samples = 1 if x.ndim == 1 else x.shape[0]
-    if _affordable(samples * (D * H + H * K), H * (D + K)):
+    if _affordable(samples * (D * H + H * K), H * (D + K), samples * (H + K)):
         return enclosed_two_layer_net.gradient(parameters, x, t, delta=delta, checkpoint=checkpoint)
     ours = budget.two_layer_net(parameters, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint)
-    return _derived(ours.tensors, ours.budget)
+    return _derived(ours.tensors, ours.budget, checkpoint)
 
 
 def gradient_simple_net(
     W: Array, x: Array, t: Array, *, delta: float = DELTA, checkpoint: Checkpoint = never_stop
 ) -> ReferenceGradient:
     """Return the exact derivative of the simple net's loss, tensor "W"; see the two-layer net."""
-    require_simple_net(W, x, t)
+    require_simple_net(W, x, t, checkpoint=checkpoint)
     require_delta(delta)
     samples = 1 if x.ndim == 1 else x.shape[0]
-    if _affordable(samples * W.size, W.size):
+    if _affordable(samples * W.size, W.size, samples * W.shape[1]):
         return enclosed_simple_net.gradient(W, x, t, delta=delta, checkpoint=checkpoint)
     ours = budget.simple_net(W, x, t, _FLOAT64, delta=delta, checkpoint=checkpoint)
-    return _derived(ours.tensors, ours.budget)
+    return _derived(ours.tensors, ours.budget, checkpoint)
 
 
 def gradient_mean_squared_error(
     y: Array, t: Array, *, checkpoint: Checkpoint = never_stop
 ) -> ReferenceGradient:
     """Return y - t, the derivative of ½ Σ (y - t)² with respect to `y`, tensor "y"."""
-    _require_pair(y, t)
+    _require_pair(y, t, checkpoint)
     if _affordable(y.size, y.size):
         return enclosed_losses.mean_squared_error_gradient(y, t, checkpoint=checkpoint)
-    value = y.astype(np.float64) - t.astype(np.float64)
-    bound = budget.mean_squared_error(y, t, _FLOAT64)
-    return _derived({"y": value}, bound)
+    bound = budget.mean_squared_error(y, t, _FLOAT64, checkpoint)
+    return _derived({"y": _difference(y, t, checkpoint)}, bound, checkpoint)
 
 
 def gradient_cross_entropy_error(
@@ -130,18 +138,26 @@ def gradient_cross_entropy_error(
     InvalidInput
         If y + delta is zero where a target is not.
     """
-    _require_probabilities(y, t, delta)
-    rows = np.atleast_2d(y.astype(np.float64))
-    targets = distribution(t, rows.shape[1])
-    if np.any((rows + delta == 0.0) & (targets != 0.0)):
+    _require_probabilities(y, t, delta, checkpoint)
+    targets = distribution(t, y.shape[-1], checkpoint).reshape(y.shape)
+    samples = 1 if y.ndim == 1 else len(y)
+
+    def infinite(y: Array, targets: Float64) -> Array:
+        return np.asarray((y.astype(np.float64) + delta == 0.0) & (targets != 0.0))
+
+    def value(y: Array, targets: Float64) -> Float64:
+        guarded = np.maximum(y.astype(np.float64) + delta, 5e-324)
+        return np.where(targets == 0.0, 0.0, -targets / guarded / samples)
+
+    if holds_anywhere(infinite, y, targets, checkpoint=checkpoint):
         raise InvalidInput("delta", "be positive where `y` is 0", str(delta))
     if _affordable(y.size, y.size):
         return enclosed_losses.cross_entropy_error_gradient(
             y, t, delta=delta, checkpoint=checkpoint
         )
-    value = np.where(targets == 0.0, 0.0, -targets / np.maximum(rows + delta, 5e-324) / len(rows))
-    bound = budget.cross_entropy_error(y, t, _FLOAT64, delta=delta)
-    return _derived({"y": value.reshape(y.shape)}, bound)
+    bound = budget.cross_entropy_error(y, t, _FLOAT64, delta=delta, checkpoint=checkpoint)
+    found = entrywise(value, y, targets, checkpoint=checkpoint)
+    return _derived({"y": found}, bound, checkpoint)
 
 
 def check_two_layer_net(
@@ -173,7 +189,7 @@ def check_two_layer_net(
     -------
     Report
     """
-    require_two_layer_net(parameters, x, t)
+    require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
     require_delta(delta)
     D, H = parameters.W1.shape
     K = parameters.W2.shape[1]
@@ -208,10 +224,16 @@ def check_simple_net(
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate gradient of the simple net, tensor "W"; see `check_two_layer_net`."""
-    require_simple_net(W, x, t)
+    require_simple_net(W, x, t, checkpoint=checkpoint)
     require_delta(delta)
     D, K = W.shape
     sizes = {"N": 1 if x.ndim == 1 else x.shape[0], "D": D, "K": K}
+
+    def explain(comparison: Comparison) -> tuple[Finding, ...]:
+        from oracle.checking.diagnosis import explain_simple_net  # noqa: PLC0415
+
+        return explain_simple_net(W, x, t, comparison, sizes, delta=delta)
+
     question = _Question(
         "simple net",
         {"W": W.shape},
@@ -219,7 +241,7 @@ def check_simple_net(
         delta,
         lambda: gradient_simple_net(W, x, t, delta=delta, checkpoint=checkpoint),
         lambda how, d: budget.simple_net(W, x, t, how, delta=d, checkpoint=checkpoint),
-        _explain_by_sizes(sizes),
+        explain,
     )
     return _check(question, gradient, accumulation_dtype, checkpoint)
 
@@ -233,13 +255,19 @@ def check_mean_squared_error(
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate derivative of the mean squared error, tensor "y"."""
-    _require_pair(y, t)
+    _require_pair(y, t, checkpoint)
     sizes = _loss_sizes(y)
 
     def evaluate(how: Arithmetic, _: float) -> Evaluation:
-        value = y.astype(np.float64) - t.astype(np.float64)
-        size = max(float(np.abs(y).max(initial=0.0)), float(np.abs(t).max(initial=0.0)))
-        return Evaluation({"y": value}, budget.mean_squared_error(y, t, how), {"y": size})
+        value = _difference(y, t, checkpoint)
+        size = max(largest_size(y, checkpoint), largest_size(t, checkpoint))
+        bound = budget.mean_squared_error(y, t, how, checkpoint)
+        return Evaluation({"y": value}, bound, {"y": size})
+
+    def explain(comparison: Comparison) -> tuple[Finding, ...]:
+        from oracle.checking.diagnosis import explain_mean_squared_error  # noqa: PLC0415
+
+        return explain_mean_squared_error(y, t, comparison, sizes)
 
     question = _Question(
         "mean squared error",
@@ -248,7 +276,7 @@ def check_mean_squared_error(
         None,
         lambda: gradient_mean_squared_error(y, t, checkpoint=checkpoint),
         evaluate,
-        _explain_by_sizes(sizes),
+        explain,
     )
     return _check(question, gradient, accumulation_dtype, checkpoint)
 
@@ -263,16 +291,24 @@ def check_cross_entropy_error(
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate derivative of the cross-entropy error by `y`, tensor "y"."""
-    _require_probabilities(y, t, delta)
+    _require_probabilities(y, t, delta, checkpoint)
     sizes = _loss_sizes(y)
-    rows = np.atleast_2d(y.astype(np.float64))
-    targets = distribution(t, rows.shape[1])
+    targets = distribution(t, y.shape[-1], checkpoint).reshape(y.shape)
+    samples = 1 if y.ndim == 1 else len(y)
 
     def evaluate(how: Arithmetic, d: float) -> Evaluation:
-        guarded = np.maximum(rows + d, np.finfo(np.float64).tiny)
-        value = (-targets / guarded / len(rows)).reshape(y.shape)
-        bound = budget.cross_entropy_error(y, t, how, delta=d)
-        return Evaluation({"y": value}, bound, {"y": 1.0 / len(rows)})
+        def by_entry(y: Array, targets: Float64) -> Float64:
+            guarded = np.maximum(y.astype(np.float64) + d, np.finfo(np.float64).tiny)
+            return np.asarray(-targets / guarded / samples)
+
+        value = entrywise(by_entry, y, targets, checkpoint=checkpoint)
+        bound = budget.cross_entropy_error(y, t, how, delta=d, checkpoint=checkpoint)
+        return Evaluation({"y": value}, bound, {"y": 1.0 / samples})
+
+    def explain(comparison: Comparison) -> tuple[Finding, ...]:
+        from oracle.checking.diagnosis import explain_cross_entropy_error  # noqa: PLC0415
+
+        return explain_cross_entropy_error(y, targets, comparison, sizes, delta=delta)
 
     question = _Question(
         "cross-entropy error",
@@ -281,7 +317,7 @@ def check_cross_entropy_error(
         delta,
         lambda: gradient_cross_entropy_error(y, t, delta=delta, checkpoint=checkpoint),
         evaluate,
-        _explain_by_sizes(sizes),
+        explain,
     )
     return _check(question, gradient, accumulation_dtype, checkpoint)
 
@@ -303,7 +339,8 @@ def _check(
     accumulation_dtype: str | None,
     checkpoint: Checkpoint,
 ) -> Report:
-    dtype = next((str(g.dtype) for g in gradient.values() if g is not None), "float64")
+    sent = [str(g.dtype) for g in gradient.values() if g is not None] or ["float64"]
+    dtype = next((name for name in sent if name in budget.TYPES), sent[0])
     if dtype not in budget.TYPES:
         raise InvalidInput("gradient", "be float64, float32, float16 or bfloat16", dtype)
     how = budget.arithmetic(dtype, accumulation_dtype)
@@ -323,7 +360,7 @@ def _check(
         delta=question.delta,
         sizes=question.sizes,
     )
-    faults = _form_faults(question, gradient, dtype)
+    faults = _form_faults(question, gradient, dtype, checkpoint)
     if faults:
         return replace(blank, findings=faults, summary=_sentence(faults[0]))
 
@@ -345,18 +382,34 @@ def _check(
         entries=sum(tensor.size for tensor in candidate.values()),
     )
     within = report.budget_used <= 1.0
-    textbook = question.delta is not None and _fits_textbook(
-        candidate, how, question.evaluate, checkpoint
-    )
+    if within:
+        report = _within(report)
+        del comparison, reference, allowed  # The textbook's are as large.
+    plain = _textbook(candidate, how, question.evaluate, checkpoint) if delta else ()
+    textbook = len(plain) == len(candidate)
     if question.delta == 0.0:
         report = replace(report, matched_delta=0.0 if within else None)
     elif question.delta is not None and within != textbook:
         report = replace(report, matched_delta=question.delta if within else 0.0)
     if within:
-        return _within(report)
+        return report
 
-    findings = (_delta_ignored(delta),) if textbook and delta else question.explain(comparison)
-    return replace(report, findings=findings, summary=_sentence_of(findings, tensors))
+    # A hypothesis 1e308 times too large is off by infinity or NaN, and does not fit.
+    with np.errstate(all="ignore"):
+        findings = (_delta_ignored(delta),) if textbook else _explanation(question, comparison)
+    outside = [t.name for t in tensors if t.budget_used > 1.0 and t.name in plain]
+    notes = () if textbook or not outside else (_without_delta(outside, delta),)
+    return replace(report, findings=findings, summary=_sentence_of(findings, tensors), notes=notes)
+
+
+def _explanation(question: _Question, comparison: Comparison) -> tuple[Finding, ...]:
+    from oracle.checking.diagnosis import explain_tensors  # noqa: PLC0415
+
+    try:
+        return question.explain(comparison)
+    except np.linalg.LinAlgError:
+        # A least-squares fit overflowed. What the numbers say by themselves needs none.
+        return explain_tensors(comparison, question.sizes)
 
 
 def _allowed(
@@ -374,14 +427,21 @@ def _allowed(
 def _within(report: Report) -> Report:
     blind = [t.name for t in report.tensors if t.verdict is Verdict.INCONCLUSIVE]
     if blind:
+        right = [t.name for t in report.tensors if t.name not in blind]
+        summary = (
+            f"rounding in {report.candidate_dtype} may halve {_listed(blind)}, or hide an entry of "
+            "the size of the largest, so agreement means nothing there"
+        )
+        if right:
+            summary = f"{_listed(right)} {'is' if len(right) == 1 else 'are'} right; " + summary
         return replace(
             report,
             verdict=Verdict.INCONCLUSIVE,
             reason=InconclusiveReason.VACUOUS_BUDGET,
-            summary=f"rounding in {report.candidate_dtype} may change {_listed(blind)} by half of "
-            "the largest entry or more, so agreement means nothing there",
+            summary=summary,
+            notes=_wider_sums(report),
         )
-    zero = [t for t in report.tensors if t.detection_limit >= VACUOUS]
+    zero = [t for t in report.tensors if t.detection_limit >= 1.0]
     if len(zero) == len(report.tensors):
         summary = (
             f"the gradient is zero within the rounding of {report.candidate_dtype}, as it must be"
@@ -396,32 +456,57 @@ def _within(report: Report) -> Report:
     return replace(report, verdict=Verdict.PASS, summary=summary, notes=notes)
 
 
+def _wider_sums(report: Report) -> tuple[str, ...]:
+    """Say how to declare what half-precision kernels usually do, to whom it may help."""
+    narrow = {report.candidate_dtype, report.accumulation_dtype} <= {"float16", "bfloat16"}
+    hint = 'If its sums are accumulated in float32, say so: accumulation_dtype="float32".'
+    return (hint,) if narrow else ()
+
+
 def _listed(names: Sequence[str]) -> str:
     return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
 
 
-def _fits_textbook(
+def _without_delta(names: Sequence[str], delta: float) -> str:
+    verb = "is" if len(names) == 1 else "are"
+    return f"{_listed(names)} {verb} right for delta=0; delta={delta:g} was asked for."
+
+
+def _textbook(
     candidate: Mapping[str, Array],
     how: Arithmetic,
     evaluate: Callable[[Arithmetic, float], Evaluation],
     checkpoint: Checkpoint,
-) -> bool:
+) -> tuple[str, ...]:
+    """Return the tensors that are right for the loss without delta."""
     value = evaluate(how, 0.0)
     checkpoint()
     # The value errs too: as much as a float64 candidate, and nothing beside a narrower one.
     share = 2.0 if how.u == _FLOAT64.u else 1.0
-    return all(
-        np.all(
-            np.abs(candidate[n].astype(np.float64) - value.tensors[n]) <= share * value.budget[n]
-        )
+
+    def off(candidate: Array, value: Float64, budget: Float64) -> Array:
+        return np.asarray(~(np.abs(candidate.astype(np.float64) - value) <= share * budget))
+
+    return tuple(
+        n
         for n in candidate
+        if not holds_anywhere(
+            off, candidate[n], value.tensors[n], value.budget[n], checkpoint=checkpoint
+        )
     )
 
 
 def _form_faults(
-    question: _Question, gradient: Mapping[str, Array | None], dtype: str
+    question: _Question,
+    gradient: Mapping[str, Array | None],
+    dtype: str,
+    checkpoint: Checkpoint,
 ) -> tuple[Finding, ...]:
     faults: list[Finding] = []
+
+    def infinite(a: Array) -> Array:
+        return np.asarray(~np.isfinite(a))
+
     for name in gradient:
         if name not in question.shapes:
             raise InvalidInput("gradient", f"hold {', '.join(question.shapes)} only", name)
@@ -436,10 +521,9 @@ def _form_faults(
         elif tensor.shape != shape:
             message = f"{name} has the shape {tensor.shape}, its parameter has {shape}"
             faults.append(Finding(FindingKind.SHAPE_MISMATCH, name, message))
-        elif not (finite := np.isfinite(tensor.astype(np.float64))).all():
-            count = int(tensor.size - finite.sum())
+        elif (first := first_of(infinite, tensor, checkpoint=checkpoint)) is not None:
+            count = int(tensor.size - np.count_nonzero(np.isfinite(tensor)))
             message = f"{name} holds {count:,} of {tensor.size:,} entries that are not finite"
-            first = tuple(int(i) for i in np.argwhere(~finite)[0])
             evidence = {"entries": float(count), **{f"index_{k}": i for k, i in enumerate(first)}}
             faults.append(Finding(FindingKind.NOT_FINITE, name, message, evidence=evidence))
     return tuple(faults)
@@ -461,27 +545,35 @@ def _tensor_report(
 ) -> TensorReport:
     candidate, reference = comparison.candidate[name], comparison.reference[name]
     allowed = comparison.allowed[name]
-    wide = candidate.astype(np.float64)
-    checkpoint()
+
+    def used_share(candidate: Array, reference: Float64, allowed: Float64) -> Float64:
+        return np.asarray(np.abs(candidate.astype(np.float64) - reference) / allowed)
+
     with np.errstate(over="ignore"):
-        share = np.asarray(wide - reference)  # NumPy makes a number of a scalar tensor.
-        np.abs(share, out=share)
-        checkpoint()
-        share /= allowed
+        share = entrywise(used_share, candidate, reference, allowed, checkpoint=checkpoint)
     checkpoint()
     largest = comparison.largest(name)
+    checkpoint()
     widest = float(allowed.max(initial=0.0))
+    checkpoint()
     used = float(share.max(initial=0.0))
+    checkpoint()
     limit = widest / largest if largest > 0.0 else 0.0
     verdict = Verdict.PASS if used <= 1.0 else Verdict.FAIL
-    if verdict is Verdict.PASS and limit >= VACUOUS and widest > VANISHING * scale:
-        verdict = Verdict.INCONCLUSIVE
+    if verdict is Verdict.PASS and limit >= HALVED and widest > VANISHING * scale:
+        tells = limit < 1.0 and holds_anywhere(
+            lambda r, bound: np.asarray(HALVED * np.abs(r) > bound),
+            reference,
+            allowed,
+            checkpoint=checkpoint,
+        )
+        verdict = Verdict.PASS if tells else Verdict.INCONCLUSIVE
     flat = share.ravel()
     order, histogram = _survey(flat, checkpoint)
     worst = tuple(
         Entry(
             tuple(int(i) for i in np.unravel_index(at, share.shape)),
-            float(wide.flat[at]),
+            float(candidate.flat[at]),
             float(reference.flat[at]),
             float(allowed.flat[at]),
         )
@@ -546,39 +638,40 @@ def _sentence(finding: Finding) -> str:
     return sentence[0].lower() + sentence[1:] if word[1:].islower() else sentence
 
 
-def _explain_by_sizes(sizes: Mapping[str, int]) -> Explain:
-    def explain(comparison: Comparison) -> tuple[Finding, ...]:
-        from oracle.checking.diagnosis import explain_tensors  # noqa: PLC0415
-
-        return explain_tensors(comparison, sizes)
-
-    return explain
-
-
 def _loss_sizes(y: Array) -> dict[str, int]:
     return {"N": 1 if y.ndim == 1 else y.shape[0], "K": y.shape[-1]} if y.ndim else {}
 
 
-def _affordable(multiply_adds: int, entries: int) -> bool:
-    return multiply_adds <= ENCLOSURE_LIMIT and entries <= ENCLOSURE_ENTRIES
+def _affordable(multiply_adds: int, entries: int, layers: int = 0) -> bool:
+    return multiply_adds <= ENCLOSURE_LIMIT and max(entries, layers) <= ENCLOSURE_ENTRIES
 
 
-def _derived(tensors: Mapping[str, Float64], bound: Mapping[str, Float64]) -> ReferenceGradient:
+def _difference(y: Array, t: Array, checkpoint: Checkpoint) -> Float64:
+    return entrywise(
+        lambda y, t: y.astype(np.float64) - t.astype(np.float64), y, t, checkpoint=checkpoint
+    )
+
+
+def _derived(
+    tensors: Mapping[str, Float64], bound: Mapping[str, Float64], checkpoint: Checkpoint
+) -> ReferenceGradient:
     relative = max(
-        float(bound[n].max(initial=0.0)) / max(float(np.abs(tensors[n]).max(initial=0.0)), 5e-324)
+        largest_size(bound[n], checkpoint) / max(largest_size(tensors[n], checkpoint), 5e-324)
         for n in tensors
     )
     return ReferenceGradient(tensors, bound, ReferenceKind.DERIVED_BOUND, relative, False)
 
 
-def _require_pair(y: Array, t: Array) -> None:
-    widen("y", y)
-    widen_targets("t", t)
+def _require_pair(y: Array, t: Array, checkpoint: Checkpoint) -> None:
+    widen("y", y, checkpoint)
+    widen_targets("t", t, checkpoint)
     require_shape("t", t, y.shape, "the shape of `y`")
 
 
-def _require_probabilities(y: Array, t: Array, delta: float) -> None:
-    if widen("y", y).min() < 0.0:
+def _require_probabilities(y: Array, t: Array, delta: float, checkpoint: Checkpoint) -> None:
+    require_floating("y", y, checkpoint)
+    require_rank("y", y, (1, 2), "(N, K) or (K,)")
+    if holds_anywhere(lambda a: a < 0, y, checkpoint=checkpoint):
         raise InvalidInput("y", "not be negative", f"{y.min():g}")
-    require_targets(y.shape, t)
+    require_targets(y.shape, t, checkpoint)
     require_delta(delta)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oracle.slices import holds_anywhere, largest_size
 from oracle.values import Array, Checkpoint, Float64, never_stop
 
 
@@ -41,20 +42,30 @@ class Comparison:
         """
         self.checkpoint()
         allowed = self.allowed[name] if allowed is None else allowed
-        scale = max(1.0, _ratio(np.abs(hypothesis).max(initial=0.0), self.largest(name)))
-        difference = np.abs(self.candidate[name].astype(np.float64) - hypothesis)
-        return bool(np.all(difference <= slack * scale * allowed))
+        size = largest_size(hypothesis, self.checkpoint)
+        scale = max(1.0, _ratio(size, self.largest(name)))
+        if scale == np.inf:
+            return False
+        return self._near(name, hypothesis, allowed, slack * scale)
 
     def within(self, name: str) -> bool:
         """Tell whether the candidate's tensor `name` is within its budget of the reference."""
         self.checkpoint()
-        difference = np.abs(self.candidate[name].astype(np.float64) - self.reference[name])
-        return bool(np.all(difference <= self.allowed[name]))
+        return self._near(name, self.reference[name], self.allowed[name], 1.0)
 
     def largest(self, name: str) -> float:
         """Return the largest entry of the reference's tensor `name`, in absolute value."""
-        return float(np.abs(self.reference[name]).max(initial=0.0))
+        return largest_size(self.reference[name], self.checkpoint)
+
+    def _near(self, name: str, value: Array, allowed: Float64, factor: float) -> bool:
+        def off(candidate: Array, value: Array, allowed: Float64) -> Array:
+            difference = np.abs(candidate.astype(np.float64) - value)
+            return np.asarray(~(difference <= factor * allowed))
+
+        tensors = (self.candidate[name], value, allowed)
+        return not holds_anywhere(off, *tensors, checkpoint=self.checkpoint)
 
 
 def _ratio(numerator: float, denominator: float) -> float:
-    return float(numerator / denominator) if denominator > 0 else 1.0
+    # Python's floats overflow to infinity without a warning, NumPy's with one.
+    return float(numerator) / float(denominator) if denominator > 0 else 1.0

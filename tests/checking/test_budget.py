@@ -157,3 +157,25 @@ def test_budget_survives_squares_that_underflow():
     for name, tensor in candidate.items():
         error = np.abs(tensor - exact.tensors[name])
         assert np.all(error <= allowed.budget[name] + exact.radius[name])
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sizes=st.tuples(st.integers(1, 40), st.sampled_from([1, 2, 7, 20]), st.integers(2, 9)),
+    scale=st.floats(0.01, 1.0),
+    dtype=st.sampled_from(["float64", "float32"]),
+)
+def test_at_ordinary_weights_the_budget_is_a_small_share_of_what_does_not_cancel(
+    seed, sizes, scale, dtype
+):
+    """Rounding follows the terms: a sum of them that cancels is what makes a share large."""
+    rng = np.random.default_rng(seed)
+    samples, hidden, classes = sizes
+    shapes = ((12, hidden), (hidden,), (hidden, classes), (classes,))
+    parameters = TwoLayerNetParameters(*(scale * rng.uniform(-1, 1, size=s) for s in shapes))
+    x, t = rng.uniform(-1, 1, size=(samples, 12)), rng.integers(0, classes, samples)
+    how = budget.arithmetic(dtype)
+    rounding = budget.two_layer_net(parameters, x, t, how, delta=1e-7)
+    most = {"float64": 1e-12, "float32": 1e-3}[dtype]
+    for name, bound in rounding.budget.items():
+        assert bound.max() <= most * rounding.scale[name], name

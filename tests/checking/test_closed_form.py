@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oracle.checking import closed_form
@@ -62,6 +63,16 @@ def test_textbook_gradient_is_told_that_it_ignores_delta():
     assert asked.matched_delta == 0.0
 
 
+def test_a_bug_on_top_of_an_ignored_delta_is_not_taken_for_its_doing():
+    """The tensors that are right but for delta are told from those that the bug changes."""
+    case = network(scale=3.0)
+    textbook = closed_form.gradient_two_layer_net(*case, delta=0.0).tensors
+    wrong = dict(textbook) | {"W1": textbook["W1"] / 2}
+    report = closed_form.check_two_layer_net(*case, wrong)
+    assert report.notes == ("b1, W2 and b2 are right for delta=0; delta=1e-07 was asked for.",)
+    assert closed_form.check_two_layer_net(*case, wrong, delta=0.0).notes == ()
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
@@ -114,7 +125,27 @@ def test_one_hidden_tensor_makes_a_check_inconclusive():
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.reason is InconclusiveReason.VACUOUS_BUDGET
     assert 0 < len(hidden) < 4
-    assert all(name in report.summary for name in hidden)
+    assert f"may halve {hidden[0]}" in report.summary
+    assert "right" in report.summary.split(";")[0]
+    assert "accumulation_dtype" in report.notes[0]
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.1, 1.0])
+def test_pass_in_half_precision_excludes_half_the_gradient(scale):
+    """What passes in bfloat16 fails if halved, negated, zero or N times too large."""
+    case = network(scale=scale, dtype=ml_dtypes.bfloat16, N=32)
+    exact = closed_form.gradient_two_layer_net(*case).tensors
+
+    def check(name, factor):
+        candidate = {n: g.astype(ml_dtypes.bfloat16) for n, g in exact.items()}
+        candidate[name] = (factor * exact[name]).astype(ml_dtypes.bfloat16)
+        return closed_form.check_two_layer_net(*case, candidate, accumulation_dtype="float32")
+
+    told = [t for t in check("W1", 1.0).tensors if t.verdict is Verdict.PASS]
+    assert {"W2", "b2"} <= {t.name for t in told}
+    assert all(tensor.detection_limit < 1.0 for tensor in told)
+    wrong = {(t.name, c): check(t.name, c).verdict for t in told for c in (0.5, -1.0, 0.0, 32.0)}
+    assert set(wrong.values()) == {Verdict.FAIL}
 
 
 def test_zero_is_the_right_gradient_of_saturated_outputs():
@@ -127,6 +158,46 @@ def test_zero_is_the_right_gradient_of_saturated_outputs():
     assert report.notes
     wrong = closed_form.check_simple_net(W, x, np.array([0]), {"W": zero + np.float32(1e-3)})
     assert wrong.verdict is Verdict.FAIL
+
+
+def test_wrong_gradient_that_is_almost_zero_fails_without_a_warning():
+    """Hypotheses about a gradient of 1e-217 are too large by infinity, and its square is zero."""
+    rng = np.random.default_rng(0)
+    shapes = [(7, 5), (5,), (5, 4), (4,)]
+    parameters = TwoLayerNetParameters(*(rng.normal(size=s) * 1e4 for s in shapes))
+    case = parameters, rng.normal(size=(6, 7)), rng.integers(0, 4, 6)
+    exact = closed_form.gradient_two_layer_net(*case).tensors
+    zero = {name: np.zeros_like(tensor) for name, tensor in exact.items()}
+    wrong = zero | {"W2": exact["W2"] * np.arange(4), "b2": exact["b2"]}
+    assert closed_form.check_two_layer_net(*case, wrong).verdict is Verdict.FAIL
+
+
+EXTREMES = st.sampled_from([1e-320, 1e-200, 1e-160, 1e-20, 1.0, 1.0, 1e20, 1e150, 1e300])
+
+
+@settings(max_examples=60)
+@given(
+    scales=st.tuples(*[EXTREMES] * 9),
+    delta=st.sampled_from([0.0, 1e-320, 1e-7, 1.0, 1e308]),
+    seed=st.integers(0, 2**32),
+)
+@example(scales=(1.0,) * 9, delta=1e308, seed=0)
+def test_whatever_the_numbers_a_finite_gradient_gets_a_verdict(scales, delta, seed):
+    """A diagnosis whose fits leave float64 is no error: the verdict does not hang on it."""
+    rng = np.random.default_rng(seed)
+    shapes = [(3, 5), (5,), (5, 2), (2,)]
+    parts = [rng.normal(size=s) * c for s, c in zip(shapes, scales[:4], strict=True)]
+    parameters = TwoLayerNetParameters(*parts)
+    x, t = rng.normal(size=(4, 3)) * scales[8], rng.integers(0, 2, 4)
+    names = parameters.tensors()
+    wrong = {
+        n: rng.normal(size=names[n].shape) * c for n, c in zip(names, scales[4:8], strict=True)
+    }
+    try:
+        report = closed_form.check_two_layer_net(parameters, x, t, wrong, delta=delta)
+    except InvalidInput:
+        return  # A layer that overflows is told as the caller's.
+    assert bool(report.findings) == (report.verdict is Verdict.FAIL)
 
 
 def test_summary_is_one_sentence_and_no_finding_is_said_twice():
