@@ -111,8 +111,8 @@ def run(
     require_case(*sizes, dtype=dtype, weight_scale=weight_scale)
     judge = check or functools.partial(closed_form.check_two_layer_net, checkpoint=checkpoint)
     parameters, x, t = _case(sizes, dtype, weight_scale, seed)
-    p = forward(parameters, x, t, delta=0.0, dtype=dtype)
-    exact = forward(parameters, x, t, delta=DELTA, dtype=dtype)
+    p = forward(parameters, x, t, delta=0.0, dtype=dtype, checkpoint=checkpoint)
+    exact = forward(parameters, x, t, delta=DELTA, dtype=dtype, checkpoint=checkpoint)
     reference = _widest(parameters, x, t)
     rows = []
     for name, compute in CORRECT_GRADIENTS:
@@ -127,12 +127,15 @@ def run(
         if gradient is not None and not _alike(_fingerprint(gradient), textbook, dtype):
             shown.append((bug, _fingerprint(gradient)))
     for bug, mark in shown:
+        checkpoint()
         with np.errstate(all="ignore"):
             gradient = bug.compute(p)
         if gradient is not None:
             # One bug can give the numbers of another, as factors 2 and N do for N = 2.
             twins = [other for other, its in shown if other is not bug and _alike(mark, its, dtype)]
             right = dict.fromkeys(kind for wrong in (bug, *twins) for kind in wrong.named)
+            if not all(np.any(tensor) for tensor in gradient.values()):
+                right[FindingKind.ZERO_TENSOR] = None
             rows.append(
                 _row(
                     bug.name,

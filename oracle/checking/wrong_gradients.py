@@ -7,33 +7,44 @@ show it. `named` holds the codes that name it rightly, the best first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oracle.checking.backward import Pass, backward, output_error, sigmoid, softmax
+from oracle.checking.backward import (
+    Pass,
+    backward,
+    forward,
+    output_error,
+    product,
+    sigmoid,
+    softmax,
+)
+from oracle.checking.mistakes import (
+    INPUTS,
+    OUTPUTS,
+    REDUCTIONS,
+    SLOPES,
+    Inputs,
+    Stage,
+    other_forwards,
+)
 from oracle.findings import FindingKind as Kind
-from oracle.values import Array
+from oracle.values import Array, TwoLayerNetParameters
 
 Compute = Callable[[Pass], "dict[str, Array] | None"]
 
 
 @dataclass(frozen=True)
 class WrongGradient:
-    """A wrong gradient with a name, a sentence about it and the line that mends it."""
+    """A wrong gradient, and the codes that name it."""
 
     name: str
     named: tuple[Kind, ...]
     compute: Compute
-    message: str = ""
-    remedy: str = ""
 
 
-def _derivative(of: Callable[[Pass], Array]) -> Compute:
-    return lambda p: backward(p, derivative=of(p))
-
-
-def _output(of: Callable[[Pass], Array]) -> Compute:
+def _output(of: Stage) -> Compute:
     return lambda p: backward(p, output=of(p))
 
 
@@ -41,23 +52,18 @@ def _targets(of: Callable[[Pass], Array]) -> Compute:
     return lambda p: backward(p, output=output_error(p.y, of(p), p.delta))
 
 
-def _shifted(by: int) -> Callable[[Pass], Array]:
-    return lambda p: np.roll(p.t, by, axis=1)
-
-
-def _probabilities(of: Callable[[Pass], Array]) -> Compute:
-    return lambda p: backward(p, output=(of(p) - p.t) / p.y.dtype.type(p.N))
-
-
 def _hidden_error(p: Pass) -> Array:
     return np.asarray(p.output_error @ p.W2.T * p.z1 * (1 - p.z1))
 
 
 def _reduced(reduce: Callable[[Array], Array], names: tuple[str, ...]) -> Compute:
-    def compute(p: Pass) -> dict[str, Array]:
+    def compute(p: Pass) -> dict[str, Array] | None:
         errors = {"b1": _hidden_error(p), "b2": p.output_error}
         right = backward(p)
-        return right | {n: np.broadcast_to(reduce(errors[n]), right[n].shape) for n in names}
+        wrong = {n: np.asarray(reduce(errors[n])) for n in names}
+        if any(g.ndim and g.shape != right[n].shape for n, g in wrong.items()):
+            return None
+        return right | {n: np.broadcast_to(g, right[n].shape) for n, g in wrong.items()}
 
     return compute
 
@@ -76,173 +82,59 @@ def _kept(keep: Callable[[int], slice], *, mean_of_all: bool) -> Compute:
     return compute
 
 
-def _mean_squared(p: Pass) -> Array:
-    return np.asarray((p.y - p.t) * p.y * (1 - p.y) / p.N)
+def _from_other_inputs(used: Inputs) -> Compute:
+    def compute(p: Pass) -> dict[str, Array]:
+        error = _hidden_error(p) if used.tensor == "W1" else p.output_error
+        return backward(p) | {used.tensor: used.compute(p).T @ error}
+
+    return compute
 
 
-def _mean_squared_jacobian(p: Pass) -> Array:
-    g = (p.y - p.t) / p.N
-    return np.asarray(p.y * (g - (g * p.y).sum(axis=1, keepdims=True)))
+def _of_other_forward(number: int) -> Compute:
+    def compute(p: Pass) -> dict[str, Array]:
+        _, _, other, slope = list(other_forwards(p))[number]
+        return backward(other, derivative=slope)
+
+    return compute
 
 
-_SIGMOID = "dA = (dY W2^T) * z1 * (1 - z1), with z1 = sigmoid(x W1 + b1)"
-_SOFTMAX = "dY = (y - t) / N for softmax and cross-entropy together"
-_BIAS = "db = dA.sum(axis=0): the sum over the samples, one value per unit"
-_REDUCTIONS: tuple[tuple[str, Callable[[Array], Array]], ...] = (
-    ("the mean over the samples", lambda e: e.mean(axis=0)),
-    ("the last sample only", lambda e: e[-1]),
-    ("the first sample only", lambda e: e[0]),
-    ("the total over samples and units", lambda e: e.sum()),
-    ("the mean over samples and units", lambda e: e.mean()),
+_SOME = forward(
+    TwoLayerNetParameters(*(np.ones(shape) for shape in ((1, 1), (1,), (1, 1), (1,)))),
+    np.ones((1, 1)),
+    np.ones((1, 1)),
+    delta=0.0,
 )
 
-MISSING, WRONG = Kind.MISSING_ACTIVATION_DERIVATIVE, Kind.WRONG_ACTIVATION_DERIVATIVE
-LIBRARY: tuple[WrongGradient, ...] = (
-    WrongGradient(
-        "no sigmoid derivative",
-        (MISSING,),
-        _derivative(lambda p: np.ones_like(p.z1)),
-        "The derivative of the sigmoid is missing in the hidden layer.",
-        _SIGMOID,
+
+def _names_of(kind: Kind) -> tuple[Kind, ...]:
+    # The weight of the only sample of a batch is a factor.
+    return (kind, Kind.CONSTANT_FACTOR) if kind is Kind.SAMPLE_WEIGHTS else (kind,)
+
+
+BY_STAGE: tuple[WrongGradient, ...] = (
+    *(WrongGradient(m.name, _names_of(m.kind), _output(m.compute)) for m in OUTPUTS),
+    *(
+        WrongGradient(m.name, (m.kind,), lambda p, m=m: backward(p, derivative=m.compute(p)))  # type: ignore[misc]
+        for m in SLOPES
     ),
     *(
         WrongGradient(
-            f"derivative {formula}",
-            (WRONG,),
-            _derivative(of),
-            f"The derivative of the hidden layer is taken as {formula} in place of z(1-z).",
-            _SIGMOID,
+            f"{' and '.join(names)}: {text}", (Kind.BIAS_REDUCTION,), _reduced(reduce, names)
         )
-        for formula, of in (
-            ("σ(z)(1-σ(z)), the sigmoid twice", lambda p: sigmoid(p.z1) * (1 - sigmoid(p.z1))),
-            ("1-z", lambda p: 1 - p.z1),
-            ("z", lambda p: p.z1),
-            ("a(1-a), before the sigmoid", lambda p: p.a1 * (1 - p.a1)),
-            ("1-z², that of tanh", lambda p: 1 - p.z1 * p.z1),
-            ("z²(1-z)²", lambda p: (p.z1 * (1 - p.z1)) ** 2),
-            ("[a > 0], that of ReLU", lambda p: (p.a1 > 0).astype(p.z1.dtype)),
-        )
-    ),
-    WrongGradient(
-        "softmax Jacobian missing",
-        (Kind.SOFTMAX_JACOBIAN,),
-        _output(lambda p: -p.t / (p.y + p.y.dtype.type(p.delta or 1e-300)) / p.N),
-        "The derivative of the softmax is missing: the derivative of the loss by y went on as dY.",
-        _SOFTMAX,
-    ),
-    WrongGradient(
-        "softmax Jacobian, diagonal only",
-        (Kind.SOFTMAX_JACOBIAN,),
-        _output(lambda p: -p.t * (1 - p.y) * (p.y / (p.y + p.y.dtype.type(p.delta))) / p.N),
-        "Only the diagonal y(1-y) of the softmax's Jacobian is used.",
-        _SOFTMAX,
-    ),
-    WrongGradient(
-        "squared error's delta (y-t)y(1-y)",
-        (Kind.SOFTMAX_JACOBIAN,),
-        _output(_mean_squared),
-        "dY is (y-t)y(1-y), that of a sigmoid with squared error.",
-        _SOFTMAX,
-    ),
-    WrongGradient(
-        "squared error through softmax",
-        (Kind.SOFTMAX_JACOBIAN,),
-        _output(_mean_squared_jacobian),
-        "dY is the derivative of the squared error through the softmax, not of cross-entropy.",
-        _SOFTMAX,
-    ),
-    WrongGradient(
-        "softmax twice",
-        (Kind.SOFTMAX_TWICE,),
-        _probabilities(lambda p: softmax(p.y)),
-        "dY uses softmax(y): the softmax is applied twice.",
-        "y = softmax(a2), once; dY = (y - t) / N",
-    ),
-    WrongGradient(
-        "softmax over the batch axis",
-        (Kind.SOFTMAX_AXIS,),
-        _probabilities(lambda p: softmax(p.a2, 0)),
-        "The softmax runs over the samples (axis 0).",
-        "y = exp(a2) / exp(a2).sum(axis=1, keepdims=True)",
-    ),
-    WrongGradient(
-        "softmax over the whole batch",
-        (Kind.SOFTMAX_AXIS,),
-        _probabilities(lambda p: softmax(p.a2, None)),
-        "The softmax runs over the whole batch.",
-        "y = exp(a2) / exp(a2).sum(axis=1, keepdims=True)",
-    ),
-    WrongGradient(
-        "sigmoid outputs in place of softmax",
-        (Kind.SOFTMAX_JACOBIAN,),
-        _probabilities(lambda p: sigmoid(p.a2)),
-        "dY uses sigmoid(a2) in place of softmax(a2).",
-        "y = softmax(a2)",
-    ),
-    *(
-        WrongGradient(
-            f"targets: {name}",
-            (Kind.WRONG_TARGETS,),
-            _targets(of),
-            f"The gradient is that of other targets: {name}.",
-            "dY[n, t[n]] = (y[n, t[n]] - 1) / N, elsewhere y / N",
-        )
-        for name, of in (
-            ("labels one too high", _shifted(1)),
-            ("labels one too low", _shifted(-1)),
-            ("the network's own answer (argmax)", lambda p: p.onehot(p.y.argmax(axis=1))),
-            ("the labels of the sample before", lambda p: np.roll(p.t, 1, axis=0)),
-            ("the labels of the sample after", lambda p: np.roll(p.t, -1, axis=0)),
-            ("the labels in reverse order", lambda p: p.t[::-1]),
-        )
-    ),
-    WrongGradient(
-        "no -1 at the label",
-        (Kind.WRONG_TARGETS,),
-        _output(lambda p: p.y / p.N),
-        "Nothing is subtracted at the labels: dY = y / N.",
-        "dY = (y - t) / N",
-    ),
-    WrongGradient(
-        "outer index",
-        (Kind.WRONG_TARGETS,),
-        _output(lambda p: (p.y - (p.t.sum(axis=0) > 0)) / p.N),
-        "1 is subtracted from the column of every label in every row: dY[:, t] -= 1.",
-        "dY[np.arange(N), t] -= 1",
-    ),
-    WrongGradient(
-        "outer index, counted",
-        (Kind.WRONG_TARGETS,),
-        _output(lambda p: (p.y - p.t.sum(axis=0)) / p.N),
-        "The targets of the whole batch are subtracted from every row.",
-        "dY[np.arange(N), t] -= 1",
-    ),
-    *(
-        WrongGradient(
-            f"{' and '.join(names)}: {text}",
-            (Kind.BIAS_REDUCTION,),
-            _reduced(reduce, names),
-            f"{' and '.join(names)} hold {text}, in place of the sum over the samples.",
-            _BIAS,
-        )
-        for text, reduce in _REDUCTIONS
+        for text, reduce in REDUCTIONS
         for names in (("b1", "b2"), ("b1",), ("b2",))
     ),
-    WrongGradient(
-        "W2 not transposed",
-        (Kind.WRONG_WEIGHTS,),
-        _square,
-        "The error is sent back through W2 where W2^T belongs.",
-        "dA = (dY W2^T) * z1 * (1 - z1)",
+    *(
+        WrongGradient(f"{m.tensor} from {m.name}", (Kind.WRONG_INPUTS,), _from_other_inputs(m))
+        for m in INPUTS
     ),
     *(
-        WrongGradient(
-            name,
-            (Kind.DROPPED_SAMPLES,),
-            compute,
-            f"Samples have no part in the gradient: {name}.",
-            "dW = X^T dA over every row of the batch",
-        )
+        WrongGradient(text, (Kind.WRONG_FORWARD,), _of_other_forward(number))
+        for number, (text, *_) in enumerate(other_forwards(_SOME))
+    ),
+    WrongGradient("W2 not transposed", (Kind.WRONG_WEIGHTS,), _square),
+    *(
+        WrongGradient(name, (Kind.DROPPED_SAMPLES,), compute)
         for name, compute in (
             ("the last sample only", _kept(lambda n: slice(n - 1, n), mean_of_all=False)),
             ("the last sample only, over N", _kept(lambda n: slice(n - 1, n), mean_of_all=True)),
@@ -253,7 +145,7 @@ LIBRARY: tuple[WrongGradient, ...] = (
         )
     ),
 )
-"""Those without a free number: the diagnosis tries each."""
+"""One stage gives way to each of the known mistakes."""
 
 
 def _scaled(factor: Callable[[Pass], float], names: tuple[str, ...] | None = None) -> Compute:
@@ -290,10 +182,11 @@ def _narrow(dtype: str) -> Compute:
         if p.y.dtype.itemsize <= np.dtype(dtype).itemsize:
             return None
         fields = {n: getattr(p, n).astype(dtype) for n in ("x", "t", "W1", "W2", "b1", "b2")}
-        z1 = sigmoid(fields["x"] @ fields["W1"] + fields["b1"])
-        a1 = fields["x"] @ fields["W1"] + fields["b1"]
-        a2 = z1 @ fields["W2"] + fields["b2"]
-        narrow = Pass(**fields, a1=a1, z1=z1, a2=a2, y=softmax(a2), delta=p.delta)
+        a1 = product(fields["x"], fields["W1"]) + fields["b1"]
+        z1 = sigmoid(a1)
+        a2 = product(z1, fields["W2"]) + fields["b2"]
+        made = {"a1": a1, "z1": z1, "a2": a2, "y": softmax(a2)}
+        narrow = replace(p, **fields, **made)
         return {n: g.astype(p.y.dtype) for n, g in backward(narrow).items()}
 
     return compute
@@ -382,13 +275,15 @@ FREE: tuple[WrongGradient, ...] = (
 )
 """Those that the diagnosis finds by fitting a number, or without knowing the network."""
 
-WRONG_GRADIENTS = LIBRARY + FREE
+WRONG_GRADIENTS = BY_STAGE + FREE
 
 
 def _sample_by_sample(p: Pass) -> dict[str, Array]:
     total = {n: np.zeros_like(g) for n, g in backward(p).items()}
+    errors = p.output_error
     for n in reversed(range(p.N)):
-        row = p.output_error[n : n + 1]
+        p.checkpoint()
+        row = errors[n : n + 1]
         dA = row @ p.W2.T * (p.z1[n] * (1 - p.z1[n]))
         part = {
             "W1": p.x[n : n + 1].T @ dA,
@@ -396,7 +291,8 @@ def _sample_by_sample(p: Pass) -> dict[str, Array]:
             "W2": p.z1[n : n + 1].T @ row,
             "b2": row[0],
         }
-        total = {name: total[name] + part[name] for name in total}
+        for name in total:
+            total[name] += part[name]
     return total
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from oracle.checking import closed_form
-from oracle.checking.backward import backward, forward
+from oracle.checking.backward import backward, forward, output_error, softmax
 from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis import explain_tensors, explain_two_layer_net
-from oracle.checking.probes import SIZES, probe
+from oracle.checking.probes import probe
 from oracle.checking.wrong_gradients import CORRECT_GRADIENTS, WRONG_GRADIENTS
 from oracle.findings import FindingKind as Kind
 from oracle.values import DELTA, TwoLayerNetParameters
@@ -35,7 +35,9 @@ def test_every_wrong_gradient_is_named_rightly_on_probes(bug, dtype):
             continue
         comparison = compare(*case, gradient, dtype)
         assert not all(comparison.within(n) for n in gradient)
-        assert explain_two_layer_net(*case, comparison, delta=DELTA)[0].kind in bug.named
+        zero = {Kind.ZERO_TENSOR} if any(not np.any(g) for g in gradient.values()) else set()
+        found = explain_two_layer_net(*case, comparison, delta=DELTA)
+        assert found[0].kind in {*bug.named, *zero}
 
 
 @pytest.mark.parametrize(("name", "compute"), CORRECT_GRADIENTS)
@@ -55,10 +57,13 @@ def held_out(p):
     twice = np.array([2.0, 1, 1, 1, 1])[:, None]
     unknown = {Kind.UNEXPLAINED}
     return {
-        "dropout mask": (backward(p, derivative=p.z1 * (1 - p.z1) * mask), unknown),
-        "softplus derivative": (backward(p, derivative=np.log1p(np.exp(p.a1))), unknown),
+        "dropout mask": (
+            backward(p, derivative=p.z1 * (1 - p.z1) * mask),
+            {Kind.WRONG_ACTIVATION_DERIVATIVE},
+        ),
+        "noise in dA1": (backward(p, derivative=np.sin(1e4 * p.a1 + 7 * p.x[:, :1])), unknown),
         "W2 scaled": (backward(p, weights=p.W2 * 0.9), {Kind.TENSOR_FACTOR}),
-        "clipping": (clipped, unknown),
+        "clipping": (clipped, {Kind.CLIPPED, Kind.SINGLE_ENTRIES}),
         "focal": (backward(p, output=p.output_error * focal), {Kind.SAMPLE_WEIGHTS}),
         "twice": (backward(p, output=p.output_error * twice), {Kind.SAMPLE_WEIGHTS}),
         "N/(N-1)": ({n: g * 1.25 for n, g in right.items()}, {Kind.CONSTANT_FACTOR}),
@@ -88,24 +93,59 @@ def test_an_ambiguous_factor_says_so():
     assert "N or K, which are equal here" in finding.message
 
 
-def test_probes_have_pairwise_different_sizes_and_the_same_numbers_in_every_type():
-    """A probe tells sizes apart, and no type rounds it."""
-    assert len(set(SIZES)) == len(SIZES)
-    wide, x, labels = probe("saturated", "float64", 3)
-    for dtype in ("float32", "float16", "bfloat16"):
-        narrow, narrow_x, narrow_labels = probe("saturated", dtype, 3)
-        np.testing.assert_array_equal(narrow_x.astype(np.float64), x)
-        np.testing.assert_array_equal(narrow_labels, labels)
-        for name, values in narrow.tensors().items():
-            np.testing.assert_array_equal(values.astype(np.float64), wide.tensors()[name])
-
-
 def test_a_gradient_of_zeros_is_called_that_even_for_one_sample():
     """A batch of one with its sample left out is zero too, but zeros need no such story."""
     case = probe("single")
     gradient = {n: 0 * g for n, g in backward(forward(*case, delta=DELTA)).items()}
     found = explain_two_layer_net(*case, compare(*case, gradient), delta=DELTA)
     assert {f.kind for f in found} == {Kind.ZERO_TENSOR}
+
+
+def other_targets(p):
+    return np.roll(p.t, 1, axis=1)
+
+
+def changed(gradient, name, change):
+    return gradient | {name: change(gradient[name])}
+
+
+TWO_BUGS = {
+    "other labels, no sigmoid derivative, summed": (
+        lambda p: backward(
+            p,
+            output=output_error(p.y, other_targets(p), DELTA) * p.N,
+            derivative=np.ones_like(p.z1),
+        ),
+        {Kind.WRONG_TARGETS, Kind.MISSING_ACTIVATION_DERIVATIVE, Kind.MISSING_BATCH_MEAN},
+    ),
+    "softmax twice, the mean in b1": (
+        lambda p: changed(backward(p, output=(softmax(p.y) - p.t) / p.N), "b1", lambda g: g / p.N),
+        {Kind.SOFTMAX_TWICE, Kind.BIAS_REDUCTION},
+    ),
+    "other labels beneath weight decay": (
+        lambda p: changed(
+            backward(p, output=output_error(p.y, other_targets(p), DELTA)),
+            "W2",
+            lambda g: g + 0.1 * p.W2,
+        ),
+        {Kind.WRONG_TARGETS, Kind.WEIGHT_DECAY},
+    ),
+    "another derivative, the opposite sign": (
+        lambda p: {n: -g for n, g in backward(p, derivative=1 - p.z1).items()},
+        {Kind.WRONG_ACTIVATION_DERIVATIVE, Kind.SIGN_FLIPPED},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWO_BUGS)
+def test_bugs_in_different_stages_are_all_named(name):
+    """Each stage is explained by itself, under any factor."""
+    spoil, kinds = TWO_BUGS[name]
+    for seed in range(5):
+        case = probe(seed=seed)
+        comparison = compare(*case, spoil(forward(*case, delta=DELTA)))
+        found = explain_two_layer_net(*case, comparison, delta=DELTA)
+        assert {finding.kind for finding in found} == kinds
 
 
 def square(seed, size=4):
@@ -162,22 +202,23 @@ def test_a_tensor_summed_over_a_part_of_the_batch_says_which(kept):
         assert str(n) in finding.message
 
 
-@pytest.mark.parametrize("name", ["dropout mask", "softplus derivative"])
-def test_an_unknown_derivative_is_located_though_not_named(name):
-    """The recovered factor says where to look; a guess at its name would send people astray."""
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("dropout mask", Kind.WRONG_ACTIVATION_DERIVATIVE), ("noise in dA1", Kind.UNEXPLAINED)],
+)
+def test_an_unknown_derivative_is_located_and_named_if_it_may_be_one(name, kind):
+    """The recovered factor says where to look; noise is not called a derivative."""
     case = probe()
     gradient, _ = held_out(forward(*case, delta=DELTA))[name]
     (finding,) = explain_two_layer_net(*case, compare(*case, gradient), delta=DELTA)
-    assert (finding.kind, finding.tensor) == (Kind.UNEXPLAINED, "W1")
+    assert (finding.kind, finding.tensor) == (kind, "W1")
     assert "z1 * (1 - z1)" in finding.remedy
     low, high = finding.evidence["smallest_factor"], finding.evidence["largest_factor"]
     if name == "dropout mask":
         assert low == pytest.approx(0, abs=1e-9)
         assert high <= 1.5 * 0.25 + 1e-9
     else:
-        a1 = forward(*case, delta=DELTA).a1
-        slope = np.log1p(np.exp(a1))
-        assert (low, high) == pytest.approx((slope.min(), slope.max()), rel=1e-6)
+        assert -1 <= low < high <= 1
 
 
 @pytest.mark.parametrize("dtype", UNITS)
@@ -197,7 +238,7 @@ SQUARED_ERROR = {
     "t - y": (lambda y, t: t - y, Kind.SIGN_FLIPPED, "sign"),
     "the mean over both": (lambda y, t: (y - t) / 15, Kind.CONSTANT_FACTOR, "1/(N K)"),
     "rows reversed": (lambda y, t: (y - t)[::-1], Kind.PERMUTED, "order"),
-    "the square": (lambda y, t: (y - t) ** 2, Kind.UNEXPLAINED, "None"),
+    "the square": (lambda y, t: (y - t) ** 2, Kind.WRONG_FORWARD, "no derivative"),
     "zeros": (lambda y, _: 0 * y, Kind.ZERO_TENSOR, "zeros"),
 }
 

@@ -1,6 +1,17 @@
 """The names of bugs: what is wrong with a gradient that failed its check."""
 
+from oracle.checking.diagnosis.losses import (
+    explain_cross_entropy_error,
+    explain_mean_squared_error,
+)
+from oracle.checking.diagnosis.simple_net import explain_simple_net
 from oracle.checking.diagnosis.tensors import explain_tensors
 from oracle.checking.diagnosis.two_layer_net import explain_two_layer_net
 
-__all__ = ["explain_tensors", "explain_two_layer_net"]
+__all__ = [
+    "explain_cross_entropy_error",
+    "explain_mean_squared_error",
+    "explain_simple_net",
+    "explain_tensors",
+    "explain_two_layer_net",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import ml_dtypes
@@ -11,6 +11,7 @@ import numpy as np
 
 from oracle.checking.comparison import Comparison
 from oracle.findings import FindingKind as Kind
+from oracle.slices import parts
 from oracle.values import Array, Entry, Finding, Float64
 
 NARROW = (("float32", 2.0**-24), ("float16", 2.0**-11), ("bfloat16", 2.0**-8))
@@ -52,18 +53,69 @@ def fits_all(comparison: Comparison, hypothesis: Mapping[str, Array]) -> bool:
 
 def low_precision(comparison: Comparison) -> tuple[Finding, ...]:
     """Tell whether the candidate is right in a narrower arithmetic than the one it was sent in."""
+    error = max(relative_error(comparison, n) for n in comparison.candidate)
     found = representable_in(comparison)
-    if found is None:
-        return ()
-    dtype, widened = found
-    if wrong_tensors(widened):
-        return ()
-    error = max(_relative_error(comparison, n) for n in comparison.candidate)
-    if error > 1e-2:
-        return ()
-    message = f"Right for {dtype}, but sent as a wider type: every entry is a {dtype} number."
-    remedy = f"compute in the wider type throughout, or send {dtype}"
+    if found is not None and not wrong_tensors(found[1]) and error <= 1e-2:
+        dtype = found[0]
+        message = f"Right for {dtype}, but sent as a wider type: every entry is a {dtype} number."
+        remedy = f"Compute in the wider type throughout, or send {dtype}."
+    else:
+        what = _rounded_to(comparison) or _levels(comparison)
+        if not what:
+            return ()
+        message = f"Right, but every entry is rounded to {what}."
+        remedy = "Send the numbers as they were computed, not as they were printed."
     return (Finding(Kind.LOW_PRECISION, "", message, remedy, {"relative_error": error}),)
+
+
+def _rounded_to(comparison: Comparison) -> str:
+    """Return how all entries are rounded, if they are right but for that, or nothing."""
+    values = np.concatenate([g.ravel() for g in comparison.candidate.values()])
+    shown = values[np.argsort(-np.abs(values))][:1024]
+    if len(np.unique(shown)) < 8:
+        return ""
+
+    def near(half: float, relative: float) -> bool:
+        return all(
+            np.all(
+                np.abs(g.astype(np.float64) - comparison.reference[n])
+                <= half + relative * np.abs(comparison.reference[n]) + comparison.allowed[n]
+            )
+            for n, g in comparison.candidate.items()
+        )
+
+    for places in range(2, 13):
+        rounded = np.round(shown.astype(np.float64), places).astype(shown.dtype)
+        if np.array_equal(rounded, shown) and near(0.501 * 10.0**-places, 0.0):
+            return f"{places} decimal places"
+    for digits in range(3, 13):
+        texts = [f"{value:.{digits - 1}e}" for value in shown.astype(np.float64)]
+        rounded = np.array(texts, dtype=np.float64).astype(shown.dtype)
+        if np.array_equal(rounded, shown) and near(0.0, 5.01 * 10.0**-digits):
+            return f"{digits} significant digits"
+    return ""
+
+
+def _levels(comparison: Comparison) -> str:
+    """Return on how many steps of the same height all entries of a tensor lie, or nothing."""
+    largest = max(comparison.candidate, key=lambda n: comparison.candidate[n].size)
+    values = np.unique(np.abs(comparison.candidate[largest].astype(np.float64)))
+    if not 3 <= len(values) <= 2**16:
+        return ""
+    top = float(values[-1])
+    count = np.rint(top / np.diff(values).min())
+    if not 3 <= count < 2**16:
+        return ""
+    for same in (False, True):
+        for name, g in comparison.candidate.items():
+            step = (top if same else float(np.abs(g).max())) / count
+            steps = g.astype(np.float64) / step if step else 0 * g
+            gap = np.abs(g - comparison.reference[name]) - comparison.allowed[name]
+            if np.any(np.abs(steps - np.rint(steps)) > 1e-3) or np.any(gap > 0.501 * step):
+                break
+        else:
+            return f"one of {int(count)} steps of the same height from zero"
+    return ""
 
 
 def representable_in(comparison: Comparison) -> tuple[str, Comparison] | None:
@@ -91,47 +143,163 @@ def representable_in(comparison: Comparison) -> tuple[str, Comparison] | None:
 
 def common_factor(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Finding, ...]:
     """Name one factor that turns the reference into the candidate in every tensor."""
-    names = list(comparison.candidate)
-    factor = fitted_factor(comparison, names)
-    if factor is None or not np.isfinite(factor) or factor == 0:
-        return ()
-    hypothesis = {n: factor * comparison.reference[n] for n in names}
-    if not fits_all(comparison, hypothesis):
-        return ()
+    reference = {n: comparison.reference[n] for n in comparison.candidate}
+    factor = best_factor(comparison, reference, sizes)
+    return () if factor is None else factor_findings(factor, sizes, comparison)
+
+
+def best_factor(
+    comparison: Comparison,
+    expected: Mapping[str, Array],
+    sizes: Mapping[str, int],
+    *,
+    spread: bool = False,
+) -> float | None:
+    """Return the factor that turns what is expected into the candidate, or None.
+
+    A known factor, 1 before all, is preferred to the fitted one. `spread` allows every entry of a
+    tensor what the worst may err, as is right for other stages than those of the reference.
+    """
+    view = replace(comparison, reference=expected, unit_roundoff=0.0)
+    fitted = fitted_factor(view, list(expected))
+    if fitted is None or not np.isfinite(fitted) or fitted == 0:
+        return None
+    if all(comparison.fits(n, 0 * e) for n, e in expected.items()):
+        # Rounding hides the candidate, unless it shrank with the factor.
+        small = abs(fitted)
+        shrunk = not spread and all(
+            comparison.fits(n, fitted * e, allowed=small * comparison.allowed[n])
+            for n, e in expected.items()
+        )
+        return fitted if shrunk else None
+    for factor in _likely(fitted, sizes):
+        if all(
+            comparison.fits(n, factor * e, allowed=even(comparison, n) if spread else None)
+            for n, e in expected.items()
+        ):
+            return factor
+    return None
+
+
+def _likely(fitted: float, sizes: Mapping[str, int]) -> Iterator[float]:
+    """Yield the factors that a fitted one may stand for, those with a meaning before itself."""
+    sign = math.copysign(1.0, fitted)
+    if math.isclose(abs(fitted), 1.0, rel_tol=1e-2):
+        yield sign
+    yield from (sign * known for known in equals(abs(fitted), sizes).values())
+    short = float(f"{fitted:.3g}")
+    if math.isclose(fitted, short, rel_tol=1e-3):
+        yield short
+    yield fitted
+
+
+def even(comparison: Comparison, name: str) -> Float64:
+    """Return what the worst entry of a tensor may err, for every entry."""
+    allowed = comparison.allowed[name]
+    return np.broadcast_to(allowed.max(initial=0.0), allowed.shape)
+
+
+def misfit(comparison: Comparison, expected: Mapping[str, Array], factor: float) -> float:
+    """Return the largest distance from `factor` times what is expected, over what is allowed."""
+    worst = 0.0
+    for name, values in expected.items():
+        gap = np.abs(comparison.candidate[name].astype(np.float64) - factor * values)
+        worst = max(worst, float((gap / (even(comparison, name) + 1e-300)).max(initial=0.0)))
+    return worst
+
+
+def factor_findings(
+    factor: float, sizes: Mapping[str, int], comparison: Comparison | None = None
+) -> tuple[Finding, ...]:
+    """Name a factor that is the same in every tensor: what it equals, and what that means."""
     size = abs(factor)
     sign = math.copysign(1.0, factor)
 
     def fits(known: float) -> bool:
-        return fits_all(comparison, {n: sign * known * comparison.reference[n] for n in names})
+        if comparison is None:
+            return _close(size, known)
+        return fits_all(
+            comparison, {n: sign * known * comparison.reference[n] for n in comparison.candidate}
+        )
 
     equal = [name for name, known in equals(size, sizes).items() if fits(known)]
     evidence = {"factor": factor}
     findings = []
     if factor < 0:
-        findings.append(
-            Finding(Kind.SIGN_FLIPPED, "", "The sign is the opposite.", "g = -g", evidence)
-        )
+        message = "Every tensor has the opposite sign."
+        remedy = "Start from y - t, not t - y, and subtract the gradient in the update only."
+        findings.append(Finding(Kind.SIGN_FLIPPED, "", message, remedy, evidence))
     if "N" in equal:
-        message = f"Every tensor is {size:.6g} times too large: {_or(equal)}. The mean is missing."
-        remedy = "dY = (y - t) / N"
+        message = (
+            f"The gradient is {size:.6g} times too large in every tensor. {_means(size, equal)}: "
+            "the mean over the batch is missing."
+        )
+        remedy = "Divide once by x.shape[0]."
         findings.append(Finding(Kind.MISSING_BATCH_MEAN, "", message, remedy, evidence))
-    elif {"1/N", "1/K"} <= set(equal):
-        message = f"Every tensor is {size:.6g} times the right one: {_or(equal)}."
-        message += " Either the mean over the batch is taken twice, or one over the classes too."
-        remedy = "divide by N once, and by nothing else"
-        findings.append(Finding(Kind.CONSTANT_FACTOR, "", message, remedy, evidence))
     elif "1/N" in equal:
-        message = f"Every tensor is {size:.6g} times the right one: {_or(equal)}. Two means."
-        remedy = "divide by N once: dY = (y - t) / N, then dW = X^T dY"
-        findings.append(Finding(Kind.EXTRA_BATCH_MEAN, "", message, remedy, evidence))
-    elif not (math.isclose(size, 1.0, rel_tol=1e-3) and fits(1.0)):
-        what = f" ({_or(equal)})" if equal else ""
-        message = f"Every tensor is {size:.6g}{what} times the right one."
+        message = f"The gradient is {1 / size:.6g} times too small in every tensor. The factor is "
+        message += f"{_or(equal)}: the mean over the batch is taken twice"
+        message += ", or one over the classes too." if "1/K" in equal else "."
+        kind = Kind.CONSTANT_FACTOR if "1/K" in equal else Kind.EXTRA_BATCH_MEAN
+        remedy = "Divide once by x.shape[0], and by nothing else."
+        findings.append(Finding(kind, "", message, remedy, evidence))
+    elif size != 1.0:
+        message = f"The gradient is {size:.6g} times the right one in every tensor"
+        message += f", which is {_or(equal)}." if equal else "."
         if math.isclose(size, 2.0, rel_tol=1e-3):
             message += " A gradient added to itself (a buffer not cleared) looks the same."
-        remedy = f"divide by {size:.6g}"
+        remedy = f"Look for a factor of {size:.6g} in the loss or in the update."
         findings.append(Finding(Kind.CONSTANT_FACTOR, "", message, remedy, evidence))
     return tuple(findings)
+
+
+def tensor_factor(name: str, factor: float, sizes: Mapping[str, int]) -> Finding:
+    """Name a factor of one tensor, or of those of one layer."""
+    equal = [n for n, known in equals(abs(factor), sizes).items() if _close(abs(factor), known)]
+    what = f" ({'-' if factor < 0 else ''}{_or(equal)})" if equal else ""
+    verb = "are" if " and " in name else "is"
+    message = f"{name} {verb} {factor:.6g}{what} times the right one."
+    remedy = (
+        f"Look for a factor of {factor:.6g} that {name} alone {'have' if verb == 'are' else 'has'}."
+    )
+    return Finding(Kind.TENSOR_FACTOR, name, message, remedy, {"factor": factor})
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=3e-5)
+
+
+def _means(size: float, equal: list[str]) -> str:
+    """Say that a factor is the batch size, or what else it may be."""
+    return f"{size:.6g} is {_or(equal) if len(equal) > 1 else 'N, the batch size'}"
+
+
+def moved(comparison: Comparison, expected: Mapping[str, Array]) -> Comparison:
+    """Return the candidate beside another expectation, with the rounding that goes with it."""
+    reference = {n: np.asarray(g, np.float64) for n, g in expected.items()}
+    allowed = {}
+    for n, values in reference.items():
+        largest = comparison.largest(n)
+        grown = float(np.abs(values).max(initial=0.0)) / largest if largest else 1.0
+        allowed[n] = comparison.allowed[n] * max(1.0, grown)
+    candidate = {n: comparison.candidate[n] for n in reference}
+    return replace(comparison, candidate=candidate, reference=reference, allowed=allowed)
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Say once what several tensors have in common."""
+    once: dict[tuple[Kind, str], Finding] = {}
+    for finding in findings:
+        text = finding.message.replace(finding.tensor, "{}") if finding.tensor else finding.message
+        key = (finding.kind, text)
+        if key in once and finding.tensor:
+            first = once[key]
+            names = f"{first.tensor} and {finding.tensor}"
+            message = text.replace("{} is", "{} are").replace("{} holds", "{} hold")
+            once[key] = replace(first, tensor=names, message=message.replace("{}", names))
+        else:
+            once.setdefault(key, finding)
+    return tuple(once.values())
 
 
 def explain_each(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Finding, ...]:
@@ -140,7 +308,7 @@ def explain_each(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Find
     swapped = _swapped(comparison, wrong)
     if swapped:
         return swapped
-    findings = [_explain(comparison, name, sizes) for name in wrong]
+    findings = [explain_tensor(comparison, name, sizes) for name in wrong]
     named = [f for f in findings if f is not None]
     if len(named) == len(wrong) and named:
         return tuple(named)
@@ -157,7 +325,7 @@ def explain_each(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Find
 
 def unexplained(comparison: Comparison, tensor: str) -> Finding:
     """Say that no known cause fits, with the size of the error and its angle per tensor."""
-    evidence = {f"relative_error_{n}": _relative_error(comparison, n) for n in comparison.candidate}
+    evidence = {f"relative_error_{n}": relative_error(comparison, n) for n in comparison.candidate}
     right = [n for n in comparison.candidate if comparison.within(n)]
     place = f" {' and '.join(right)} are right: look at the others." if right else ""
     message = f"None of the known causes fits within rounding.{place}"
@@ -169,9 +337,11 @@ def fitted_factor(comparison: Comparison, names: list[str]) -> float | None:
     top = bottom = 0.0
     for name in names:
         unit = comparison.largest(name) or 1.0
-        g, r = _flat(comparison, name)
-        top += float(np.dot(g / unit, r / unit))
-        bottom += float(np.dot(r / unit, r / unit))
+        theirs, ours = comparison.candidate[name].ravel(), comparison.reference[name].ravel()
+        for part in parts(ours.size, comparison.checkpoint):
+            g, r = theirs[part].astype(np.float64) / unit, ours[part] / unit
+            top += float(np.dot(g, r))
+            bottom += float(np.dot(r, r))
     return top / bottom if bottom > 0 else None
 
 
@@ -198,6 +368,11 @@ def equals(size: float, sizes: Mapping[str, int]) -> dict[str, float]:
     }
 
 
+def some(numbers: Array) -> str:
+    """Return the first of the numbers, as text."""
+    return ", ".join(str(int(n)) for n in numbers[:8]) + (", ..." if len(numbers) > 8 else "")
+
+
 def _or(names: list[str]) -> str:
     if len(names) < 2:
         return "".join(names)
@@ -213,41 +388,69 @@ _LAYOUTS: Mapping[str, Callable[[Float64], Float64]] = {
 }
 
 
-def _explain(comparison: Comparison, name: str, sizes: Mapping[str, int]) -> Finding | None:
+def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) -> Finding | None:
+    """Name what is wrong in one tensor, if it is a factor, a layout, an order, or all zeros."""
     g = comparison.candidate[name].astype(np.float64)
     r = comparison.reference[name]
     if not np.any(g):
         return Finding(Kind.ZERO_TENSOR, name, f"{name} is all zeros.", f"compute {name}", {})
-    factor = fitted_factor(comparison, [name])
-    if factor is not None and r.size > 1 and comparison.fits(name, factor * r):
-        near = equals(abs(factor), sizes).items()
-        sign = math.copysign(1.0, factor)
-        equal = [known for known, value in near if comparison.fits(name, sign * value * r)]
-        what = f" ({_or(equal)})" if equal else ""
-        message = f"{name} is {factor:.6g}{what} times the right one."
-        return Finding(
-            Kind.TENSOR_FACTOR, name, message, f"{name} / {factor:.6g}", {"factor": factor}
-        )
+    factor = best_factor(comparison, {name: r}, sizes)
+    if factor is not None and r.size > 1 and beyond_doubt(comparison, name):
+        return tensor_factor(name, factor, sizes)
     if r.ndim == 2:
         for what, layout in _LAYOUTS.items():
             moved = layout(r)
             if moved.shape == r.shape and comparison.fits(
                 name, moved, allowed=layout(comparison.allowed[name])
             ):
-                return Finding(
-                    Kind.TRANSPOSED, name, f"{name} is {what}.", f"{name}.T, then contiguous"
+                message, remedy = (
+                    f"{name} is {what}.",
+                    f"Return {name} in the shape of its parameter.",
                 )
+                return Finding(Kind.TRANSPOSED, name, message, remedy)
     return _permuted(comparison, name, g, r)
 
 
+SURE = 64.0
+"""An error of fewer budgets than this has too few digits to tell from what else it may come."""
+
+
+def beyond_doubt(comparison: Comparison, name: str) -> bool:
+    """Tell whether an error is so far beyond rounding that its digits say something."""
+    gap = np.abs(comparison.candidate[name].astype(np.float64) - comparison.reference[name])
+    return bool(gap.max(initial=0.0) > SURE * even(comparison, name).max(initial=0.0))
+
+
+MOST_ROWS = 2048
+"""Tensors of more rows are not searched for an exchange of rows."""
+
+
 def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Finding | None:
+    """Find the right lines or numbers in another order, if rounding tells them from each other."""
     largest_allowed = float(comparison.allowed[name].max(initial=0.0))
+    if not beyond_doubt(comparison, name):
+        return None
+    for axis, lines in enumerate(("rows", "columns")[: r.ndim] if r.ndim == 2 else ()):
+        theirs, ours = (np.moveaxis(a, axis, 0) for a in (g, r))
+        if not 1 < len(ours) <= MOST_ROWS:
+            continue
+        squares = (theirs**2).sum(axis=1)[:, None] + (ours**2).sum(axis=1)[None]
+        nearest = np.argmin(squares - 2 * theirs @ ours.T, axis=1)
+        if len(np.unique(nearest)) < len(ours) or not np.all(
+            np.abs(theirs - ours[nearest]) <= 4 * largest_allowed
+        ):
+            continue
+        moved = int(np.count_nonzero(nearest != np.arange(len(ours))))
+        message = f"{name} holds the right {lines} in another order: {moved} are elsewhere."
+        remedy = f"Check the order in which the {lines} of {name} are filled."
+        return Finding(Kind.PERMUTED, name, message, remedy)
     spread = np.sort(r, axis=None)
     if np.all(np.abs(np.sort(g, axis=None) - spread) <= 4 * largest_allowed):
         gap = float(np.median(np.diff(spread))) if r.size > 1 else 0.0
         if gap > 4 * largest_allowed:
             message = f"{name} holds the right numbers in another order."
-            return Finding(Kind.PERMUTED, name, message, "check the order of rows and columns")
+            remedy = f"Check the order in which {name} is filled."
+            return Finding(Kind.PERMUTED, name, message, remedy)
     return None
 
 
@@ -289,7 +492,8 @@ def _flat(comparison: Comparison, name: str) -> tuple[Float64, Float64]:
     return g, comparison.reference[name].ravel()
 
 
-def _relative_error(comparison: Comparison, name: str) -> float:
+def relative_error(comparison: Comparison, name: str) -> float:
+    """Return the norm of the error over the norm of the tensor."""
     g, r = _flat(comparison, name)
     scale = float(np.linalg.norm(r))
     return float(np.linalg.norm(g - r)) / scale if scale > 0 else float(np.linalg.norm(g))

@@ -1,34 +1,51 @@
-"""What is wrong with a gradient of the document's TwoLayerNet."""
+"""What is wrong with a gradient of the document's TwoLayerNet.
+
+W2 and b2 determine the output error dY that the caller used, W1 and b1 then the error dA1 of the
+hidden layer. So each stage is explained by itself, given the stage behind it, and mistakes in
+different stages are found together, under any factor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from oracle.checking.backward import Pass, backward, forward, output_error
+from oracle.checking.backward import Pass, backward, forward
 from oracle.checking.comparison import Comparison
+from oracle.checking.diagnosis import hidden, recovery
+from oracle.checking.diagnosis.elimination import located, nearly_right
+from oracle.checking.diagnosis.faults import clipped, decayed, fault
 from oracle.checking.diagnosis.tensors import (
+    best_factor,
     common_factor,
+    even,
     explain_each,
-    fits_all,
+    factor_findings,
     low_precision,
+    merged,
+    misfit,
+    moved,
     representable_in,
+    tensor_factor,
+    unexplained,
     wrong_tensors,
 )
-from oracle.checking.wrong_gradients import LIBRARY
+from oracle.checking.mistakes import OUTPUTS, SLOPES, Mistake, other_forwards
 from oracle.findings import FindingKind as Kind
-from oracle.values import DELTA, Array, Finding, Float64, TwoLayerNetParameters
+from oracle.values import DELTA, Array, Finding, TwoLayerNetParameters
 
-MOST_SAMPLES = 512
-"""More samples than this are not searched for weights of their own."""
+Tensors = dict[str, Array]
+Sizes = Mapping[str, int]
+Hypothesis = tuple["Finding | None", Array]
 
-MOST_PRODUCTS = 10**9
-"""More multiplications than this are not spent on recovering the weights that layer 1 used."""
+USUAL = 0.1
+"""Share of what rounding may do that it does: explanations this near to each other fit alike."""
 
-MOST_CONDITION = 1e4
-"""Inputs of a worse condition than this lose too many digits of what is recovered through them."""
+SAMPLED = 48
+"""Rows of W1 that a hypothesis has to agree with before it is computed for all of them."""
 
 
 def explain_two_layer_net(
@@ -41,8 +58,8 @@ def explain_two_layer_net(
 ) -> tuple[Finding, ...]:
     """Name what is wrong with a gradient of the two-layer net that failed its check.
 
-    Every hypothesis is computed, with `delta` and without, and named only if all four tensors of
-    the candidate equal it within rounding.
+    Every hypothesis is computed, with `delta` and without, and named only where the candidate
+    equals it within rounding.
 
     Parameters
     ----------
@@ -61,239 +78,344 @@ def explain_two_layer_net(
     found = low_precision(comparison)
     if found:
         return found
-    narrow = representable_in(comparison)
-    if narrow is not None:
-        comparison = narrow[1]
-    passes = [forward(parameters, x, t, delta=d) for d in dict.fromkeys((delta, 0.0))]
-    hypotheses = _explanations(passes, comparison)
-    return next(found for found in hypotheses if found)
+    passes = [
+        forward(parameters, x, t, delta=d, checkpoint=comparison.checkpoint)
+        for d in dict.fromkeys((delta, 0.0))
+    ]
+    found = _best(passes, comparison)
+    if _unknown(found):
+        narrow = representable_in(comparison)
+        found = found if narrow is None else _best(passes, narrow[1])
+    return found
+
+
+def _best(passes: list[Pass], comparison: Comparison) -> tuple[Finding, ...]:
+    """Return the first explanation without a gap, or else the last of those with the fewest."""
+    best: tuple[Finding, ...] = ()
+    for found in _explanations(passes, comparison):
+        if found and not _unknown(found):
+            return found
+        if found and (not best or _unknown(found) <= _unknown(best)):
+            best = found
+    return best
+
+
+def _unknown(findings: tuple[Finding, ...]) -> int:
+    return sum(finding.kind is Kind.UNEXPLAINED for finding in findings)
 
 
 def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[Finding, ...]]:
     """Yield what each test finds, the simplest first; the last always finds something."""
     D, H = passes[0].W1.shape
     sizes = {"N": passes[0].N, "K": passes[0].K, "H": H, "D": D}
-    views = [comparison]
-    views += [replace(comparison, reference=_only(comparison, backward(p))) for p in passes[1:]]
+    views = [comparison, *(moved(comparison, _only(comparison, backward(p))) for p in passes[1:])]
     if not any(np.any(g) for g in comparison.candidate.values()):
         yield explain_each(comparison, sizes)
     if len(views) > 1 and not wrong_tensors(views[1]):
         message = "This is the derivative of the loss without delta inside the logarithm."
         yield (Finding(Kind.DELTA_IGNORED, "", message, "dY = (y - t) / N * p / (p + delta)"),)
     yield from (common_factor(view, sizes) for view in views)
-    whole = set(comparison.candidate) == {"W1", "b1", "W2", "b2"}
-    yield from (_from_library(p, comparison) for p in passes if whole)
-    for view in sorted(views, key=lambda view: len(wrong_tensors(view))):
-        found = explain_each(view, sizes)
-        if all(f.kind is not Kind.UNEXPLAINED for f in found):
-            yield found
-    for p in passes if whole else ():
-        yield _from_families(p, comparison)
-    for p in passes if whole else ():
-        yield _from_sample_weights(p, comparison)
-    if whole:
-        yield _from_targets(passes[0], comparison)
-    for p, view in zip(passes, views, strict=True):
-        yield _from_buffers(p, view)
-    for p in passes if whole else ():
-        yield _from_weights(p, comparison)
-        yield _from_layer_1(p, comparison)
+    if set(comparison.candidate) != {"W1", "b1", "W2", "b2"}:
+        yield explain_each(comparison, sizes)
+        return
+    stages = [_Stages(p, comparison, sizes) for p in passes]
+    # A delta changes the weight of every sample, so whether there is one comes first.
+    nearest = max((len(of_pass.right), of_pass.scale == 1) for of_pass in stages)
+    stages = [s for s in stages if (len(s.right), s.scale == 1) == nearest]
+    yield from sorted((of_pass.explain(known=True) for of_pass in stages), key=len)
+    yield from (_of_other_forward(p, comparison, sizes) for p in passes)
     yield explain_each(comparison, sizes)
+    # What is fitted to the plain (y - t) / N first: it would take a delta for a weight.
+    yield from (of_pass.explain(known=False) for of_pass in reversed(stages))
 
 
-def _only(comparison: Comparison, tensors: dict[str, Array]) -> dict[str, Float64]:
+def _only(comparison: Comparison, tensors: Tensors) -> Tensors:
     return {n: tensors[n] for n in comparison.candidate}
 
 
-def _misfit(comparison: Comparison, hypothesis: dict[str, Array]) -> float:
-    worst = 0.0
-    for name, candidate in comparison.candidate.items():
-        gap = np.abs(candidate.astype(np.float64) - hypothesis[name])
-        worst = max(worst, float((gap / (comparison.allowed[name] + 1e-300)).max(initial=0.0)))
-    return worst
-
-
-def _from_library(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
-    fitting = []
-    for bug in LIBRARY:
-        with np.errstate(all="ignore"):
-            hypothesis = bug.compute(p)
-        if hypothesis is not None and fits_all(comparison, hypothesis):
-            fitting.append((_misfit(comparison, hypothesis), bug))
-    if not fitting:
-        return ()
-    best = 4 * min(misfit for misfit, _ in fitting) + 1e-3
-    bugs = [bug for misfit, bug in fitting if misfit <= best]
-    others = [bug.name for bug in bugs[1:] if bug.named[0] is not bugs[0].named[0]]
-    also = f" On this input it cannot be told from: {'; '.join(others)}." if others else ""
-    return (Finding(bugs[0].named[0], "", bugs[0].message + also, bugs[0].remedy),)
-
-
-def _families(p: Pass) -> Iterator[tuple[Kind, str, str, dict[str, Array]]]:
-    """Yield the changes of a gradient that have one free number: kind, sentence, remedy, change."""
-    right = backward(p)
-    weights = {"W1": p.W1, "b1": p.b1, "W2": p.W2, "b2": p.b2}
-    for names in (("W1", "W2"), ("W1", "b1", "W2", "b2"), ("W1",), ("W2",)):
-        text = (
-            f"{{:.6g}} times the parameters is added to {', '.join(names)}, as weight decay does."
-        )
-        remedy = "leave the penalty out of the gradient, or add it to the loss"
-        yield Kind.WEIGHT_DECAY, text, remedy, {n: weights[n] for n in names}
-    stale = backward(p, weights=right["W2"])
-    text = "Layer 1 used W2 plus {:.6g} times its gradient: W2 was updated before it was used."
-    change = {n: stale[n] for n in ("W1", "b1")}
-    yield Kind.WRONG_WEIGHTS, text, "compute all four gradients, then update", change
-    smooth = p.t - p.t.sum(axis=1, keepdims=True) / p.K
-    change = backward(p, output=output_error(p.y, p.t - smooth, p.delta) - p.output_error)
-    text = "The targets are smoothed: (1 - e) t + e / K with e = {:.6g}."
-    yield Kind.WRONG_TARGETS, text, "use t as it was given", change
-
-
-def _from_families(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
-    right = backward(p)
-    for kind, text, remedy, change in _families(p):
-        top = bottom = 0.0
-        for name, direction in change.items():
-            unit = comparison.largest(name) or 1.0
-            rest = comparison.candidate[name].astype(np.float64) - right[name]
-            top += float((rest * direction).sum()) / unit**2
-            bottom += float((direction**2).sum()) / unit**2
-        if bottom == 0:
+def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Finding, ...]:
+    """Find another forward pass that W2 and b2 are right for, the one that leaves least to say."""
+    best: tuple[Finding, ...] = ()
+    for text, remedy, other, slope in other_forwards(p):
+        if np.array_equal(other.y, p.y) and np.array_equal(other.x, p.x):
             continue
-        number = top / bottom
-        hypothesis = right | {n: right[n] + number * d for n, d in change.items()}
-        if fits_all(comparison, hypothesis):
-            return (Finding(kind, "", text.format(number), remedy, {"factor": number}),)
-    return ()
+        found = (Finding(Kind.WRONG_FORWARD, "", f"{text}.", remedy),)
+        stages = _Stages(other, comparison, sizes, slope)
+        if {"W2", "b2"} <= set(stages.right):
+            rest = stages.explain(known=True)
+            if not _unknown(rest) and (not best or len(rest) + 1 < len(best)):
+                best = (*found, *rest)
+    return best
 
 
-def _from_sample_weights(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
-    """Find one weight per sample: W2 and b2 are linear in them, W1 and b1 then have to agree."""
-    dY = p.output_error
-    equations = (p.W2.shape[0] + 1) * p.K
-    if not 1 < p.N <= min(equations - 1, MOST_SAMPLES):
-        return ()
-    widened = np.column_stack([p.z1, np.ones(p.N)])
-    columns = np.einsum("nh,nk->hkn", widened, dY).reshape(equations, p.N)
-    values = np.vstack([comparison.candidate["W2"], comparison.candidate["b2"]]).astype(np.float64)
-    norms = np.linalg.norm(columns, axis=0)
-    if not np.all(norms > 0):
-        return ()
-    weights = np.linalg.lstsq(columns / norms, values.ravel(), rcond=None)[0] / norms
-    if not fits_all(comparison, backward(p, output=dY * weights[:, None])):
-        return ()
-    evidence = {f"weight_{n}": float(w) for n, w in enumerate(weights[:16])}
-    dropped = np.flatnonzero(np.abs(weights) < 1e-6 * np.abs(weights).max())
-    if len(dropped):
-        message = (
-            f"{len(dropped)} of {p.N} samples have no part in the gradient: {dropped[:8].tolist()}."
+@dataclass(frozen=True)
+class _Layer:
+    """The tensors of a layer, and the inputs that multiply its error in the gradient."""
+
+    weights: str
+    biases: str
+    inputs: Array
+
+    def gradient(self, error: Array) -> Tensors:
+        """Return the gradient that follows from the error of the layer."""
+        return {self.weights: self.inputs.T @ error, self.biases: error.sum(axis=0)}
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """The error of a layer, dY or dA1, that its tensors come from, and what it says.
+
+    `fitting` are the tensors that follow from it; `factor` is included in the error.
+    """
+
+    error: Array
+    findings: tuple[Finding, ...]
+    factor: float
+    fitting: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """One forward pass, and the candidate that is explained by it.
+
+    `slope` is the derivative that belongs to it, z1 (1 - z1) if None. `scale` is the factor that
+    the most tensors share with the right gradient, 1 if in doubt; `right` are those that equal it.
+    """
+
+    p: Pass
+    comparison: Comparison
+    sizes: Sizes
+    slope: Array | None = None
+    scale: float = field(init=False)
+    right: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the scale."""
+        expected = backward(self.p, derivative=self.slope)
+        factors = [
+            best_factor(self.comparison, {n: g}, self.sizes)
+            for n, g in expected.items()
+            if g.size > 1
+        ]
+        right: dict[float, tuple[str, ...]] = {}
+        for factor in dict.fromkeys((1.0, *(f for f in factors if f is not None))):
+            right[factor] = tuple(
+                n for n, g in expected.items() if self.comparison.fits(n, factor * g)
+            )
+        scale = max(right, key=lambda f: len(right[f]) if f == 1 or len(right[f]) > 1 else 0)
+        object.__setattr__(self, "scale", scale)
+        object.__setattr__(self, "right", right[scale])
+
+    def explain(self, *, known: bool) -> tuple[Finding, ...]:
+        """Explain dY by W2 and b2, then dA1 by W1 and b1, then what does not follow from them.
+
+        Only by mistakes in the tables if they have to be `known`, else by recovered numbers too.
+        """
+        p, scale = self.p, self.scale
+        upper, lower = _Layer("W2", "b2", p.z1), _Layer("W1", "b1", p.x)
+        beyond = {"W1", "b1"} <= set(self.right)
+        guesses = iter(()) if beyond else self._output_errors(known)
+        output = self._stage(upper, scale * p.output_error, guesses, known=known)
+        if beyond and not output.findings and output.factor != 1:
+            names = " and ".join(output.fitting)
+            local = (tensor_factor(names, output.factor, self.sizes),)
+            findings = [*local, *factor_findings(scale, self.sizes)]
+            inner = replace(output, error=scale * self._back(p.output_error), fitting=("W1", "b1"))
+        else:
+            total = output.factor * (1 if output.findings else scale)
+            inner = self._stage(
+                lower,
+                self._back(output.error),
+                self._hidden_errors(output.error, known),
+                known=known,
+                spread=bool(output.findings),
+            )
+            findings = [*output.findings, *(_times(f, inner.factor) for f in inner.findings)]
+            if not (findings and _near_one(total)):
+                findings += factor_findings(total, self.sizes)
+            if inner.factor != 1 and not inner.findings:
+                names = " and ".join(inner.fitting)
+                findings.append(tensor_factor(names, inner.factor, self.sizes))
+        return self._with_faults(findings, (upper, output), (lower, inner), known=known)
+
+    def _back(self, dY: Array) -> Array:
+        slope = self.p.z1 * (1 - self.p.z1) if self.slope is None else self.slope
+        return np.asarray((dY @ self.p.W2.T) * slope)
+
+    def _output_errors(self, known: bool) -> Iterator[tuple[Finding, Array]]:
+        p = self.p
+        yield from _known(OUTPUTS, p, p.output_error, lambda error: error)
+        if p.delta:
+            # As delta weighs the right label, whatever else stands in place of y - t.
+            plain, weight = replace(p, delta=0.0), p.weight
+            yield from _known(OUTPUTS, plain, plain.output_error, lambda error: weight * error)
+        yield from recovery.dropped_samples(p, self.comparison)
+        yield from recovery.unreached_classes(p, self.comparison)
+        if not known:
+            yield from recovery.outputs(self.p, self.comparison)
+
+    def _hidden_errors(self, dY: Array, known: bool) -> Iterator[tuple[Finding, Array]]:
+        back = dY @ self.p.W2.T
+        right = self.p.z1 * (1 - self.p.z1)
+        yield from _known(SLOPES, self.p, right, lambda slope: back * slope)
+        yield from hidden.unreached_units(self.p, dY, self.comparison)
+        if not known:
+            yield from hidden.hidden_errors(self.p, dY, self.comparison)
+
+    def _stage(
+        self,
+        layer: _Layer,
+        right: Array,
+        guesses: Iterator[tuple[Finding, Array]],
+        *,
+        known: bool,
+        spread: bool = False,
+    ) -> _Stage:
+        """Return the first error that both tensors follow from, or else the weights alone.
+
+        The right one stands if none fits, and wherever the weights follow from it. `spread` allows
+        every entry what the worst may err, as a stage does whose inputs are not the right ones.
+        """
+        expected = layer.gradient(right)
+        allowed = {n: even(self.comparison, n) if spread else None for n in expected}
+        fitting = tuple(
+            n for n, g in expected.items() if self.comparison.fits(n, g, allowed=allowed[n])
         )
-        remedy = "dW = X^T dA over every row of the batch"
-        return (Finding(Kind.DROPPED_SAMPLES, "", message, remedy, evidence),)
-    message = f"The samples have weights, from {weights.min():.6g} to {weights.max():.6g}."
-    return (
-        Finding(Kind.SAMPLE_WEIGHTS, "", message, "give every sample the weight 1/N", evidence),
-    )
+        if layer.weights in fitting:
+            return _Stage(right, (), 1.0, fitting)
+        partly: _Stage | None = None
+        whole: list[tuple[float, _Stage]] = []
+        sampled = self._sampled(layer)
+        hypotheses: Iterable[Hypothesis] = itertools.chain([(None, right)], guesses)
+        for finding, error in hypotheses:
+            if sampled is not None and not self._promising(sampled, layer, error):
+                continue
+            expected = layer.gradient(error)
+            findings = () if finding is None else (finding,)
+            wide = spread or finding is not None
+            factor = best_factor(self.comparison, expected, self.sizes, spread=wide)
+            if factor is not None:
+                stage = _Stage(factor * error, findings, factor, tuple(expected))
+                if finding is None:
+                    return stage
+                whole.append((misfit(self.comparison, expected, factor), stage))
+            elif (
+                not fitting
+                and finding
+                and (factor := self._beneath_decay(layer, expected)) is not None
+            ):
+                whole.append((0.0, _Stage(factor * error, findings, factor, (layer.biases,))))
+            elif partly is None and not fitting and finding and expected[layer.weights].size > 3:
+                weights = {layer.weights: expected[layer.weights]}
+                factor = best_factor(self.comparison, weights, self.sizes, spread=wide)
+                if factor is not None:
+                    partly = _Stage(factor * error, findings, factor, tuple(weights))
+        if whole:
+            closest = 4 * min(gap for gap, _ in whole) + USUAL
+            alike = [stage for gap, stage in whole if gap <= closest or stage.factor == 1]
+            # A recovered error has its factor in itself; one of a table does best without.
+            return _joined(sorted(alike, key=lambda s: s.factor != 1) if known else alike)
+        return partly or _Stage(right, (), 1.0, fitting)
+
+    def _beneath_decay(self, layer: _Layer, expected: Tensors) -> float | None:
+        """Return the factor of the biases, if the weights follow too but for some decay."""
+        biases = {layer.biases: expected[layer.biases]}
+        factor = best_factor(self.comparison, biases, self.sizes, spread=True)
+        if factor is None:
+            return None
+        view = moved(self.comparison, {n: factor * g for n, g in expected.items()})
+        return None if decayed(self.p, view, layer.weights) is None else factor
+
+    def _sampled(self, layer: _Layer) -> tuple[Array, Comparison] | None:
+        """Return some rows of large weights, the largest, and the candidate in these rows alone."""
+        name = layer.weights
+        reference = self.comparison.reference[name]
+        if len(reference) <= 2 * SAMPLED:
+            return None
+        rows = np.argsort(-np.abs(reference).max(axis=1))[:SAMPLED]
+        only = Comparison(
+            {name: self.comparison.candidate[name][rows]},
+            {name: reference[rows]},
+            {name: self.comparison.allowed[name][rows]},
+            self.comparison.unit_roundoff,
+            self.comparison.checkpoint,
+        )
+        return rows, only
+
+    def _promising(self, sampled: tuple[Array, Comparison], layer: _Layer, error: Array) -> bool:
+        rows, only = sampled
+        part = {layer.weights: layer.inputs[:, rows].T @ error}
+        return best_factor(only, part, self.sizes, spread=True) is not None
+
+    def _with_faults(
+        self, findings: list[Finding], *layers: tuple[_Layer, _Stage], known: bool
+    ) -> tuple[Finding, ...]:
+        """Add what is wrong with each tensor that does not follow from its layer's error."""
+        expected = {n: g for layer, stage in layers for n, g in layer.gradient(stage.error).items()}
+        view = moved(self.comparison, expected)
+        errors = {n: stage.error for layer, stage in layers for n in (layer.weights, layer.biases)}
+        wrong = [n for n in errors if not any(n in stage.fitting for _, stage in layers)]
+        found = {n: fault(self.p, view, n, errors[n], self.sizes) for n in wrong}
+        if any(f is not None and f.kind is Kind.CLIPPED for f in found.values()):
+            found = {n: clipped(view, n, fewest=1) or f for n, f in found.items()}
+        if None in found.values():
+            # That few entries of a small tensor are wrong says little beside one that is lost.
+            few = [n for n, f in found.items() if f and f.kind is Kind.SINGLE_ENTRIES]
+            found |= dict.fromkeys(few)
+        lost = [n for n, f in found.items() if f is None]
+        findings += [f for f in found.values() if f is not None]
+        if lost:
+            output = layers[0][1]
+            if not known and (nearly := nearly_right(self.comparison)):
+                return nearly
+            where = () if known else located(self.p, output.error, self.comparison, lost)
+            findings += where or [unexplained(self.comparison, n) for n in lost]
+        return merged(findings)
 
 
-def _from_targets(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
-    """Recover dY from W2 = z1^T dY, and from it the targets y - N dY, if they are whole labels."""
-    if np.linalg.matrix_rank(p.z1) < p.N:
-        return ()
-    dY = np.linalg.lstsq(p.z1.T, comparison.candidate["W2"].astype(np.float64), rcond=None)[0]
-    used = np.rint(p.y - p.N * dY)
-    if not np.array_equal(np.sort(used, axis=1)[:, -2:], np.tile([0.0, 1.0], (p.N, 1))):
-        return ()
-    if not fits_all(comparison, backward(p, output=output_error(p.y, used, p.delta))):
-        return ()
-    labels = used.argmax(axis=1)
-    message = f"The gradient is that of other labels: {labels[:16].tolist()}."
-    evidence = {f"label_{n}": float(k) for n, k in enumerate(labels[:16])}
-    return (Finding(Kind.WRONG_TARGETS, "", message, "dY[n, t[n]] -= 1 / N", evidence),)
+def _times(finding: Finding, factor: float) -> Finding:
+    """Say that a mistake comes with a factor of its own."""
+    if _near_one(factor):
+        return finding
+    if finding.kind is Kind.MISSING_ACTIVATION_DERIVATIVE and 0 < factor < 1:
+        message = f"The hidden layer uses {factor:.6g} as the derivative of the sigmoid for any a1."
+        return replace(finding, kind=Kind.WRONG_ACTIVATION_DERIVATIVE, message=message)
+    message = f"{finding.message} W1 and b1 are {factor:.6g} times what follows from that."
+    return replace(finding, message=message, evidence={**finding.evidence, "factor": factor})
 
 
-def _from_buffers(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
-    """Find tensors that hold the parameters, or the gradient of a part of the batch."""
-    wrong = wrong_tensors(comparison)
-    findings = [_parameters_in(p, comparison, n) or _part_in(p, comparison, n) for n in wrong]
-    named = tuple(f for f in findings if f is not None)
-    return named if len(named) == len(wrong) else ()
+def _near_one(factor: float) -> bool:
+    """Tell whether a factor beside another mistake is what rounding or delta make of 1."""
+    return abs(factor - 1) < 2e-3
 
 
-def _parameters_in(p: Pass, comparison: Comparison, name: str) -> Finding | None:
-    if not comparison.fits(name, getattr(p, name)):
-        return None
-    message = f"{name} holds the parameters themselves, not their gradient."
-    return Finding(Kind.STALE_BUFFER, name, message, f"return the gradient of {name}")
+def _joined(stages: list[_Stage]) -> _Stage:
+    """Return the first of the stages that fit equally well, which says what else it may be."""
+    first = stages[0]
+    finding = first.findings[0]
+    others = [s.findings[0] for s in stages if s.findings[0].kind is not finding.kind]
+    if not others:
+        return first
+    what = "; ".join(other.message.rstrip(".") for other in others[:2])
+    message = f"{finding.message} On this input it looks the same if: {what}."
+    return replace(first, findings=(replace(finding, message=message),))
 
 
-def _part_in(p: Pass, comparison: Comparison, name: str) -> Finding | None:
-    """Find the range of samples, from the first or up to the last, that a tensor is the sum of."""
-    if not 1 < p.N <= MOST_SAMPLES:
-        return None
-    dA = (p.output_error @ p.W2.T) * p.z1 * (1 - p.z1)
-    left = {"W1": p.x, "W2": p.z1}.get(name)
-    right = dA if name in {"W1", "b1"} else p.output_error
-    total = np.zeros(comparison.reference[name].shape)
-    for n in range(p.N):
-        one = right[n] if left is None else np.outer(left[n], right[n])
-        total = total + one
-        kept = {
-            f"samples 0 to {n}": total,
-            f"samples {n + 1} to {p.N - 1}": comparison.reference[name] - total,
-            f"sample {n}": one,
-        }
-        for which, part in list(kept.items()) if n < p.N - 1 else [(f"sample {n}", one)]:
-            if np.any(part) and comparison.fits(name, part):
-                message = f"{name} is the sum over {which} only, of {p.N}."
-                remedy = f"add every sample to {name}: += in place of ="
-                return Finding(Kind.DROPPED_SAMPLES, name, message, remedy)
-    return None
+def _differ(wrong: Array, right: Array, *, scaled: bool) -> bool:
+    """Tell whether a stage differs by more than delta does, and not by a factor if `scaled`."""
+    bottom = float((right * right).sum())
+    factor = float((wrong * right).sum()) / bottom if scaled and bottom else 1.0
+    return bool(np.abs(wrong - factor * right).max() > 1e-4 * np.abs(wrong).max())
 
 
-def _from_weights(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
-    """Find the W2 that layer 1 used: W1 and b1 are linear in it, unit by unit."""
-    N, D = p.x.shape
-    H, K = p.W2.shape
-    if K > D or N * D * H * K > MOST_PRODUCTS:
-        return ()
-    right = backward(p)
-    if not all(comparison.fits(n, right[n]) for n in ("W2", "b2")):
-        return ()
-    widened = np.column_stack([p.x, np.ones(N)])
-    values = np.vstack([comparison.candidate["W1"], comparison.candidate["b1"]]).astype(np.float64)
-    slope = p.z1 * (1 - p.z1)
-    used = np.empty_like(p.W2)
-    for h in range(H):
-        columns = widened.T @ (slope[:, h : h + 1] * p.output_error)
-        used[h] = np.linalg.lstsq(columns, values[:, h], rcond=1e-12)[0]
-    if not fits_all(comparison, backward(p, weights=used)):
-        return ()
-    message = "Layer 1 used other weights than the W2 of the forward pass."
-    remedy = "dA = (dY W2^T) * z1 * (1 - z1), with W2 as it was in the forward pass"
-    return (Finding(Kind.WRONG_WEIGHTS, "", message, remedy),)
-
-
-def _from_layer_1(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
-    """Recover dA from W1 = x^T dA; if b1 is its sum, the fault lies before it, though unnamed."""
-    right = backward(p)
-    if min(p.x.shape[1], MOST_SAMPLES) < p.N or not all(
-        comparison.fits(n, right[n]) for n in ("W2", "b2")
-    ):
-        return ()
-    condition = float(np.linalg.cond(p.x))
-    if condition > MOST_CONDITION:
-        return ()
-    dA = np.linalg.lstsq(p.x.T, comparison.candidate["W1"].astype(np.float64), rcond=None)[0]
-    agree = comparison.fits("b1", dA.sum(axis=0), slack=4 * condition)
-    back = p.output_error @ p.W2.T
-    if not (agree and comparison.fits("W1", p.x.T @ dA) and np.all(back)):
-        return ()
-    factor = dA / back
-    message = (
-        "W2 and b2 are right, and W1 and b1 agree with each other: the fault is in dA. The factor "
-        f"in place of z1 (1 - z1) is from {factor.min():.3g} to {factor.max():.3g}."
-    )
-    evidence = {"smallest_factor": float(factor.min()), "largest_factor": float(factor.max())}
-    remedy = "dA = (dY W2^T) * z1 * (1 - z1)"
-    return (Finding(Kind.UNEXPLAINED, "W1", message, remedy, evidence),)
+def _known(
+    mistakes: Iterable[Mistake], p: Pass, right: Array, error_of: Callable[[Array], Array]
+) -> Iterator[tuple[Finding, Array]]:
+    """Yield what a table holds, where it shows."""
+    for mistake in mistakes:
+        with np.errstate(all="ignore"):
+            wrong = mistake.compute(p)
+        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=p.N == 1)
+        if shows:
+            found = Finding(mistake.kind, "", f"{mistake.message}.", mistake.remedy)
+            yield found, error_of(wrong)

@@ -1,0 +1,144 @@
+"""Where a fault is, by what the tensors still have in common when no known mistake fits.
+
+Whatever the code does in one stage, the stages behind it leave their marks: rows that sum to zero,
+a W1 that is x.T @ dA1 for some dA1, a rank. What these rule out, no mistake explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from oracle.checking.backward import Pass
+from oracle.checking.comparison import Comparison
+from oracle.checking.diagnosis.hidden import is_function_of, other_slope
+from oracle.checking.diagnosis.recovery import (
+    MOST_SAMPLES,
+    hidden_error,
+    output_errors,
+    sent,
+)
+from oracle.checking.diagnosis.tensors import beyond_doubt, even, relative_error, wrong_tensors
+from oracle.checking.mistakes import SLOPE
+from oracle.findings import FindingKind as Kind
+from oracle.values import Array, Finding, Float64
+
+NEARLY = 2e-3
+"""A smaller error of all tensors that is like no mistake is that of the arithmetic."""
+
+
+def nearly_right(comparison: Comparison) -> tuple[Finding, ...]:
+    """Tell that both layers are right to some digits."""
+    errors = {n: relative_error(comparison, n) for n in comparison.candidate}
+    layers = {n[-1] for n in wrong_tensors(comparison)}
+    error = max(errors.values())
+    if len(layers) < 2 or not error <= NEARLY:
+        return ()
+    digits = int(-np.log10(error))
+    message = (
+        f"Right to about {digits} digits, in every tensor, with an error like no known mistake: a "
+        "numerical derivative, or a narrower type or a table in one of the steps."
+    )
+    remedy = "Compute the derivative by its formula, in one type throughout."
+    evidence = {f"relative_error_{n}": e for n, e in errors.items()}
+    return (Finding(Kind.LOW_PRECISION, "", message, remedy, evidence),)
+
+
+def located(p: Pass, dY: Array, comparison: Comparison, lost: Sequence[str]) -> tuple[Finding, ...]:
+    """Say where the fault of both tensors of a layer begins, and how it looks there."""
+    if "W2" in lost and "b2" in lost:
+        return _output(p, comparison) or _before_output(p, comparison)
+    return _hidden(p, dY, comparison) if {"W1", "b1"} == set(lost) else ()
+
+
+def _output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
+    for error in output_errors(p, comparison):
+        if not all(
+            comparison.fits(n, g, allowed=even(comparison, n))
+            for n, g in (("W2", p.z1.T @ error), ("b2", error.sum(axis=0)))
+        ):
+            continue
+        sums = float(np.abs(error.sum(axis=1)).max())
+        balanced = sums <= 1e-6 * float(np.abs(error).max())
+        rows = "as those of y - t do" if balanced else f"but to {sums:.3g} at most"
+        message = (
+            "W2 and b2 agree with each other: the fault begins in dY, the derivative of the loss "
+            f"by the scores a2. Its rows {'' if balanced else 'do not '}sum to zero, {rows}."
+        )
+        evidence = {
+            f"dY_{n}_{k}": float(error[n, k]) for n in range(min(p.N, 4)) for k in range(p.K)
+        }
+        return (Finding(Kind.UNEXPLAINED, "W2", message, "Compare dY with (y - t) / N.", evidence),)
+    return ()
+
+
+def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
+    """Find another forward pass or other inputs: the classes balance, and no dY fits this z1."""
+    H, D = p.W2.shape[0], p.x.shape[1]
+    if (
+        p.K < 2
+        or min(D, MOST_SAMPLES) < p.N
+        or not all(beyond_doubt(comparison, n) for n in ("W1", "b1", "W2"))
+    ):
+        return ()
+    for name in ("W2", "b2"):
+        sums = np.atleast_1d(sent(comparison, name).sum(axis=-1))
+        if np.any(np.abs(sums) > 4 * p.K * even(comparison, name).max(initial=0.0)):
+            return ()
+    if hidden_error(p, comparison) is not None:
+        message = (
+            "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, and W1 is x.T @ dA1: the "
+            "backward pass is sound, but z1 is not sigmoid(x @ W1 + b1)."
+        )
+        remedy = "Write z1 = sigmoid(x @ W1 + b1), with no dropout, noise or normalisation."
+        return (Finding(Kind.WRONG_FORWARD, "", message, remedy),)
+    layer_1 = np.vstack([sent(comparison, "W1"), sent(comparison, "b1")])
+    sizes = np.linalg.svd(layer_1, compute_uv=False)
+    if min(H, D + 1) > p.N and sizes[p.N] > 1e-6 * sizes[0]:
+        message = f"W1 has a higher rank than {p.N} samples can give it: it holds the gradients of "
+        message += "other batches too."
+        return (Finding(Kind.ACCUMULATED, "", message, "Clear the buffers before each batch."),)
+    message = (
+        "The gradient is sound, but not that of this x: W1 is not x.T @ dA1 for any dA1. It is "
+        "that of another batch, or of inputs that were changed on their way."
+    )
+    return (Finding(Kind.STALE_BUFFER, "", message, "Compute the gradient of the x that is sent."),)
+
+
+def _hidden(p: Pass, dY: Array, comparison: Comparison) -> tuple[Finding, ...]:
+    error = hidden_error(p, comparison)
+    back = dY @ p.W2.T
+    if error is None or not np.all(back):
+        return ()
+    slope = error / back
+    if is_function_of(p.a1, slope, np.abs(back)):
+        return (other_slope(slope),)
+    ratio = slope / (p.z1 * (1 - p.z1))
+    top = np.abs(ratio).max()
+    masked = np.abs(ratio) < 1e-3 * top
+    tail = f"The factor in place of z1 (1 - z1) is from {slope.min():.3g} to {slope.max():.3g}."
+    mask = min(masked.sum(), (~masked).sum()) > 1 and np.ptp(ratio[~masked]) <= 1e-3 * top
+    if mask:
+        tail = (
+            f"z1 (1 - z1) is multiplied by a mask of 0 and {ratio[~masked].mean():.4g}, as that of "
+            "dropout."
+        )
+    message = (
+        "W1 and b1 agree with each other: the fault is in dA1, the derivative of the loss by "
+        f"a1 = x @ W1 + b1. {tail}"
+    )
+    evidence = {"smallest_factor": float(slope.min()), "largest_factor": float(slope.max())}
+    # More samples than classes leave no W2 that dA1 could come of: that has been tried.
+    # The slope of a sigmoid somewhere else: one sample alone cannot tell much else from it.
+    elsewhere = slope.max() <= 0.25 + 1e-6 and np.abs(ratio - 1).max() > 0.2
+    known = mask or (_rises(slope, back) and (p.N > p.K or elsewhere))
+    known = known and beyond_doubt(comparison, "W1")
+    kind = Kind.WRONG_ACTIVATION_DERIVATIVE if known else Kind.UNEXPLAINED
+    return (Finding(kind, "W1", message, SLOPE, evidence),)
+
+
+def _rises(slope: Float64, back: Array) -> bool:
+    """Tell whether a factor is between 0 and 1, wherever the error behind it is not tiny."""
+    large = slope[np.abs(back) > 1e-2 * np.abs(back).max()]
+    return bool(large.min() >= -1e-6 and large.max() <= 1 + 1e-6)

@@ -1,0 +1,377 @@
+"""What is wrong with one tensor of the two-layer net, given the error that it should come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from oracle.checking.backward import Pass, sigmoid
+from oracle.checking.comparison import Comparison
+from oracle.checking.diagnosis.tensors import (
+    SURE,
+    best_factor,
+    beyond_doubt,
+    even,
+    explain_tensor,
+    some,
+)
+from oracle.checking.mistakes import INPUTS, REDUCTIONS, SLOPES
+from oracle.findings import FindingKind as Kind
+from oracle.values import Array, Entry, Finding, Float64
+
+Test = Callable[[Pass, Comparison, str, Array], "Finding | None"]
+
+SAMPLED = 48
+"""Rows of the weights that the numbers of a family are fitted to."""
+
+MOST_SAMPLES = 512
+"""More samples than this are not searched for those that a tensor is the sum of."""
+
+
+def fault(
+    p: Pass, view: Comparison, name: str, error: Array, sizes: Mapping[str, int]
+) -> Finding | None:
+    """Name what is wrong in one tensor; `view` expects what follows from the `error`."""
+    if not np.any(view.candidate[name]):
+        return explain_tensor(view, name, sizes)
+    if view.fits(name, np.zeros(view.candidate[name].shape)):
+        # Much agrees with what rounding hides.
+        return explain_tensor(view, name, sizes) or _reduction(p, view, name, error)
+    found = _reduction(p, view, name, error) or explain_tensor(view, name, sizes)
+    if not found and not beyond_doubt(view, name):
+        return None
+    tests: tuple[Test, ...] = (
+        *(_derivative, _inputs, _part, _parameters, _lines, _clipped, _entries, _other_inputs),
+    )
+    return found or next((f for test in tests if (f := test(p, view, name, error))), None)
+
+
+def _wide(view: Comparison, name: str) -> Float64:
+    return view.candidate[name].astype(np.float64)
+
+
+def _reduction(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    if view.candidate[name].ndim > 1 or not beyond_doubt(view, name):
+        return None
+    inputs = p.x if name == "b1" else p.z1
+    weights = "W1" if name == "b1" else "W2"
+    lines = (
+        (f"the sum of the rows of {weights}", inputs.sum(axis=1)),
+        (f"the mean of the rows of {weights}", inputs.mean(axis=1)),
+        (f"the first row of {weights}", inputs[:, 0]),
+        (f"the last row of {weights}", inputs[:, -1]),
+    )
+    for text, used in lines:
+        if view.fits(name, used @ error, allowed=even(view, name)):
+            message = f"{name} holds {text}, in place of the sum over the samples."
+            return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
+    if _constant(view, name):
+        message = f"{name} holds one number for all units: it was summed over them too."
+        return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
+    for text, reduce in REDUCTIONS:
+        held = np.asarray(reduce(error))
+        if held.ndim and held.shape != view.candidate[name].shape:
+            continue
+        wrong = np.broadcast_to(held, view.candidate[name].shape)
+        if view.fits(name, wrong, allowed=even(view, name)):
+            layer = "dA1" if name == "b1" else "dY"
+            message = f"{name} holds {text} of {layer}, in place of the sum over the samples."
+            return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
+    return None
+
+
+def _sum_over_samples(name: str) -> str:
+    return f"Write {name} = {'dA1' if name == 'b1' else 'dY'}.sum(axis=0)."
+
+
+def _constant(view: Comparison, name: str) -> bool:
+    """Tell whether all entries are one number, where those of the reference are far apart."""
+    g, spread = _wide(view, name), float(np.ptp(view.reference[name]))
+    allowed = float(even(view, name).max(initial=0.0))
+    return bool(g.size > 2 and np.ptp(g) <= allowed and spread > SURE * allowed)
+
+
+def _derivative(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    """Find a tensor of layer 1 that alone has another derivative of the hidden layer."""
+    slope = p.z1 * (1 - p.z1)
+    if name in {"W2", "b2"} or not slope.min() > 0:
+        return None
+    for mistake in SLOPES:
+        with np.errstate(all="ignore"):
+            other = error / slope * mistake.compute(p)
+        wrong = p.x.T @ other if name == "W1" else other.sum(axis=0)
+        if view.fits(name, wrong, allowed=even(view, name)):
+            message = f"{mistake.message}, in {name} alone."
+            return Finding(mistake.kind, name, message, mistake.remedy)
+    return None
+
+
+def _inputs(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    if view.candidate[name].ndim == 1:
+        return None
+    place, before = ("x", p.x) if name == "W1" else ("z1", p.a1)
+    what = _in_table(p, view, name, error) or _recovered(p, view, name, error, before)
+    if not what:
+        return None
+    message = f"{name} is formed with {what} in place of {place}."
+    right = "W1 = x.T @ dA1" if name == "W1" else "W2 = z1.T @ dY"
+    return Finding(Kind.WRONG_INPUTS, name, message, f"Write {right}.")
+
+
+def _in_table(p: Pass, view: Comparison, name: str, error: Array) -> str:
+    for used in INPUTS:
+        if used.tensor == name:
+            wrong = {name: used.compute(p).T @ error}
+            if best_factor(view, wrong, {}, spread=True) is not None:
+                return used.name
+    return ""
+
+
+def _recovered(p: Pass, view: Comparison, name: str, error: Array, before: Array) -> str:
+    """Say that the inputs are another function of what is `before` them, or in another order."""
+    with np.errstate(all="ignore"):
+        bases = [*(before**k for k in range(4)), np.abs(before), np.exp(before)]
+        bases += [np.where(before > 0, 1.0, 0.0), sigmoid(before), sigmoid(before) ** 2]
+    series = _sum_of([basis.T @ error for basis in bases], _wide(view, name))
+    if series is not None and view.fits(name, series, allowed=even(view, name)):
+        return f"another function of {'x' if name == 'W1' else 'a1'}"
+    inputs = p.x if name == "W1" else p.z1
+    order = _order(inputs, error, _wide(view, name))
+    if order is not None and view.fits(name, inputs[order].T @ error, allowed=even(view, name)):
+        return f"the samples in the order {some(order)}"
+    return ""
+
+
+def _sum_of(terms: list[Float64], g: Float64) -> Float64 | None:
+    """Return the sum of multiples of the terms that is nearest to g, if g has far more entries."""
+    if g.size < 3 * len(terms):
+        return None
+    columns = np.column_stack([term.ravel() for term in terms])
+    norms = np.linalg.norm(columns, axis=0)
+    if not np.all((norms > 0) & np.isfinite(norms)):
+        return None
+    shares = np.linalg.lstsq(columns / norms, g.ravel(), rcond=1e-13)[0]
+    return np.asarray((columns / norms @ shares).reshape(g.shape))
+
+
+def _order(inputs: Float64, error: Array, g: Float64) -> Array | None:
+    """Return the order of the samples in which `inputs` met their errors, if g tells."""
+    count = len(inputs)
+    if not 1 < count <= min(inputs.shape[1], MOST_SAMPLES):
+        return None
+    met = np.linalg.lstsq(inputs.T, g, rcond=None)[0]
+    squares = (met**2).sum(axis=1)[:, None] + (error**2).sum(axis=1)[None]
+    nearest = np.argmin(squares - 2 * met @ error.T, axis=1)
+    if len(np.unique(nearest)) < count:
+        return None
+    return np.argsort(nearest)
+
+
+def _part(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    """Find the samples that a tensor is the sum of, or their weights in it."""
+    if not 1 < p.N <= MOST_SAMPLES:
+        return None
+    if view.candidate[name].ndim == 1:
+        for which, kept in _ranges(p.N):
+            if view.fits(name, error[kept].sum(axis=0), allowed=even(view, name)):
+                return _dropped(p, name, which)
+        return None
+    return _weighted(p, view, name, error)
+
+
+def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    left = p.x if name == "W1" else p.z1
+    rows = np.argsort(-np.abs(view.reference[name]).max(axis=1))[:SAMPLED]
+    units = np.argsort(-np.abs(view.reference[name]).max(axis=0))[:SAMPLED]
+    columns = np.einsum("nd,nh->dhn", left[:, rows], error[:, units]).reshape(-1, p.N)
+    norms = np.linalg.norm(columns, axis=0)
+    if len(columns) < 2 * p.N or not np.all(norms > 0):
+        return None
+    g = _wide(view, name)[np.ix_(rows, units)].ravel()
+    weights = np.linalg.lstsq(columns / norms, g, rcond=None)[0] / norms
+    largest = float(np.abs(weights).max())
+    dropped = np.abs(weights) < 1e-2 * largest
+    level = weights[~dropped].mean() if np.ptp(weights[~dropped]) < 1e-2 * largest else weights
+    used = np.where(dropped, 0.0, level)[:, None] * error
+    if not view.fits(name, left.T @ used, allowed=even(view, name)):
+        return None
+    if dropped.any():
+        return _dropped(p, name, f"the samples {some(np.flatnonzero(~dropped))}")
+    message = f"The samples do not count equally in {name}: their weights are from "
+    message += f"{weights.min():.4g} to {weights.max():.4g}."
+    remedy = f"Give every sample the same weight in {name}."
+    return Finding(Kind.SAMPLE_WEIGHTS, name, message, remedy)
+
+
+def _dropped(p: Pass, name: str, which: str) -> Finding:
+    message = f"{name} is the sum over {which} only, of {p.N}."
+    remedy = f"Add every sample to {name}: += in place of =."
+    return Finding(Kind.DROPPED_SAMPLES, name, message, remedy)
+
+
+def _ranges(count: int) -> Iterator[tuple[str, slice]]:
+    for n in range(count):
+        yield f"sample {n}", slice(n, n + 1)
+    for n in range(1, count - 1):
+        yield f"samples 0 to {n}", slice(0, n + 1)
+        yield f"samples {n} to {count - 1}", slice(n, count)
+
+
+def _parameters(p: Pass, view: Comparison, name: str, _: Array) -> Finding | None:
+    return decayed(p, view, name)
+
+
+def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
+    """Find a gradient with a multiple of the parameters, or of their signs, added to it."""
+    g, r, w = _wide(view, name), view.reference[name], getattr(p, name)
+    columns = np.column_stack([r.ravel(), w.ravel()])
+    norms = np.linalg.norm(columns, axis=0)
+    # The squares of 1e-170 are zero, and on those nothing can be projected.
+    if g.size < 3 or not norms.all():
+        return None
+
+    def share(of: Float64, rest: Float64) -> float:
+        return float((rest * of).sum() / (of * of).sum())
+
+    signs = np.sign(w)
+    hypotheses = [(1.0, w, share(w, g - r)), (1.0, signs, share(signs, g - r))]
+    hypotheses += [(0.0, w, share(w, g)), (share(r, g - w), w, 1.0)]
+    if g.size > 4:
+        kept, times = np.linalg.lstsq(columns / norms, g.ravel(), rcond=None)[0] / norms
+        hypotheses.append((float(kept), w, float(times)))
+    for kept, added, times in hypotheses:
+        number = 1.0 if abs(times - 1) < 1e-6 else times
+        beyond = abs(number) * np.abs(added).max() > SURE * even(view, name).max(initial=0.0)
+        if beyond and view.fits(name, kept * r + number * added, allowed=even(view, name)):
+            evidence = {"gradient": kept, "parameters": number}
+            what = name if added is w else f"the signs of {name}"
+            return _added(name, what, kept, number, evidence)
+    return None
+
+
+def _added(name: str, what: str, kept: float, times: float, evidence: dict[str, float]) -> Finding:
+    if kept == 0 and times == 1:
+        message = f"{name} holds the parameters themselves, not their gradient."
+        return Finding(
+            Kind.STALE_BUFFER, name, message, f"Return the gradient of {name}.", evidence
+        )
+    if times == 1 and kept != 1:
+        message = f"{name} holds the parameters after a step of {-kept:.6g} times the gradient."
+        return Finding(
+            Kind.STALE_BUFFER, name, message, f"Return the gradient of {name}.", evidence
+        )
+    if kept == 0:
+        message = f"{name} holds {times:.6g} times {what}, and nothing of the gradient."
+        return Finding(
+            Kind.STALE_BUFFER, name, message, f"Return the gradient of {name}.", evidence
+        )
+    scaled = "" if kept == 1 else f" {kept:.6g} times"
+    message = f"{times:.6g} times {what} is added to{scaled} the gradient, as weight decay does."
+    remedy = "Leave the penalty out of the gradient, or add it to the loss."
+    return Finding(Kind.WEIGHT_DECAY, name, message, remedy, evidence)
+
+
+def _clipped(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
+    return clipped(view, name, fewest=4)
+
+
+def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
+    """Find a tensor that is right between two bounds, which the `fewest` of its entries reach."""
+    g, r = _wide(view, name), view.reference[name]
+    low, high = float(g.min()), float(g.max())
+    margin = 1e-6 * (high - low)
+    inner = (g > low + margin) & (g < high - margin)
+    if g.size - int(inner.sum()) < fewest:
+        return None
+    remedy = "Switch gradient clipping off for the check."
+    evidence = {"lowest": low, "highest": high}
+    signs = np.sign(g) == np.sign(r)
+    if not inner.any() and np.all(signs | (np.abs(r) <= view.allowed[name])):
+        message = f"{name} holds the signs of the gradient only."
+        return Finding(Kind.CLIPPED, name, message, remedy, evidence)
+    share = _normalised(g, r)
+    if share is not None:
+        message = f"{name} holds g / (|g| + {share:.3g}): each entry divided by its own size, as "
+        message += "the first step of Adam does."
+        return Finding(Kind.CLIPPED, name, message, "Return g as it is.", {"eps": share})
+    factor = float((g * r)[inner].sum() / (r * r)[inner].sum()) if np.any(r[inner]) else 1.0
+    for times in dict.fromkeys((1.0, factor)):
+        if view.fits(name, np.clip(times * r, low, high), allowed=even(view, name)):
+            scaled = "" if times == 1 else f" {times:.6g} times the right one, and"
+            message = f"{name} is{scaled} cut off at {low:.6g} and {high:.6g}, as clipping does."
+            return Finding(Kind.CLIPPED, name, message, remedy, evidence)
+    return None
+
+
+def _normalised(g: Float64, r: Float64) -> float | None:
+    """Return the eps with g = r / (|r| + eps), if there is one."""
+    inner = (np.abs(g) < 0.999) & (g != 0)
+    if not inner.any() or np.abs(g).max() > 1 + 1e-6:
+        return None
+    with np.errstate(all="ignore"):
+        eps = np.median(r[inner] / g[inner] - np.abs(r[inner]))
+        near = bool(np.allclose(g, r / (np.abs(r) + eps), rtol=1e-3, atol=1e-6))
+    return float(eps) if near and eps > 0 and np.abs(g).max() > 0.9 else None
+
+
+def _wrong_entries(view: Comparison, name: str) -> Array:
+    gap = np.abs(_wide(view, name) - view.reference[name])
+    return np.argwhere(gap > 4 * view.allowed[name])
+
+
+def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
+    """Find a tensor that is right but for one row, one column, or a few that are zero."""
+    where, g = _wrong_entries(view, name), _wide(view, name)
+    if g.ndim < 2 or not 0 < len(where) <= g.size // 2:
+        return None
+    zero = not np.any(g[tuple(where.T)])
+    for axis, kind in enumerate(("row", "column")):
+        lines = np.unique(where[:, axis])
+        if len(lines) == 1 or (zero and np.all(np.take(g, lines, axis=axis) == 0)):
+            which = f"{kind}{'s' if len(lines) > 1 else ''} {some(lines)}"
+            return _single(view, name, where, f"{which}{', all zero' if zero else ''}")
+    return None
+
+
+def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
+    where = _wrong_entries(view, name)
+    size = view.candidate[name].size
+    if not 0 < len(where) <= max(1, size // 5):
+        return None
+    return _single(view, name, where, f"{len(where)} of {size} entries")
+
+
+def _single(view: Comparison, name: str, where: Array, which: str) -> Finding:
+    g, r, allowed = _wide(view, name), view.reference[name], view.allowed[name]
+    places = [tuple(int(k) for k in place) for place in where[:8]]
+    entries = tuple(Entry(i, float(g[i]), float(r[i]), float(allowed[i])) for i in places)
+    message = f"{name} is right but for {which}."
+    remedy = f"Look at how {name} is filled there: the bounds of a loop, or an index."
+    evidence = {"wrong_entries": float(len(where))}
+    return Finding(Kind.SINGLE_ENTRIES, name, message, remedy, evidence, entries)
+
+
+def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    """Find weights whose rows are combinations of the right errors, as those of any inputs are."""
+    g, r, bias = _wide(view, name), view.reference[name], f"b{name[-1]}"
+    if g.ndim < 2 or bias not in view.candidate:
+        return None
+    if not view.fits(bias, view.reference[bias], allowed=even(view, bias)):
+        return None
+    if len(g) < 4 or np.linalg.norm(g - r) <= 0.01 * np.linalg.norm(r):
+        return None
+    directions = np.linalg.svd(error, full_matrices=False)[2]
+    for rank in range(1, min(len(directions), g.shape[1] - 1) + 1):
+        basis = directions[:rank]
+        left, beyond = (np.linalg.norm(a - a @ basis.T @ basis) for a in (r, g))
+        if left <= 1e-2 * np.linalg.norm(r):
+            spare = (g.shape[1] - rank) * len(g)
+            if beyond > 4e-2 * np.linalg.norm(g) or 4 * spare < g.size:
+                return None
+            place, layer = ("x", "dA1") if name == "W1" else ("z1", "dY")
+            message = f"The rows of {name} are combinations of the rows of the right {layer}, but "
+            message += f"not those that {place} gives: it is formed with something else."
+            remedy = f"Write {name} = {place}.T @ {layer}, with the {place} of this forward pass."
+            return Finding(Kind.WRONG_INPUTS, name, message, remedy)
+    return None

@@ -1,0 +1,296 @@
+"""What the caller's code must have used, recovered from the gradient that it sent.
+
+W2 and b2 are linear in dY, W1 and b1 in dA1. A family of mistakes with few free numbers is fitted
+by least squares; what is recovered is a hypothesis like any other, compared within rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from oracle.checking.backward import Pass, output_error, softmax
+from oracle.checking.comparison import Comparison
+from oracle.checking.diagnosis.recognition import Recovered, recognised
+from oracle.checking.diagnosis.tensors import even, some
+from oracle.checking.mistakes import ERROR, SOFTMAX
+from oracle.findings import FindingKind as Kind
+from oracle.values import Array, Finding, Float64
+
+MOST_SAMPLES = 512
+"""More samples than this are not searched for what each of them contributes."""
+
+MOST_PRODUCTS = 10**9
+"""More multiplications than this are not spent on one recovery."""
+
+MOST_CONDITION = 1e4
+"""Inputs of a worse condition than this lose too many digits of what is recovered through them."""
+
+SAMPLED = 48
+"""Rows of W1 that the numbers of a family are fitted to."""
+
+
+def outputs(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
+    """Yield each dY that W2 and b2 may come from, with what it says about the code.
+
+    Whatever stands in place of y - t, the code may or may not multiply it by what delta makes of
+    the right label: the equations are weighted by that, and delta = 0 has a pass of its own.
+    """
+    widened, values = _layer_2(p, comparison)
+    for family in (_sharpness, _mixture):
+        for found, error in family(p, p.weight * widened, values):
+            yield found, p.weight * error
+    if p.delta:
+        yield from _smoothed(p, widened, values)
+    weights = _sample_weights(p, comparison)
+    if weights is not None:
+        yield from _weighted(p, weights)
+    squares = (p.output_error**2).sum(axis=1)
+    for dY in output_errors(p, comparison):
+        yield from recognised(p, dY)
+        if p.N > 1 and np.all(squares > 0):
+            yield from _weighted(p, (dY * p.output_error).sum(axis=1) / squares)
+    for family in (_class_map, _polynomial):
+        for found, error in family(p, p.weight * widened, values):
+            yield found, p.weight * error
+
+
+def dropped_samples(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
+    """Yield dY without some samples, if W2 and b2 say that their weight is zero."""
+    weights = _sample_weights(p, comparison)
+    if weights is None:
+        return
+    largest = np.nanmax(np.abs(weights))
+    dropped = np.abs(weights) < 1e-2 * largest
+    kept = weights[~dropped & np.isfinite(weights)]
+    if not dropped.any() or np.ptp(kept) > 1e-2 * largest:
+        return
+    which = some(np.flatnonzero(dropped))
+    message = f"{dropped.sum()} of {p.N} samples have no part in the gradient: {which}."
+    remedy = "Let every row of the batch count, and add the rows: dW += ..."
+    level = float(kept.mean())
+    level = 1.0 if abs(level - 1) < 1e-2 else level
+    found = Finding(Kind.DROPPED_SAMPLES, "", message, remedy, {"weight": level})
+    yield found, p.output_error * np.where(dropped, 0.0, level)[:, None]
+
+
+def unreached_classes(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
+    """Yield dY without the classes whose columns are zero in W2 and in b2."""
+    zero = ~np.any(_layer_2(p, comparison)[1], axis=0)
+    if not at_an_end(zero):
+        return
+    message = f"Some classes have no part in the gradient: {some(np.flatnonzero(zero))}."
+    remedy = "Let the loop over the classes, or the slice, reach all of them."
+    yield Finding(Kind.SINGLE_ENTRIES, "", message, remedy), np.where(zero, 0, p.output_error)
+
+
+def _layer_2(p: Pass, comparison: Comparison) -> tuple[Float64, Float64]:
+    """Return A and B with B = A.T @ dY, the equations that W2 and b2 are, or W2 alone."""
+    if "b2" not in comparison.candidate:
+        return p.z1, sent(comparison, "W2")
+    widened = np.column_stack([p.z1, np.ones(p.N)])
+    return widened, np.vstack([sent(comparison, "W2"), sent(comparison, "b2")])
+
+
+def at_an_end(which: Array) -> bool:
+    """Tell whether some but not all are set, all of them first or all of them last."""
+    return bool(which[0] != which[-1] and np.count_nonzero(np.diff(which)) == 1)
+
+
+def sent(comparison: Comparison, name: str) -> Float64:
+    """Return a tensor of the candidate, widened."""
+    return comparison.candidate[name].astype(np.float64)
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= 1e-3 * max(abs(a), abs(b))
+
+
+def _mixture(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+    """Fit dY = (a y - b t + c) / N: three numbers."""
+    level = (p.y - 1 / p.K) / p.N
+    yield from _mixed(p, [p.y / p.N, -p.t / p.N, level], widened, values)
+
+
+def _smoothed(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+    """Fit the same numbers with targets that delta weighs as it does in the loss."""
+    seen = p.t * p.y / (p.y + p.delta)
+    level = output_error(p.y, np.full_like(p.y, 1 / p.K), p.delta)
+    yield from _mixed(p, [p.y * p.weight / p.N, -seen / p.N, level], widened, values)
+
+
+def _mixed(p: Pass, bases: list[Float64], widened: Float64, values: Float64) -> Iterator[Recovered]:
+    columns = np.column_stack([(widened.T @ base).ravel() for base in bases])
+    if p.y.size < 3:
+        return
+    if p.y.size < 9:
+        # Few numbers leave room for two: y itself is taken as right, a = 1.
+        columns[:, 2] -= columns[:, 0]
+        b, c = np.linalg.lstsq(columns[:, 1:], values.ravel() - columns[:, 0], rcond=None)[0]
+        if abs(c) < 1e-6 < abs(b - round(b)):
+            return
+        shares = np.array([1 - c, b, c])
+    else:
+        shares = np.linalg.lstsq(columns, values.ravel(), rcond=None)[0]
+    shares[np.abs(shares) < 1e-9 * np.abs(shares).max()] = 0.0
+    a, b, c = float(shares[0] + shares[2]), float(shares[1]), float(-shares[2] / p.K)
+    if a and abs(b / a - 1) < 1e-4:
+        return
+    error = sum((k * base for k, base in zip(shares, bases, strict=True)), 0 * p.y)
+    message = f"dY is ({a:.4g} y - {b:.4g} t {c:+.4g}) / N in place of (y - t) / N"
+    remedy = "Write dY = (y - t) / N, with t as it was given."
+    if p.N > 1 and _near(a, p.N) and _near(b, 1):
+        message += ": only t is divided by N"
+        remedy = "Put y - t in parentheses: dY = (y - t) / N."
+    elif p.N > 1 and _near(a, 1) and _near(b, p.N):
+        message += ": only y is divided by N"
+        remedy = "Put y - t in parentheses: dY = (y - t) / N."
+    elif a and b and abs(c - (b - a) / p.K) <= 1e-3 * abs(a):
+        if 0 < a / b < 1:
+            message = f"The outputs are flatter than softmax(a2): {a / b:.4g} y + {c / b:.4g}."
+            yield Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"y": a / b}), error / b
+            return
+        message = f"The targets are smoothed: {b / a:.4g} t + {-c / a:.4g} in place of t"
+        error = error / a
+    evidence = {"y": a, "t": b, "constant": c}
+    yield Finding(Kind.WRONG_TARGETS, "", f"{message}.", remedy, evidence), error
+
+
+def _polynomial(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+    """Fit dY = a polynomial of y and t, entry by entry."""
+    bases = [np.ones_like(p.y), p.y, p.t, p.y**2, p.y * p.t, p.y**3, p.y**2 * p.t]
+    columns = np.column_stack([(widened.T @ base).ravel() for base in bases])
+    norms = np.linalg.norm(columns, axis=0)
+    few = len(columns) < 3 * len(bases) or p.y.size < 2 * len(bases)
+    if few or not np.all(norms > 0):
+        return
+    shares = np.linalg.lstsq(columns / norms, values.ravel(), rcond=1e-13)[0] / norms
+    message = "dY is another function of y and t than (y - t) / N."
+    found = Finding(Kind.SOFTMAX_JACOBIAN, "", message, ERROR)
+    yield found, sum((c * base for c, base in zip(shares, bases, strict=True)), 0 * p.y)
+
+
+def _sharpness(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+    """Fit dY = s (softmax(c a2) - t) / N by a few steps of Gauss and Newton from several c."""
+    flat = values.ravel()
+    free = p.N * (p.K - 1)
+    if free < 2 or not np.any(np.ptp(p.a2, axis=1)):
+        return
+    for start in (0.1, 0.5, 2.0, 8.0, -1.0):
+        c = start
+        for _ in range(12):
+            with np.errstate(all="ignore"):
+                y = softmax(c * p.a2)
+            slope = y * (p.a2 - (y * p.a2).sum(axis=1, keepdims=True))
+            columns = np.column_stack([(widened.T @ d).ravel() / p.N for d in (y - p.t, slope)])
+            if free <= 3:
+                # Few numbers leave room for one: s = 1.
+                s, rest = 1.0, flat - columns[:, 0]
+                change = np.linalg.lstsq(columns[:, 1:], rest, rcond=None)[0][0]
+            else:
+                s, change = np.linalg.lstsq(columns, flat, rcond=None)[0]
+            step = float(change / s) if s else 0.0
+            c += float(np.clip(step, -1 - abs(c), 1 + abs(c)))
+            if abs(step) <= 1e-12 * abs(c):
+                break
+        if abs(c) < 1e-6:
+            message = f"dY is {s:.4g} (1/K - t) / N: it does not depend on the scores."
+            found = Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"factor": 0.0})
+            yield found, s * (1 / p.K - p.t) / p.N
+            continue
+        if abs(c - 1) < 1e-4:
+            continue
+        message = f"The softmax is that of {c:.4g} a2 in place of a2."
+        found = Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"factor": c})
+        with np.errstate(all="ignore"):
+            y = softmax(c * p.a2)
+        if np.all(np.isfinite(y)):
+            yield found, (y - p.t) / p.N
+
+
+def _class_map(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+    """Fit dY = (y - t M) / N, with M the same for every sample: what each class was taken for."""
+    present = np.flatnonzero(np.any(p.t, axis=0))
+    if 2 * len(present) > p.z1.shape[1] or len(present) >= p.N:
+        return
+    columns = widened.T @ p.t[:, present] / p.N
+    for scale in dict.fromkeys((1.0, float(p.N), -1.0, -float(p.N))):
+        rest = widened.T @ p.y / p.N - values / scale
+        used = np.linalg.lstsq(columns, rest, rcond=None)[0]
+        whole = np.rint(used)
+        if np.all(np.abs(used - whole) < 0.05) and np.all(np.abs(whole).sum(axis=1) == 1):
+            used = np.abs(whole)
+            pairs = [f"{k} as {int(row.argmax())}" for k, row in zip(present, used, strict=True)]
+            message = f"The labels are taken for others: {', '.join(pairs[:6])}."
+        else:
+            message = "The targets of each class are other numbers than 0 and 1."
+            # A class of one sample takes its weight in, or anything else that is wrong with it.
+            other = np.any(np.abs(used - np.eye(p.K)[present]) > 1e-3, axis=1)
+            if np.any(other & (p.t[:, present].sum(axis=0) < 2)):
+                continue
+        remedy = "Make t with np.eye(K)[labels], then dY = (y - t) / N."
+        yield Finding(Kind.WRONG_TARGETS, "", message, remedy), (p.y - p.t[:, present] @ used) / p.N
+
+
+def _sample_weights(p: Pass, comparison: Comparison) -> Float64 | None:
+    """Fit one weight per sample: dY_n = w_n (y - t)_n / N; NaN where rounding hides a sample."""
+    widened, values = _layer_2(p, comparison)
+    if not 1 < p.N <= min(values.size // 2, MOST_SAMPLES):
+        return None
+    columns = np.einsum("nh,nk->hkn", widened, p.output_error).reshape(values.size, p.N)
+    sizes = np.abs(columns).max(axis=0)
+    hidden = max(
+        float(even(comparison, n).max(initial=0.0)) for n in comparison.candidate if n[-1] == "2"
+    )
+    seen = sizes > 100 * hidden
+    if seen.sum() < 2:
+        return None
+    weights = np.full(p.N, np.nan)
+    fitted = np.linalg.lstsq(columns[:, seen] / sizes[seen], values.ravel(), rcond=None)[0]
+    weights[seen] = fitted / sizes[seen]
+    return weights
+
+
+def _weighted(p: Pass, weights: Float64) -> Iterator[Recovered]:
+    low, high = np.nanmin(weights), np.nanmax(weights)
+    if low < -1e-3 * abs(high):
+        return
+    message = f"The samples do not count equally: their weights are from {low:.4g} to {high:.4g}"
+    classes = p.t.argmax(axis=1)
+    groups = [weights[classes == k] for k in np.unique(classes)]
+    if len(groups) < p.N and all(np.ptp(g) <= 1e-3 * max(-low, high) for g in groups):
+        message += f", one per class: {', '.join(f'{g.mean():.4g}' for g in groups[:8])}"
+    remedy = "Give every sample the weight 1 / N, if none is meant."
+    seen = np.isfinite(weights)
+    evidence = {f"weight_{n}": float(weights[n]) for n in np.flatnonzero(seen)[:16]}
+    found = Finding(Kind.SAMPLE_WEIGHTS, "", f"{message}.", remedy, evidence)
+    yield found, p.output_error * np.where(seen, weights, 1.0)[:, None]
+
+
+def hidden_error(p: Pass, comparison: Comparison) -> Float64 | None:
+    """Return the dA1 with W1 = x.T @ dA1, if there is one and b1 is its sum."""
+    if not (p.x.shape[1] >= p.N and p.N <= MOST_SAMPLES):
+        return None
+    condition = float(np.linalg.cond(p.x))
+    if condition > MOST_CONDITION:
+        return None
+    error = np.asarray(np.linalg.lstsq(p.x.T, sent(comparison, "W1"), rcond=None)[0])
+    agree = comparison.fits(
+        "b1", error.sum(axis=0), slack=4 * condition, allowed=even(comparison, "b1")
+    )
+    follows = comparison.fits("W1", p.x.T @ error, allowed=even(comparison, "W1"))
+    return error if agree and follows else None
+
+
+def output_errors(p: Pass, comparison: Comparison) -> Iterator[Float64]:
+    """Yield the dY with W2 = z1.T @ dY, if it is determined, and that which dA1 came from."""
+    H, K = p.W2.shape
+    few = min(H, MOST_SAMPLES) >= p.N
+    if few and np.linalg.cond(p.z1) <= MOST_CONDITION:
+        yield np.asarray(np.linalg.lstsq(p.z1.T, sent(comparison, "W2"), rcond=None)[0])
+    dA1 = hidden_error(p, comparison) if H > K and "W1" in comparison.candidate else None
+    slope = p.z1 * (1 - p.z1)
+    if dA1 is None or not slope.min() > 1e-6 or np.linalg.cond(p.W2) > MOST_CONDITION:
+        return
+    yield np.linalg.lstsq(p.W2, (dA1 / slope).T, rcond=None)[0].T
