@@ -18,6 +18,15 @@ from oracle.values import Finding
 PAIRS = 6
 """Entries of a matrix that are compared with their mirror images."""
 
+CLEAR = 10.0
+"""A prediction that exceeds its error bar so far is none that noise could be taken for."""
+
+SAME = 1e-3
+"""A measured factor that is so near to a whole number, relatively, is called that number."""
+
+WHOLE = 256
+"""A larger whole number is near by chance more often than not: 2 x 256 x `SAME` of a gap of 1."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -52,17 +61,20 @@ def explain(session: Session, tensors: Sequence[Measured]) -> Steps[list[Finding
     wrong = [t for t in tensors if t.wrong]
     if not wrong:
         return []
+    still = [t for t in wrong if _still(t)]
+    if len(still) == len(tensors):
+        return [_unused("", "x", still)]
     zero = [t for t in wrong if t.spec.gradient_largest == 0]
     if len(wrong) == len(tensors) > 1 and not zero:
         ratio = factor(tensors)
         if ratio is not None:
             return [_named_factor("", "every tensor", ratio)]
-    findings = [_zero(t) for t in zero]
-    wrong = [t for t in wrong if t not in zero]
+    findings = [_zero(t) for t in zero] + [_unused(t.spec.name, t.spec.name, [t]) for t in still]
+    wrong = [t for t in wrong if t not in zero and t not in still]
     for a, b in _swapped(wrong):
         names = f"{a.spec.name} and {b.spec.name}"
         message = f"{names} stand in each other's place."
-        remedy = f"{a.spec.name}, {b.spec.name} = {b.spec.name}, {a.spec.name}"
+        remedy = "Return them the other way round, in the order of x."
         findings.append(Finding(FindingKind.SWAPPED_TENSORS, a.spec.name, message, remedy))
         wrong = [t for t in wrong if t.index not in {a.index, b.index}]
     for tensor in wrong:
@@ -91,20 +103,70 @@ def factor(tensors: Sequence[Measured]) -> float | None:
 
 
 def _named_factor(tensor: str, name: str, ratio: float) -> Finding:
+    what = f"the gradient of {name}" if tensor else "the gradient"
     if abs(ratio + 1) < 1e-2:
         message = f"{name[0].upper() + name[1:] if not tensor else name} has the opposite sign."
-        return Finding(FindingKind.SIGN_FLIPPED, tensor, message, "g = -g", {"factor": ratio})
+        remedy = "Return the derivative itself, and subtract it in the update only."
+        if tensor:
+            remedy = f"Negate {what}: look for a difference that is taken the wrong way round."
+        return Finding(FindingKind.SIGN_FLIPPED, tensor, message, remedy, {"factor": ratio})
     kind = FindingKind.TENSOR_FACTOR if tensor else FindingKind.CONSTANT_FACTOR
     subject = name if tensor else "Every tensor"
     text = f"{ratio:.4g}" if abs(ratio - 1) > 1e-2 else f"{ratio:.8g}"
     message = f"{subject} is {text} times what was measured."
-    return Finding(kind, tensor, message, f"divide by {text}", {"factor": ratio})
+    return Finding(kind, tensor, message, _rescaled(what, ratio, text), {"factor": ratio})
+
+
+def _rescaled(what: str, ratio: float, text: str) -> str:
+    """Say by what to divide or multiply, and where such a factor comes from."""
+    times, parts = round(abs(ratio)), round(1 / abs(ratio))
+    sign = "-" if ratio < 0 else ""
+    if 2 <= times <= WHOLE and abs(abs(ratio) / times - 1) < SAME:
+        return (
+            f"Divide {what} by {sign}{times}: f takes a mean or a share where the gradient takes "
+            "the whole, or a term is added more than once."
+        )
+    if 2 <= parts <= WHOLE and abs(abs(ratio) * parts - 1) < SAME:
+        return (
+            f"Multiply {what} by {sign}{parts}: a factor of f is lost on the way back, an exponent "
+            "say, or a mean is taken where f takes the sum."
+        )
+    return f"Divide {what} by {text}: look for a constant that only one of f and the gradient has."
 
 
 def _zero(tensor: Measured) -> Finding:
     name = tensor.spec.name
     message = f"{name} is all zeros, the slopes of f are not."
-    return Finding(FindingKind.ZERO_TENSOR, name, message, f"compute {name}")
+    remedy = (
+        f"Compute the gradient of {name}: its buffer comes back as it was made, or the way back "
+        "to it is cut, by a detach say."
+    )
+    return Finding(FindingKind.ZERO_TENSOR, name, message, remedy)
+
+
+def _still(tensor: Measured) -> bool:
+    """Tell whether f has no slope at all along a tensor, as far as can be measured."""
+    slopes = tensor.slopes.values()
+    bars = [2 * tensor.bar(slope) for slope in slopes]
+    claimed = any(abs(s.predicted) > CLEAR * bar for s, bar in zip(slopes, bars, strict=True))
+    return claimed and all(abs(s.measured) <= bar for s, bar in zip(slopes, bars, strict=True))
+
+
+def _unused(tensor: str, name: str, still: Sequence[Measured]) -> Finding:
+    share = min(
+        (abs(slope.measured) + t.bar(slope)) / abs(slope.predicted)
+        for t in still
+        for slope in t.slopes.values()
+        if slope.predicted
+    )
+    message = (
+        f"f changes with {name} by less than {share:.0e} of what the gradient says, if at all."
+    )
+    remedy = (
+        "See that f computes with the argument that it is given: one that uses a variable from "
+        "outside, or a copy made before, never sees the change."
+    )
+    return Finding(FindingKind.UNEXPLAINED, tensor, message, remedy, {"share": share})
 
 
 def _swapped(wrong: Sequence[Measured]) -> list[tuple[Measured, Measured]]:
@@ -142,11 +204,11 @@ def _layout_or_entries(session: Session, tensor: Measured) -> Steps[Finding]:
     if len(shape) == 2 and min(shape) > 1:
         mirrored = yield from _is_mirrored(session, tensor)
         if mirrored:
-            square = shape[0] == shape[1]
-            what = "transposed" if square else "in the other memory order"
-            return Finding(
-                FindingKind.TRANSPOSED, name, f"{name} is {what}.", f"{name}.T, then contiguous"
-            )
+            what, remedy = "in the other memory order", "Write it row by row, as x is."
+            if shape[0] == shape[1]:
+                what = "transposed"
+                remedy = "Return its transpose: write dY.T @ x for x.T @ dY, or the reverse."
+            return Finding(FindingKind.TRANSPOSED, name, f"{name} is {what}.", remedy)
     found = yield from location.locate(session, tensor.index, tensor.spec, tensor.slopes)
     if found is not None:
         return found
@@ -157,7 +219,8 @@ def _layout_or_entries(session: Session, tensor: Measured) -> Steps[Finding]:
     cosine = float(predicted @ measured) / size if size > 0 else math.nan
     message = f"None of the known causes fits {name}; its slopes are off in many directions."
     evidence = {"cosine": cosine} if math.isfinite(cosine) else {}
-    return Finding(FindingKind.UNEXPLAINED, name, message, "", evidence)
+    remedy = "Check the parts of f one after the other: the first that fails holds the bug."
+    return Finding(FindingKind.UNEXPLAINED, name, message, remedy, evidence)
 
 
 def _is_mirrored(session: Session, tensor: Measured) -> Steps[bool]:

@@ -1,13 +1,14 @@
 """What a black-box check and its caller say to each other, as plain values.
 
-A check is a generator: it yields an `Ask` and is sent the `Evaluation`s in the order of the probes,
-until it returns a `Report`. It is deterministic, so a session is the sum of the answers given so
-far: feeding the same answers to a fresh generator brings it to the same point.
+A check is a generator: it yields an `Ask` and is sent an `Answer`, until it returns a `Report`. It
+is deterministic and reads no clock, so a session is the sum of the answers given so far: feeding
+the same answers to a fresh generator brings it to the same point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -77,11 +78,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """The evaluations of an ask in the order of its probes, and how long the check took so far.
+
+    `elapsed` is in seconds by the caller's clock. If it has reached `max_seconds` of the task, the
+    last evaluations may be missing.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True)
 class CheckTask:
     """What is to be checked, and with how much effort.
 
     `value_dtype` is the dtype of f's values. `resolution` is the relative error that a pass should
-    exclude. `max_evaluations` and `miss_probability` bound the effort.
+    exclude. `max_evaluations`, `max_seconds` and `miss_probability` bound the effort.
     """
 
     tensors: tuple[TensorSpec, ...]
@@ -91,6 +104,7 @@ class CheckTask:
     miss_probability: float = 0.01
     seed: int = 0
     subject: str = "f"
+    max_seconds: float = math.inf
 
 
-Check: TypeAlias = Generator[Ask, Sequence[Evaluation], Report]
+Check: TypeAlias = Generator[Ask, Answer, Report]

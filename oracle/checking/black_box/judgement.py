@@ -2,8 +2,9 @@
 
 Each tensor gets one ladder of steps along a random direction of signs, then many directions at the
 step that served best; what does not agree there gets a ladder of its own, and nothing fails before
-a second ladder with other steps has failed too. A tensor with no more entries than directions
-would be needed is measured entry by entry.
+a second ladder with other steps has failed too, and parts of the direction have shown no kink at x.
+A tensor with no more entries than directions would be needed is measured entry by entry. Where
+kinks leave the first direction open, the directions are judged together.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oracle.checking.black_box import causes, ladder, noise, outcome
+from oracle.checking.black_box import causes, crowd, ladder, noise, outcome, ties
 from oracle.checking.black_box.conversation import Check, CheckTask
 from oracle.checking.black_box.ladder import Line, Slope
-from oracle.checking.black_box.session import Session, Steps
+from oracle.checking.black_box.session import Session, Steps, TimeSpent
 from oracle.checking.black_box.subject import (
     FAILING,
+    FEWEST_DIRECTIONS,
+    KINKED_RESOLUTION,
     MISS,
     RESOLUTION,
     RESOLUTION_32,
@@ -28,10 +31,24 @@ from oracle.values import Finding, Verdict
 
 SECOND_LADDER = 0.6875
 """Dyadic, and no power of the ratio: the second ladder shares no step with the first."""
+CONFIRMING = FAILING - 1
+"""Bars beyond which a second ladder confirms: it has to agree with the first beside."""
+FEW_OPEN = 4
+"""Directions that are rather settled one by one, for bars that are narrower than a common one."""
 LADDERS_PER_TENSOR = 12
 """Directions that get a ladder of their own after two looks did not settle them."""
-FEWEST_DIRECTIONS = 8
-"""Directions after the first without which a tensor does not pass."""
+ORDINARY = 400
+"""Evaluations that a verdict takes where nothing is wrong; bars are not narrowed beyond them.
+
+Extrapolation from several steps costs more of them than one step, and pays in float32, where the
+step that noise allows is too coarse for one difference: of a network with 39,760 parameters it
+divides the limit by up to 8."""
+RESERVE = 40
+"""Of these are left for a second ladder."""
+REFINED = 0.01
+"""A bar below this share of the widest that passes needs no further steps."""
+COARSER = 3
+"""Times that a ladder is continued by two coarser steps: 64 times in float32, 4096 in float64."""
 
 
 def check(task: CheckTask) -> Check:
@@ -45,7 +62,7 @@ def check(task: CheckTask) -> Check:
     Returns
     -------
     generator
-        Yields `Ask`, is sent the evaluations in order, returns a `Report` of measured kind.
+        Yields `Ask`, is sent an `Answer`, returns a `Report` of measured kind.
     """
     session = Session(task)
     faults = [spec.fault for spec in task.tensors if spec.fault is not None]
@@ -60,23 +77,37 @@ def check(task: CheckTask) -> Check:
     needed = 2 * noise.POINTS + 1 + 2 * rungs
     if not subjects or not session.affords(needed):
         return outcome.report(session, [], (), InconclusiveReason.BUDGET_SPENT)
-    widest = max(subjects, key=lambda s: s.spec.gradient_norm)
-    yield from session.measure_noise(widest.index, widest.spec, task.seed + 1)
-    if not session.defined:
-        return outcome.report(session, [], (), InconclusiveReason.DOMAIN)
+    findings: list[Finding] = []
+    try:
+        widest = max(subjects, key=lambda s: s.spec.gradient_norm)
+        yield from session.measure_noise(widest.index, widest.spec, task.seed + 1)
+        if not session.defined:
+            return outcome.report(session, [], (), InconclusiveReason.DOMAIN)
+        yield from _settle(session, subjects)
+        if any(s.failing() for s in subjects):
+            findings = yield from _explain(session, subjects)
+        if session.left >= 0:
+            yield from session.ask((), "end")
+    except TimeSpent:
+        # What is confirmed to be wrong stays so; that nothing was found yet tells nothing.
+        if not any(s.confirmed for s in subjects):
+            return outcome.report(session, [], (), InconclusiveReason.BUDGET_SPENT)
+    return outcome.report(session, subjects, findings, None)
+
+
+def _settle(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
+    """Measure every tensor until it passes, fails for certain, or stays open."""
     _set_scales(session, subjects)
     yield from _first_directions(session, subjects)
     yield from _many_directions(session, subjects)
+    yield from crowd.judge(session, [s for s in subjects if s.hidden])
+    yield from _entries(session, [s for s in subjects if not s.crowd])
     yield from _finer_looks(session, subjects)
+    yield from crowd.judge(session, [s for s in subjects if len(s.open_lines()) > FEW_OPEN])
     yield from _open_directions(session, subjects)
+    yield from crowd.judge(session, [s for s in subjects if s.open_lines()])
     yield from _confirm(session, subjects)
     _drop_the_blurred(subjects)
-    findings: list[Finding] = []
-    if any(s.failing() for s in subjects):
-        findings = yield from _explain(session, subjects)
-    if session.left >= 0:
-        yield from session.ask((), "end")
-    return outcome.report(session, subjects, findings, None)
 
 
 def _set_scales(session: Session, subjects: Sequence[Subject]) -> None:
@@ -87,17 +118,45 @@ def _set_scales(session: Session, subjects: Sequence[Subject]) -> None:
         fine = max(session.unit, unit) < 1e-12
         subject.allowed = 64 * unit * subject.spec.gradient_norm
         subject.scale = max(subject.spec.gradient_norm, 0.01 * largest)
-        subject.resolution = session.task.resolution or (RESOLUTION if fine else RESOLUTION_32)
+        asked = session.task.resolution
+        subject.resolution = asked or (RESOLUTION if fine else RESOLUTION_32)
+        subject.kinked_resolution = asked or KINKED_RESOLUTION
 
 
 def _first_directions(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     ladders = {s.first: ladder.steps(s.spec, session.task.value_dtype) for s in subjects}
     yield from session.measure(ladders, "first directions")
     for subject in subjects:
-        slope = yield from _laddered(session, subject, subject.first)
-        subject.slopes[subject.first] = slope
-        # Where f is stationary, its slopes further away are what an error is compared with.
-        subject.scale = max(subject.scale, abs(slope.measured), 0.01 * slope.steepest)
+        subject.slopes[subject.first] = yield from _laddered(session, subject, subject.first)
+    yield from _coarser_steps(session, subjects)
+    for subject in subjects:
+        slope = subject.slopes[subject.first]
+        # Where f is stationary, its slopes further away are what an error is compared with; of
+        # chance in f they would tell nothing.
+        if session.scatter == 0:
+            subject.scale = max(subject.scale, abs(slope.measured), 0.01 * slope.steepest)
+
+
+def _coarser_steps(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
+    """Go on to coarser steps where the coarsest served best and the bar is wide."""
+    for _ in range(COARSER if session.scatter == 0 else 0):
+        wanted: dict[Line, list[float]] = {}
+        for subject in subjects:
+            slope, line = subject.slopes[subject.first], subject.first
+            rough = 2 * slope.error > REFINED * subject.resolution * subject.scale
+            known = session.samples.get(line, {})
+            if rough and slope.used and known and max(known) in slope.used:
+                steps = ladder.coarser_steps(list(known), session.task.value_dtype)
+                if session.affords(2 * len(steps) * (len(wanted) + 1)):
+                    wanted[line] = steps
+        if not wanted:
+            return
+        yield from session.measure(wanted, "coarser steps")
+        for subject in subjects:
+            if subject.first in wanted:
+                earlier, slope = subject.slopes[subject.first], session.slope(subject.first)
+                if slope.error < earlier.error:
+                    subject.slopes[subject.first] = slope
 
 
 def _laddered(
@@ -120,15 +179,25 @@ def _laddered(
     return slope
 
 
-def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
-    """Look at many directions, or at every entry, at the step that served the first best."""
-    wanted = math.ceil(math.log(session.task.miss_probability) / math.log(MISS)) - 1
+def _directions_wanted(session: Session) -> int:
+    """Return how many directions after the first make a miss as improbable as was asked for."""
+    return math.ceil(math.log(session.task.miss_probability) / math.log(MISS)) - 1
+
+
+def _each_entry(session: Session, subject: Subject) -> list[Line]:
+    return [Line(subject.index, n, n + 1, session.task.seed + 2) for n in range(subject.spec.size)]
+
+
+def _choose_directions(session: Session, subjects: Sequence[Subject]) -> None:
+    """Choose many directions, or every entry, as far as the budgets allow."""
+    wanted = _directions_wanted(session)
     seed = session.task.seed + 2
     for subject in subjects:
         i, size = subject.index, subject.spec.size
-        subject.entrywise = 1 < size <= wanted
+        together = subject.hidden and size >= crowd.FEWEST_ENTRIES
+        subject.entrywise = 1 < size <= wanted and not together
         if subject.entrywise:
-            subject.lines = [Line(i, n, n + 1, seed) for n in range(size)]
+            subject.lines = _each_entry(session, subject)
         elif size > 1:
             subject.lines = [Line(i, 0, size, seed + n) for n in range(wanted)]
     total = sum(len(s.lines) for s in subjects)
@@ -139,18 +208,74 @@ def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
                 subject.entrywise = False
                 subject.lines = [Line(subject.index, 0, subject.spec.size, seed + n)
                                  for n in range(fair)]  # fmt: skip
-    looks = {
-        line: [s.slopes[s.first].step]
-        for s in subjects
-        for line in s.lines
-        if s.slopes[s.first].step > 0
-    }
+
+
+def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
+    """Look at the directions at the step, or the steps, that served the first of them best."""
+    _choose_directions(session, subjects)
+    deep = _worth_several_steps(session, subjects)
+    looks = {}
+    for subject in subjects:
+        like = subject.slopes[subject.first]
+        chosen = list(like.used) if subject in deep else [like.step]
+        if subject.hidden and not subject.entrywise:
+            chosen = [crowd.first_step(session, subject) or like.step]
+            looks[subject.first] = chosen
+        if like.step > 0:
+            looks.update(dict.fromkeys(subject.lines, chosen))
     yield from session.measure(looks, "random directions")
     for subject in subjects:
         like = subject.slopes[subject.first]
         for line in subject.lines:
-            seen = line in session.samples
-            subject.slopes[line] = session.glance(line, like) if seen else ladder.NOTHING
+            if line not in session.samples:
+                subject.slopes[line] = ladder.NOTHING
+            elif subject in deep:
+                subject.slopes[line] = session.repeat(line, like)
+            else:
+                subject.slopes[line] = session.glance(line, like)
+
+
+def _worth_several_steps(session: Session, subjects: Sequence[Subject]) -> list[Subject]:
+    """Return the tensors in which extrapolation halves the limit, the coarsest limits first."""
+    spare = min(ORDINARY - session.used, session.left + 1) - RESERVE
+    spare -= 2 * sum(len(s.lines) for s in subjects)
+    gains = []
+    for subject in subjects:
+        like = subject.slopes[subject.first]
+        single = 2 * (like.blur / 2 + 4 * like.truncation)
+        rough = single > REFINED * subject.resolution * subject.scale
+        sharp = subject.bar(like) <= subject.resolution * subject.scale and like.reason is None
+        plain = abs(like.excess) > 2 * FAILING * single
+        if rough and sharp and not plain and single > 4 * like.error:
+            gains.append((single / (subject.spec.gradient_largest or 1.0), subject))
+    deep = []
+    for _, subject in sorted(gains, key=lambda gain: -gain[0]):
+        cost = 2 * (len(subject.slopes[subject.first].used) - 1) * len(subject.lines)
+        if cost <= spare:
+            spare -= cost
+            deep.append(subject)
+    return deep
+
+
+def _entries(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
+    """Measure the few entries of a tensor one by one, which were not settled together."""
+    looks: dict[Line, list[float]] = {}
+    singles = []
+    for subject in subjects:
+        few = 1 < subject.spec.size <= _directions_wanted(session)
+        like = subject.slopes[subject.first]
+        lines = _each_entry(session, subject)
+        affordable = session.affords(2 * (len(looks) + len(lines))) if few else False
+        if few and subject.hidden and not subject.entrywise and affordable and like.step > 0:
+            subject.entrywise = True
+            subject.lines = lines
+            subject.slopes = {subject.first: like}
+            looks.update((line, [like.step]) for line in lines)
+            singles.append(subject)
+    yield from session.measure(looks, "single entries")
+    for subject in singles:
+        for line in subject.lines:
+            subject.slopes[line] = session.glance(line, subject.slopes[subject.first])
 
 
 def _finer_looks(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
@@ -161,6 +286,8 @@ def _finer_looks(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     """
     looks: dict[Line, list[float]] = {}
     for subject in subjects:
+        if subject.crowd:
+            continue
         kinked = subject.slopes[subject.first].reason is InconclusiveReason.KINK
         for line in subject.lines if subject.entrywise and kinked else subject.open_lines():
             step = subject.slopes[line].step / ladder.RATIO
@@ -186,7 +313,8 @@ def _open_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
             if slope is ladder.NOTHING and session.short:
                 break
             subject.slopes[line] = slope
-        blind = subject.verdict(subject.slopes[subject.first]) is not Verdict.PASS
+        first = subject.slopes.get(subject.first)
+        blind = first is not None and subject.verdict(first) is not Verdict.PASS
         if blind and subject.entrywise and not subject.open_lines():
             # Every entry is settled by itself: what all entries together hide takes nothing away.
             del subject.slopes[subject.first]
@@ -211,8 +339,10 @@ def _confirm(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
             slope = yield from _laddered(session, subject, line, factor=SECOND_LADDER)
             apart = abs(slope.excess - earlier.excess)
             agree = apart <= FAILING * (subject.bar(slope) + subject.bar(earlier))
-            if agree and subject.verdict(slope) is Verdict.FAIL:
-                subject.confirmed = True
+            if agree and slope.may_fail and abs(slope.excess) > CONFIRMING * subject.bar(slope):
+                subject.confirmed = not (yield from ties.found(session, line, slope.step))
+                if not subject.confirmed:
+                    subject.slopes[line] = replace(slope, reason=InconclusiveReason.KINK)
                 break
 
 

@@ -8,10 +8,12 @@ other and be wrong, so every finer step has a veto. Bars are estimates, not proo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from oracle.checking.black_box.conversation import Evaluation, Probe, TensorSpec
+from oracle.checking.black_box import kinks
+from oracle.checking.black_box.conversation import Probe, TensorSpec
+from oracle.checking.black_box.differences import Row, Samples, one_sided_rows, rows
 from oracle.checking.black_box.noise import unit_roundoff
 from oracle.findings import InconclusiveReason
 from oracle.values import Rung
@@ -22,8 +24,9 @@ DENSE_RATIO = 2.0
 """The same in float32, where the best step lies between the coarsest of these."""
 SPARSE_RATIO = 16.0
 """Of the steps below the dense ones, which only keep watch over them."""
-VISIBLE = 8.0
-"""A second difference above this many blurs is believed; its own noise is at most 4 of them."""
+OBJECTING = 1.5
+"""Blurs beyond which a finer step has a veto: the finest one is nearly all noise, and of a hundred
+such steps one exceeds a single blur now and then."""
 DEEPEST = 3
 """Columns of Richardson extrapolation; more only amplify the noise."""
 
@@ -46,33 +49,13 @@ class Line:
         ]
 
 
-Samples = Mapping[float, tuple[Evaluation, Evaluation]]
-"""By step: the evaluations above and below x."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """The differences of one step; `blur` is what noise may do to `excess`.
-
-    `right` and `left` are the excesses of the one-sided differences, `gap` is their distance.
-    """
-
-    step: float
-    excess: float
-    predicted: float
-    blur: float
-    gap: float
-    right: float
-    left: float
-
-
 @dataclass(frozen=True)
 class Slope:
     """The limit of the excess along one direction, its error bar, and what else the ladder shows.
 
     `step` is the best step for a single difference in a similar direction, `truncation` and `blur`
-    what it is off by there; `steepest` the largest secant slope. `may_fail` tells that no kink can
-    explain the excess.
+    what it is off by there; `used` are the steps of the best extrapolation, `steepest` is the
+    largest secant slope. `may_fail` tells that no kink can explain the excess.
     """
 
     excess: float
@@ -86,11 +69,13 @@ class Slope:
     subgradient: bool
     may_fail: bool
     rungs: tuple[Rung, ...]
+    used: tuple[float, ...] = ()
 
     @property
     def flat(self) -> bool:
         """Tell whether f is constant as far as was measured, and no slope is predicted."""
-        return bool(self.rungs) and self.steepest == 0 == self.predicted
+        still = all(rung.difference == 0 for rung in self.rungs)
+        return bool(self.rungs) and still and self.steepest == 0 == self.predicted
 
     @property
     def measured(self) -> float:
@@ -126,47 +111,16 @@ def steps(spec: TensorSpec, value_dtype: str, *, factor: float = 1.0) -> list[fl
     return [h for h in ladder if h >= floor] or [4 * floor, floor]
 
 
+def coarser_steps(steps: Sequence[float], value_dtype: str) -> list[float]:
+    """Return two steps above a ladder, for functions that are straighter than was supposed."""
+    ratio = RATIO if unit_roundoff(value_dtype) < 1e-12 else DENSE_RATIO
+    return [ratio * ratio * max(steps), ratio * max(steps)]
+
+
 def finer_steps(spec: TensorSpec, last: float, smallest: float) -> list[float]:
     """Return steps that continue a ladder, to look for the end of a kink or of a domain."""
     floor = max(smallest_step(spec), smallest)
     return [h for h in (last / RATIO**k for k in range(1, 17)) if h >= floor]
-
-
-def rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]:
-    """Return the central differences that could be taken, the coarsest step first."""
-    found = []
-    for step in sorted(samples, reverse=True):
-        above, below = samples[step]
-        if not (usable(above) and usable(below)):
-            continue
-        blur = max(noise, 2 * unit * max(abs(above.value), abs(below.value))) / step
-        right = (above.value - value - above.predicted) / step
-        left = (value - below.value + below.predicted) / step
-        predicted = (above.predicted - below.predicted) / (2 * step)
-        gap = abs(above.value - 2 * value + below.value) / step
-        found.append(Row(step, (right + left) / 2, predicted, blur, gap, right, left))
-    return found
-
-
-def one_sided_rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]:
-    """Return the differences of the side of x on which f has more values."""
-    sides: list[list[Row]] = [[], []]
-    for step in sorted(samples, reverse=True):
-        for side, answer in enumerate(samples[step]):
-            if not usable(answer):
-                continue
-            signed = -step if side else step
-            excess = (answer.value - value - answer.predicted) / signed
-            blur = 2 * max(noise, 2 * unit * abs(answer.value)) / step
-            predicted = answer.predicted / signed
-            sides[side].append(Row(step, excess, predicted, blur, 0.0, excess, excess))
-    return max(sides, key=len)
-
-
-def usable(answer: Evaluation) -> bool:
-    """Tell whether an evaluation moved x and has a value."""
-    finite = math.isfinite(answer.value) and math.isfinite(answer.predicted)
-    return finite and not answer.outside and answer.moved > 0
 
 
 def judge(samples: Samples, value: float, noise: float, unit: float) -> Slope:
@@ -201,11 +155,26 @@ def screen(samples: Samples, value: float, noise: float, unit: float, like: Slop
     row = central[0]
     steepest = max(abs(row.right + row.predicted), abs(row.left + row.predicted))
     rung = Rung(row.step, row.excess + row.predicted, row.excess + row.predicted, row.blur)
-    error = row.blur + 4 * like.truncation
+    error = row.blur / 2 + 4 * like.truncation
     return Slope(
         row.excess, error, row.predicted, row.step, like.truncation, row.blur,
         steepest, None, False, False, (rung,),
     )  # fmt: skip
+
+
+def repeat(samples: Samples, value: float, noise: float, unit: float, like: Slope) -> Slope:
+    """Extrapolate from the steps that served a similar direction best, as was done there.
+
+    The bar is at least that of the other direction, in which all finer steps had a veto. Of the
+    noise half the blur is taken into an error, here as in `judge`: the bar is twice the error.
+    """
+    slope = judge(samples, value, noise, unit)
+    table = rows(samples, value, noise, unit)
+    if slope.reason is not None or len(table) < len(like.used):
+        return slope
+    deepest = _candidates(table, 2)[-1]
+    error = max(deepest.error, like.error)
+    return replace(slope, excess=deepest.excess, error=error, may_fail=False)
 
 
 @dataclass(frozen=True)
@@ -213,6 +182,7 @@ class _Candidate:
     excess: float
     error: float
     row: int
+    depth: int
 
 
 def _limit(table: Sequence[Row], power: int) -> Slope:
@@ -222,13 +192,15 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
     if others:
         # Two rows that agree by accident have a tiny bar; the next best row must agree as well.
         other = min(others, key=lambda c: c.error)
-        best = _Candidate(best.excess, max(best.error, abs(best.excess - other.excess)), best.row)
-    reason, subgradient = _kink(table)
+        apart = abs(best.excess - other.excess)
+        best = replace(best, error=max(best.error, apart))
+    reason, subgradient = kinks.classify(table)
     if reason is InconclusiveReason.KINK and not subgradient:
         # Extrapolation supposes a smooth function; of a kink, half a second difference is left.
-        finest = range(_finest_visible(table), len(table))
+        finest = range(kinks.finest_visible(table), len(table))
         k = min(finest, key=lambda k: table[k].gap / 2 + table[k].blur)
-        best = _Candidate(table[k].excess, table[k].gap / 2 + table[k].blur, k)
+        error = table[k].gap / 2 + table[k].blur
+        best = _Candidate(table[k].excess, error, k, 0)
     offs = [
         abs(row.excess - best.excess)
         if k == 0
@@ -246,13 +218,17 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
         step=table[single].step,
         truncation=offs[single],
         blur=table[single].blur,
-        steepest=max(abs(s + r.predicted) for r in table for s in (r.right, r.left)),
+        # Beyond the noise of a one-sided difference, of which fine steps show nothing else.
+        steepest=max(
+            max(0.0, abs(s + r.predicted) - 2 * r.blur) for r in table for s in (r.right, r.left)
+        ),
         reason=reason,
         subgradient=subgradient,
         may_fail=reason is None
-        and (power == 1 or _no_kink_explains(table, best.row))
-        and _converges(table, best.excess, power),
+        and (power == 1 or kinks.no_kink_explains(table, best.row))
+        and kinks.converges(table, best.excess, power),
         rungs=_rungs(table, candidates),
+        used=tuple(row.step for row in table[best.row - best.depth : best.row + 1]),
     )
 
 
@@ -262,25 +238,25 @@ def _candidates(table: Sequence[Row], power: int) -> list[_Candidate]:
     above: list[tuple[float, float]] = []
     for k, row in enumerate(table):
         line = [(row.excess, row.blur)]
-        errors = [abs(row.excess - above[0][0]) + row.blur if above else math.inf]
+        errors = [abs(row.excess - above[0][0]) + row.blur / 2 if above else math.inf]
         for j in range(1, min(k, DEEPEST) + 1):
             ratio = (table[k - j].step / row.step) ** power
             (same, same_blur), (coarser, coarser_blur) = line[j - 1], above[j - 1]
             limit = (ratio * same - coarser) / (ratio - 1)
             blur = (ratio * same_blur + coarser_blur) / (ratio - 1)
-            errors.append(max(abs(limit - same), abs(limit - coarser) / ratio) + blur)
+            errors.append(max(abs(limit - same), abs(limit - coarser) / ratio) + blur / 2)
             line.append((limit, blur))
-        for (limit, _), error in zip(line, errors, strict=True):
+        for depth, ((limit, _), error) in enumerate(zip(line, errors, strict=True)):
             objection = max(
                 (
                     abs(finer.excess - limit)
                     - 2 * abs(row.excess - limit) * (finer.step / row.step) ** power
-                    - finer.blur
+                    - OBJECTING * finer.blur
                     for finer in table[k + 1 :]
                 ),
                 default=0.0,
             )
-            candidates.append(_Candidate(limit, max(error, objection), k))
+            candidates.append(_Candidate(limit, max(error, objection), k, depth))
         above = line
     return candidates
 
@@ -292,85 +268,3 @@ def _rungs(table: Sequence[Row], candidates: Sequence[_Candidate]) -> tuple[Rung
         slope = row.excess + row.predicted
         rungs.append(Rung(row.step, slope, best.excess + row.predicted, row.blur))
     return tuple(rungs)
-
-
-def _finest_visible(table: Sequence[Row]) -> int:
-    """Return the finest row whose second difference and that of the row above are seen, or 0."""
-    seen = [row.gap > VISIBLE * row.blur for row in table]
-    return max((k for k in range(1, len(table)) if seen[k - 1] and seen[k]), default=0)
-
-
-def _order(table: Sequence[Row], k: int) -> float:
-    """Return p where the second difference over the step falls like h^p: 1 if f is smooth."""
-    return math.log(table[k - 1].gap / table[k].gap) / math.log(table[k - 1].step / table[k].step)
-
-
-def _kink(table: Sequence[Row]) -> tuple[InconclusiveReason | None, bool]:
-    """Tell a kink (gap constant) and a jump (gap like 1/h) from a smooth function (gap like h)."""
-    k = _finest_visible(table)
-    if k == 0:
-        return None, False
-    row = table[k]
-    # The noise of a second difference is at most 4 blurs.
-    if any(finer.gap + 4 * finer.blur < row.gap / 3 for finer in table[k + 1 :]):
-        return None, False
-    order = _order(table, k)
-    if order < -0.5:
-        steady = k > 1 and table[k - 2].gap > 0 and _order(table, k - 1) < -0.5
-        return (InconclusiveReason.JUMP if steady else None), False
-    if order >= 0.5:
-        return None, False
-    low, high = sorted((row.right, row.left))
-    between = low - 2 * row.blur <= 0 <= high + 2 * row.blur
-    return InconclusiveReason.KINK, between and _kink_is_at_x(table[k - 1], row)
-
-
-def _kink_is_at_x(coarse: Row, fine: Row) -> bool:
-    """Tell whether the values cannot distinguish x from the place of the kink.
-
-    Beside a kink at the distance d, where the slope jumps by J, the second difference is J (h - d).
-    The line through two of them meets h = 0 at -J d, where noise leaves it 7 blurs of the values.
-    """
-    high, low = coarse.gap * coarse.step, fine.gap * fine.step
-    width = coarse.step - fine.step
-    offset = abs(low * coarse.step - high * fine.step) / width
-    noise = 4 * fine.blur * fine.step * (coarse.step + fine.step) / width
-    return offset <= noise
-
-
-def _no_kink_explains(table: Sequence[Row], chosen: int) -> bool:
-    """Tell whether the excess is seen on both sides of x, or f is seen to be smooth.
-
-    A kink beside x spoils the differences of one side only: on the other a correct gradient agrees.
-    """
-    both = any(
-        row.right * row.left > 0 and min(abs(row.right), abs(row.left)) > 4 * row.blur
-        for row in table[chosen:]
-    )
-    k = _finest_visible(table)
-    return both or (k >= chosen and k > 0 and 0.7 < _order(table, k) < 1.5)
-
-
-def _converges(table: Sequence[Row], limit: float, power: int) -> bool:
-    """Tell whether the excess approaches its limit as that of a smooth function does.
-
-    Kinks of opposite sense on both sides of x can move both one-sided slopes alike, at all steps
-    above their distance. Then the excess wanders where it should approach its limit like h^power,
-    and only a limit well beyond the wandering, or one that holds over far finer steps, is believed.
-    """
-    offs = [abs(row.excess - limit) for row in table]
-    seen = [k for k, row in enumerate(table) if offs[k] > 4 * row.blur]
-    if not seen:
-        return True
-    quiet = [row.step for row in table[seen[-1] + 1 :] if 8 * row.blur < abs(limit)]
-    if quiet and quiet[0] >= 60 * quiet[-1]:
-        return True
-    orders = sorted(
-        math.log(offs[k - 1] / offs[k]) / math.log(table[k - 1].step / table[k].step)
-        for k in seen
-        if k - 1 in seen[-4:]
-    )
-    if not orders or orders[(len(orders) - 1) // 2] >= 0.7 * power:
-        return True
-    reach = 64 * table[seen[-1]].step
-    return abs(limit) > 4 * max(offs[k] for k in seen if table[k].step <= reach)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from oracle.values import Entry, Finding
 
 SEED = 1
 """Of the signs of all ranges."""
+
+REMEDY = "Look at what the code does there and nowhere else: an edge, an index off by one, a mask."
 
 
 def sign(entry: int) -> float:
@@ -42,7 +44,7 @@ def locate(
     -------
     Finding or None
         One or two wrong entries, or a range of rows; None where errors are spread over most of the
-        tensor, or the evaluations allowed do not suffice.
+        tensor, or the evaluations or seconds allowed do not suffice.
     """
     usable = [s for s in slopes.values() if s.step > 0]
     if not usable:
@@ -51,7 +53,9 @@ def locate(
     half = 0.5 * float(np.median([abs(s.excess) for s in usable]))
     sharp = [s for s in usable if 4 * (s.blur + 4 * s.truncation) < half]
     like = min(sharp or usable, key=lambda s: s.step if sharp else s.error)
-    search = _Search(session, index, spec, like)
+    # Where one difference does not see it, the extrapolation that saw it does.
+    several = not sharp and len(like.used) > 1
+    search = _Search(session, index, spec, like, list(like.used) if several else [like.step])
     first = yield from search.bound(from_end=False)
     last = yield from search.bound(from_end=True)
     if first is None or last is None or first > last:
@@ -66,7 +70,7 @@ def locate(
         verb = "is" if len(entries) == 1 else "are"
         return Finding(
             FindingKind.SINGLE_ENTRIES, name, f"Only {where} of {name} {verb} wrong.",
-            "", {"wrong_entries": float(len(entries))}, tuple(entries),
+            REMEDY, {"wrong_entries": float(len(entries))}, tuple(entries),
         )  # fmt: skip
     return _range(spec, first, last, tuple(entries))
 
@@ -84,22 +88,32 @@ def _range(spec: TensorSpec, first: int, last: int, entries: tuple[Entry, ...]) 
         where = f"entries {first} to {last}"
     message = f"{name} is wrong in {where} only."
     evidence = {"first_wrong": float(first), "last_wrong": float(last)}
-    return Finding(FindingKind.SINGLE_ENTRIES, name, message, "", evidence, entries)
+    return Finding(FindingKind.SINGLE_ENTRIES, name, message, REMEDY, evidence, entries)
 
 
 class _Search:
-    def __init__(self, session: Session, index: int, spec: TensorSpec, like: Slope) -> None:
+    def __init__(
+        self,
+        session: Session,
+        index: int,
+        spec: TensorSpec,
+        like: Slope,
+        steps: Sequence[float],
+    ) -> None:
         self.session = session
         self.index = index
         self.spec = spec
         self.like = like
+        self.steps = steps
 
     def slope(self, begin: int, end: int) -> Steps[Slope | None]:
-        """Measure a range at the step that served the whole tensor best."""
-        if not self.session.affords(2):
+        """Measure a range at the step, or the steps, that served the whole tensor best."""
+        if not self.session.affords(2 * len(self.steps)):
             return None
         line = Line(self.index, begin, end, SEED)
-        yield from self.session.measure({line: [self.like.step]}, "locating the error")
+        yield from self.session.measure({line: self.steps}, "locating the error")
+        if len(self.steps) > 1:
+            return self.session.repeat(line, self.like)
         return self.session.glance(line, self.like)
 
     def wrong(self, begin: int, end: int) -> Steps[bool | None]:

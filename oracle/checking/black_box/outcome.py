@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from oracle.checking.black_box import crowd
 from oracle.checking.black_box.session import Session
 from oracle.checking.black_box.subject import FAILING, MISS, Subject
 from oracle.findings import FindingKind, InconclusiveReason
@@ -59,9 +60,12 @@ def _tensor_report(subject: Subject, findings: Sequence[Finding]) -> TensorRepor
     finite = [bar for bar in bars if math.isfinite(bar)]
     widest = max(finite, default=math.inf)
     used = max((abs(s.excess) / b for s, b in zip(slopes, bars, strict=True) if b > 0), default=0.0)
+    # Of directions that are judged together some lie beyond their common bar.
+    used /= crowd.FARTHEST if subject.crowd else 1.0
+    farthest = crowd.FARTHEST if subject.crowd else FAILING
     largest = spec.gradient_largest or subject.scale / math.sqrt(spec.size)
-    # An error e shows as at least |e| / 2 in one of the directions, and fails beyond FAILING bars.
-    limit = 2 * (FAILING + 1) * widest / largest if largest > 0 else math.inf
+    # An error e shows as at least |e| in one of the directions, and does not pass, or even fails.
+    limit = (farthest + 1) * widest / largest if largest > 0 else math.inf
     worst: tuple[Entry, ...] = ()
     for finding in findings:
         if finding.tensor == spec.name:
@@ -108,6 +112,8 @@ def report(
         reason = reason or _reason(session, still_open[0])
     miss = max((_miss(subject) for subject in subjects), default=1.0)
     notes = _notes(session, miss) if verdict is Verdict.PASS else ()
+    if verdict is Verdict.FAIL and session.short and not findings:
+        notes = (f"The {session.short} allowed were over before the cause was found.",)
     directions = tuple(
         Direction(
             s.spec.name, line.begin, line.end, slope.predicted, slope.measured, s.bar(slope),
@@ -120,7 +126,7 @@ def report(
         subject=task.subject,
         verdict=verdict,
         reason=reason if verdict is Verdict.INCONCLUSIVE else None,
-        summary=_summary(verdict, reason, tensors),
+        summary=_summary(verdict, reason, tensors, session.short),
         findings=(*findings, *_subgradients(subjects, verdict)),
         tensors=tuple(tensors),
         budget_used=max((t.budget_used for t in tensors), default=0.0),
@@ -143,13 +149,12 @@ _REASONS = {
     InconclusiveReason.JUMP: "the function jumps at x or too near to it",
     InconclusiveReason.NOT_DETERMINISTIC: "the function gives different values at the same point",
     InconclusiveReason.DOMAIN: "the function has too few values around x",
-    InconclusiveReason.BUDGET_SPENT: "the evaluations allowed do not settle it",
     InconclusiveReason.RESOLUTION: "the slopes cannot be measured as finely as asked for",
 }
 
 
 def _summary(
-    verdict: Verdict, reason: InconclusiveReason | None, tensors: Sequence[TensorReport]
+    verdict: Verdict, reason: InconclusiveReason | None, tensors: Sequence[TensorReport], short: str
 ) -> str:
     if verdict is Verdict.PASS:
         return "the measured slopes agree with the gradient"
@@ -160,6 +165,8 @@ def _summary(
         where = "" if len(wrong) == len(tensors) else f" in {', '.join(wrong[:4])}"
         where += f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
         return f"the measured slopes contradict the gradient{where}"
+    if reason is InconclusiveReason.BUDGET_SPENT:
+        return f"the {short or 'evaluations'} allowed do not settle it"
     return _REASONS[reason or InconclusiveReason.NOISE]
 
 
@@ -171,8 +178,7 @@ def _notes(session: Session, miss: float) -> tuple[str, ...]:
     text = f"No direction meets an error beyond the limit with probability {miss:.2g} at most"
     if miss <= asked:
         return (f"{text}.",)
-    most = session.task.max_evaluations
-    why = f"{most} evaluations allow no more" if session.short else "noise blurs the others"
+    why = f"{session.short} allow no more" if session.short else "noise blurs the others"
     return (f"{text}, not {asked:.2g}: {why}.",)
 
 

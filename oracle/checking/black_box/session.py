@@ -1,4 +1,4 @@
-"""The values that a check has been given: counted, kept by direction, watched for determinism."""
+"""The values that a check has been given: counted, timed, kept by direction, watched for chance."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from oracle.checking.black_box import ladder, noise
-from oracle.checking.black_box.conversation import Ask, CheckTask, Evaluation, Probe, TensorSpec
+from oracle.checking.black_box.conversation import (
+    Answer,
+    Ask,
+    CheckTask,
+    Evaluation,
+    Probe,
+    TensorSpec,
+)
+from oracle.checking.black_box.differences import usable
 from oracle.checking.black_box.ladder import Line, Slope
 
 T = TypeVar("T")
-Steps: TypeAlias = Generator[Ask, Sequence[Evaluation], T]
-"""A part of a check: yields asks, is sent evaluations, returns a T."""
+Steps: TypeAlias = Generator[Ask, Answer, T]
+"""A part of a check: yields asks, is sent answers, returns a T."""
+PLANNED = 0.8
+"""Share of the seconds left that is planned with: no two evaluations take the same time."""
+
+
+class TimeSpent(Exception):
+    """The seconds allowed are over; nothing more may be asked for."""
 
 
 class Session:
@@ -22,7 +36,9 @@ class Session:
         self.task = task
         self.unit = noise.unit_roundoff(task.value_dtype)
         self.used = 0
-        self.short = False
+        self.elapsed = 0.0
+        self.first = (0, 0.0)
+        self.short = ""
         self.level = 0.0
         self.at_x: list[Evaluation] = []
         self.samples: dict[Line, dict[float, tuple[Evaluation, Evaluation]]] = {}
@@ -40,8 +56,12 @@ class Session:
 
     @property
     def noise(self) -> float:
-        """Return what a value of f may be off by: rounding, measured noise, lack of determinism."""
-        return max(2 * self.unit * abs(self.value), 3 * self.level, 3 * self.scatter)
+        """Return what a value of f may be off by: rounding, measured noise, lack of determinism.
+
+        The level is a standard deviation from nine values, the lower of two: in truth it may be a
+        third more.
+        """
+        return max(2 * self.unit * abs(self.value), 4 * self.level, 3 * self.scatter)
 
     @property
     def defined(self) -> bool:
@@ -49,24 +69,62 @@ class Session:
         return all(not a.outside and math.isfinite(a.value) for a in self.at_x)
 
     def affords(self, evaluations: int) -> bool:
-        """Tell whether so many evaluations may still be asked for, and remember a refusal."""
-        affordable = self.used + 1 + evaluations <= self.task.max_evaluations
-        self.short = self.short or not affordable
+        """Tell whether so many evaluations may still be asked for.
+
+        `short` remembers the tighter budget of the first refusal.
+        """
+        affordable = evaluations <= self.left
+        if not affordable and not self.short:
+            tighter = self.task.max_evaluations - self.used <= self._timely()
+            self.short = self._evaluations if tighter else self._seconds
         return affordable
 
     @property
     def left(self) -> int:
-        """Return how many evaluations the next ask may hold."""
-        return self.task.max_evaluations - self.used - 1
+        """Return how many evaluations the next ask may hold, x itself aside."""
+        return min(self.task.max_evaluations - self.used, self._timely()) - 1
+
+    def _timely(self) -> int:
+        """Return how many evaluations fit into the time, if they take what they took so far.
+
+        The first answer, in which f may have been compiled, counts only while there is no other.
+        """
+        used, elapsed = self.used - self.first[0], self.elapsed - self.first[1]
+        if not used:
+            used, elapsed = self.first
+        if not elapsed or math.isinf(self.task.max_seconds):
+            return self.task.max_evaluations
+        planned = PLANNED * max(0.0, self.task.max_seconds - self.elapsed)
+        return int(min(planned * used / elapsed, self.task.max_evaluations))
+
+    @property
+    def _evaluations(self) -> str:
+        return f"{self.task.max_evaluations:,} evaluations"
+
+    @property
+    def _seconds(self) -> str:
+        return f"{self.task.max_seconds:g} s"
 
     def ask(self, probes: Sequence[Probe], stage: str) -> Steps[Sequence[Evaluation]]:
-        """Ask for x and for the probes."""
+        """Ask for x and for the probes.
+
+        Raises
+        ------
+        TimeSpent
+            If the seconds are over before, or were before all was evaluated.
+        """
         at_x = Probe(0, 0, 0, 0, 0.0)
-        done = self.used / self.task.max_evaluations
-        answers = yield Ask((at_x, *probes), stage, min(1.0, done))
-        self.used += len(answers)
-        self.at_x.append(answers[0])
-        return answers[1:]
+        done = max(self.used / self.task.max_evaluations, self.elapsed / self.task.max_seconds)
+        if self.elapsed < self.task.max_seconds:
+            answer = yield Ask((at_x, *probes), stage, min(1.0, done))
+            self.used += len(answer.evaluations)
+            self.elapsed = answer.elapsed
+            self.first = self.first if self.first[0] else (self.used, self.elapsed)
+            self.at_x += answer.evaluations[:1]
+            if len(answer.evaluations) == 1 + len(probes):
+                return answer.evaluations[1:]
+        self.short = self._seconds
+        raise TimeSpent
 
     def measure(self, wanted: Mapping[Line, Sequence[float]], stage: str) -> Steps[None]:
         """Evaluate above and below x along lines, at the steps that are new."""
@@ -96,7 +154,7 @@ class Session:
         ]
         answers = yield from self.ask([*sides[0], *sides[1]], "noise")
         levels = [
-            noise.level([a.value - a.predicted if ladder.usable(a) else math.nan for a in side])
+            noise.level([a.value - a.predicted if usable(a) else math.nan for a in side])
             for side in (answers[: noise.POINTS], answers[noise.POINTS :])
         ]
         self.level = min((level for level in levels if math.isfinite(level)), default=0.0)
@@ -111,3 +169,7 @@ class Session:
     def glance(self, line: Line, like: Slope) -> Slope:
         """Judge the one step that was measured along a line."""
         return ladder.screen(self.samples[line], self.value, self.noise, self.unit, like)
+
+    def repeat(self, line: Line, like: Slope) -> Slope:
+        """Judge the steps that were measured along a line as those of a similar one."""
+        return ladder.repeat(self.samples[line], self.value, self.noise, self.unit, like)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from oracle.checking.black_box import judgement
-from oracle.checking.black_box.conversation import CheckTask, Evaluation, TensorSpec
+from oracle.checking.black_box.conversation import Answer, CheckTask, Evaluation, TensorSpec
 from oracle.splitmix import positive_signs
 
 
-def run(f, x, g, **effort):
-    """Answer a check with f evaluated here; FloatingPointError says that f has no value."""
+def run(f, x, g, *, clock=lambda _: 0.0, **effort):
+    """Answer a check with f evaluated here; FloatingPointError says that f has no value.
+
+    `clock` gives the seconds that so many evaluations took.
+    """
     specs = tuple(
         TensorSpec(
             name, v.shape, str(v.dtype), v.size, float(np.abs(v).max(initial=0)),
@@ -21,15 +24,19 @@ def run(f, x, g, **effort):
     )  # fmt: skip
     task = CheckTask(specs, str(np.asarray(f(x)).dtype), **effort)
     check = judgement.check(task)
-    answers, count = None, 0
+    answer, count = None, 0
     while True:
         try:
-            ask = check.send(answers)
+            ask = check.send(answer)
         except StopIteration as stop:
             report = stop.value
             break
-        answers = [_evaluate(f, x, g, probe) for probe in ask.probes]
+        answers = []
+        for probe in ask.probes:
+            if clock(count + len(answers)) < task.max_seconds:
+                answers.append(_evaluate(f, x, g, probe))
         count += len(answers)
+        answer = Answer(tuple(answers), clock(count))
         assert 0 <= ask.fraction_done <= 1
     assert report.measurement.evaluations == count <= task.max_evaluations
     return report
@@ -77,8 +84,10 @@ def quadratic(shapes, dtype="float64", seed=0):
     return f, x, {name: (c[name] + v).astype(dtype) for name, v in x.items()}
 
 
-def network(seed, *, sizes=(784, 50, 10), samples=10, deviation=0.01, dtype="float32"):
-    """Return the loss of a sigmoid network with all its arithmetic in dtype, weights, gradient."""
+def network(
+    seed, *, sizes=(784, 50, 10), samples=10, deviation=0.01, dtype="float32", rectified=False
+):
+    """Return the loss of a network of sigmoids, or of rectifiers, in dtype, weights, gradient."""
     rng = np.random.default_rng(seed)
     D, H, K = sizes
     inputs = rng.random((samples, D)).astype(dtype)
@@ -93,7 +102,8 @@ def network(seed, *, sizes=(784, 50, 10), samples=10, deviation=0.01, dtype="flo
     }
 
     def forward(x):
-        z = one / (one + np.exp(-(inputs @ x["W1"] + x["b1"])))
+        a = inputs @ x["W1"] + x["b1"]
+        z = np.maximum(a, 0) if rectified else one / (one + np.exp(-a))
         scores = z @ x["W2"] + x["b2"]
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
         return z, powers / powers.sum(axis=1, keepdims=True)
@@ -104,5 +114,5 @@ def network(seed, *, sizes=(784, 50, 10), samples=10, deviation=0.01, dtype="flo
     z, d = forward(x)
     d[rows, labels] -= 1
     d /= samples
-    da = d @ x["W2"].T * z * (one - z)
+    da = d @ x["W2"].T * ((z > 0) if rectified else z * (one - z))
     return f, x, {"W1": inputs.T @ da, "b1": da.sum(axis=0), "W2": z.T @ d, "b2": d.sum(axis=0)}

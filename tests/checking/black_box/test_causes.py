@@ -38,6 +38,24 @@ def test_a_factor_of_all_tensors_is_one_finding(factor, kind, dtype):
     assert found(f, x, g) == [(FindingKind[kind], "")]
 
 
+@pytest.mark.parametrize(
+    ("factor", "remedy"),
+    [
+        (100, "Divide the gradient by 100: "),
+        (-2, "Divide the gradient by -2: "),
+        (1 / 7, "Multiply the gradient by 7: "),
+        (1.37, "Divide the gradient by 1.37: "),
+    ],
+)
+def test_the_remedy_says_what_to_do(factor, remedy):
+    """Whole numbers and their reciprocals are called by name, others as they were measured."""
+    f, x, g = quadratic(SHAPES)
+    (finding,) = run(f, x, {name: factor * v for name, v in g.items()}).findings
+    assert finding.remedy.startswith(remedy)
+    (finding,) = run(f, x, g | {"a": factor * g["a"]}).findings
+    assert "the gradient of a" in finding.remedy
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_swapped_tensors_of_one_size_are_named(dtype):
     """Two tensors of one size are moved along the same signs."""
@@ -82,6 +100,17 @@ def test_a_wrong_row_is_named():
     g["a"][5] *= 1.5
     (finding,) = run(f, x, g).findings
     assert "row 5" in finding.message
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_f_that_does_not_use_its_argument_is_told_so(dtype):
+    """It uses the variable outside, as functions of a module's own parameters do."""
+    f, x, g = quadratic(SHAPES, dtype)
+    (finding,) = run(lambda _: f(x), x, g).findings
+    assert finding.message.startswith("f changes with x by less than ")
+    (finding,) = run(lambda p: f(p | {"a": x["a"]}), x, g).findings
+    assert finding.tensor == "a"
+    assert finding.message.startswith("f changes with a by less than ")
 
 
 def test_noise_is_unexplained():

@@ -40,6 +40,21 @@ def test_a_float32_network_of_39760_parameters_takes_400_evaluations():
     assert "probability 0.0084 at most." in report.notes[0]
 
 
+def test_several_steps_narrow_the_limit_of_a_float32_network():
+    """The noise of one difference alone would hide an error of the size of the largest entry."""
+    report = run(*network(2, deviation=0.0357), max_evaluations=400)
+    assert report.verdict == Verdict.PASS
+    assert report.detection_limit < 0.2
+    assert max(t.detection_limit for t in report.tensors if t.name != "W1") < 0.02
+
+
+def test_coarser_steps_serve_a_function_that_is_straight_over_them():
+    """A central difference of a quadratic has no truncation: the coarsest step has least noise."""
+    report = run(*quadratic({"a": (20_000,)}, "float32"))
+    assert report.verdict == Verdict.PASS
+    assert report.detection_limit < 0.3
+
+
 @pytest.mark.parametrize("name", ["W1", "b2"])
 def test_one_wrong_entry_of_39760_is_located_in_2000_evaluations(name):
     """Halving the range of a direction finds an error beyond the limit that a pass states."""

@@ -1,31 +1,52 @@
 """How often the verdict on a function known by its values is wrong, open or silently wrong.
 
-Measured on seeds 5000 to 5039, which were not looked at while the rules were made: 320 correct and
-320 wrong gradients of the eight functions below for each of four scales (1, 1e-5, 1e5, and 1 with
-the offset 1e4 added to f), and 1,000 wrong slopes at distances from 1e-8 to 0.3 of a kink at 0:
+Measured on seeds 6000 to 6029, which were not looked at while the rules were made: 240 correct and
+480 wrong gradients of the eight functions below for each of four scales (1, 1e-5, 1e5, and 1 with
+the offset 1e4 added to f):
 
 =======================================  ===========  ===========
 share of                                 float64      float32
 =======================================  ===========  ===========
-correct gradients that fail              0 of 1,280   0 of 1,280
-correct gradients left open              0 of 1,280   0 of 960
-... with the offset 1e4                  0 of 320     8 of 320
-wrong beyond the stated limit that pass  0 of 1,280   0 of 1,280
-wrong beside a kink that pass            0 of 1,000   0 of 1,000
+correct gradients that fail              0 of 960     0 of 960
+correct gradients left open              0 of 960     0 of 720
+... with the offset 1e4                  0 of 240     1 of 240
+wrong beyond the stated limit that pass  0 of 1,920   0 of 1,920
 =======================================  ===========  ===========
 
-The limit stated with a pass, over the largest entry, is in the median 1e-8 in float64 and 0.006 in
-float32; the offset costs float32 all digits but four, and then it is 0.6. A kink that the values of
-f cannot tell from x, a few roundings away, is one at x: any slope between its sides passes there.
-Of 700 float32 networks of rectifiers, with kinks at every distance, none of the correct gradients
-failed, 4 of 10 were left open, and no wrong one beyond the limit passed.
+On fifteen other functions, of up to 200 entries of sizes from 1e-6 to 1e6 (sums of exponentials,
+norms, logarithms of determinants, attention, nets of softplus and GELU), 480 correct and 2,880
+wrong gradients in each type gave no correct one that fails and no pass beyond the limit either;
+none was left open but 8 of 120 in float32 with the offset 1e4.
+
+The limit stated with a pass, over the largest entry, is in the median 4e-9 in float64 and 0.002 in
+float32; the offset costs float32 all digits but four, and then it is 0.07.
+
+Of 600 wrong slopes at distances from 1e-8 to 0.3 of a kink, none passed in float64. In float32, of
+458 that were more than 16 roundings of x away, ten passed, all as subgradients, at distances from
+2e-7 to 2e-6: the values of f cannot tell such a kink from one at x, where any slope between its
+sides is right. Of the others 259 are left open, since the kink is seen, and 189 fail.
+
+Of 200 float32 networks of rectifiers (10 to 790 inputs, 8 to 100 units, 2 to 10 classes, 1 to 100
+samples, four ways to draw the weights), with kinks at every distance, no correct gradient failed
+and 10 were left open. Of 1,366 wrong ones (a sign, a factor of 2 in one tensor or in all, a tensor
+or a row of zeros, another memory order, one entry) 80 passed, all of them below the stated limit:
+rows and entries of little weight.
+
+The tests here take a few seeds of each; with more they check 1,024 correct and 5,120 wrong
+gradients in each type:
+
+    HYPOTHESIS_PROFILE=thorough python -m pytest -n0 tests/checking/black_box/test_rates.py
 """
+
+import os
 
 import numpy as np
 import pytest
 
 from oracle.values import Verdict
 from tests.checking.black_box.caller import run
+
+THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 
 
 def sum_of_sines(rng, n):
@@ -112,19 +133,21 @@ def spoiled(gradient, rng):
 @pytest.mark.parametrize(("scale", "offset"), [(1, 0), (1e-5, 0), (1e5, 0), (1, 1e4)])
 def test_right_passes_and_wrong_beyond_the_limit_does_not(dtype, scale, offset):
     """A pass states an error that it excludes; a correct gradient never fails."""
-    open_ones = 0
+    verdicts = []
     for family in FAMILIES:
-        for seed in range(3):
+        for seed in range(32 if THOROUGH else 3):
             f, x, right, rng = problem(family, seed, dtype, scale, offset)
             report = run(f, x, {"a": right.astype(dtype)})
             assert report.verdict != Verdict.FAIL, (family.__name__, seed)
-            open_ones += report.verdict == Verdict.INCONCLUSIVE
-            wrong = spoiled(right, rng).astype(dtype)
-            error = np.abs(wrong - right).max() / np.abs(right).max()
-            report = run(f, x, {"a": wrong})
-            passed = report.verdict == Verdict.PASS
-            assert not (passed and error > report.detection_limit), (family.__name__, seed)
-    assert open_ones <= (5 if offset and dtype == "float32" else 0)
+            verdicts.append(report.verdict)
+            for _ in range(5 if THOROUGH else 1):
+                wrong = spoiled(right, rng).astype(dtype)
+                error = np.abs(wrong - right).max() / np.abs(right).max()
+                report = run(f, x, {"a": wrong})
+                passed = report.verdict == Verdict.PASS
+                assert not (passed and error > report.detection_limit), (family.__name__, seed)
+    most = 0.1 if offset and dtype == "float32" else 0.01
+    assert verdicts.count(Verdict.INCONCLUSIVE) <= most * len(verdicts)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -1,0 +1,65 @@
+"""Differences of the values of f over one step, what noise may do to them, and their two sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from oracle.checking.black_box.conversation import Evaluation
+
+Samples = Mapping[float, tuple[Evaluation, Evaluation]]
+"""By step: the evaluations above and below x."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The differences of one step; `blur` is what noise may do to `excess`.
+
+    `right` and `left` are the excesses of the one-sided differences, `gap` is their distance.
+    """
+
+    step: float
+    excess: float
+    predicted: float
+    blur: float
+    gap: float
+    right: float
+    left: float
+
+
+def rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]:
+    """Return the central differences that could be taken, the coarsest step first."""
+    found = []
+    for step in sorted(samples, reverse=True):
+        above, below = samples[step]
+        if not (usable(above) and usable(below)):
+            continue
+        blur = max(noise, 2 * unit * max(abs(above.value), abs(below.value))) / step
+        right = (above.value - value - above.predicted) / step
+        left = (value - below.value + below.predicted) / step
+        predicted = (above.predicted - below.predicted) / (2 * step)
+        gap = abs(above.value - 2 * value + below.value) / step
+        found.append(Row(step, (right + left) / 2, predicted, blur, gap, right, left))
+    return found
+
+
+def one_sided_rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]:
+    """Return the differences of the side of x on which f has more values."""
+    sides: list[list[Row]] = [[], []]
+    for step in sorted(samples, reverse=True):
+        for side, answer in enumerate(samples[step]):
+            if not usable(answer):
+                continue
+            signed = -step if side else step
+            excess = (answer.value - value - answer.predicted) / signed
+            blur = 2 * max(noise, 2 * unit * abs(answer.value)) / step
+            predicted = answer.predicted / signed
+            sides[side].append(Row(step, excess, predicted, blur, 0.0, excess, excess))
+    return max(sides, key=len)
+
+
+def usable(answer: Evaluation) -> bool:
+    """Tell whether an evaluation moved x and has a value."""
+    finite = math.isfinite(answer.value) and math.isfinite(answer.predicted)
+    return finite and not answer.outside and answer.moved > 0
