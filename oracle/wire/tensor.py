@@ -10,6 +10,7 @@ import numpy as np
 
 from oracle.gradcheck.v1 import tensor_pb2 as pb
 from oracle.values import Array
+from oracle.wire.message import LARGE
 
 MAX_RANK = 32
 
@@ -58,48 +59,54 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def fields(array: Any) -> Any:
-    """Return the fields of an array's message, for the constructor of one that contains it.
+    """Return the fields of an array's message, for `message.build` of one that contains it.
 
-    A message that is given to such a constructor is copied, its fields are not.
+    The data of a large array are a view of it, not a copy.
     """
     array = np.asarray(array)
     name = _name(array.dtype)
     little = array.astype(numpy_dtype(name), copy=False) if name in _NUMBERS else array
+    view = little.nbytes >= LARGE
     return {
         "data_type": encode_data_type(name),
         "shape": array.shape,
-        "data": little.tobytes(),
+        "data": memoryview(little.reshape(-1).view(np.uint8)) if view else little.tobytes(),
     }
 
 
 def encode(array: Any) -> pb.Tensor:
     """Return the message of an array."""
-    return pb.Tensor(**fields(array))
+    found = fields(array)
+    return pb.Tensor(**found | {"data": bytes(found["data"])})
 
 
-def decode(message: pb.Tensor, field: str = "tensor") -> Array:
+def decode(message: pb.Tensor, field: str = "tensor", untyped: str = "float64") -> Array:
     """Return a read-only array over the bytes of the message.
+
+    Numbers in `values` whose type is not set are `untyped`.
 
     Raises
     ------
     MalformedTensor
         If the message does not describe an array; `field` is its path in the request.
     """
-    data = message.data  # Every look at the field would copy it.
+    # Every look at a field makes an object of it anew, and one at the data copies them.
+    data, values, number = message.data, message.values, message.data_type
     # The form with `values` needs no type.
-    number = message.data_type if data or message.data_type else pb.DATA_TYPE_FLOAT64
+    if not (data or number):
+        number = _NUMBERS[untyped]
     name = decode_data_type(number, f"{field}.data_type")
-    if len(message.shape) > MAX_RANK:
-        raise MalformedTensor(
-            f"{field}.shape", f"have at most {MAX_RANK} dimensions", f"{len(message.shape)}"
-        )
     shape = tuple(message.shape)
-    if any(length < 0 for length in shape):
+    if len(shape) > MAX_RANK:
+        raise MalformedTensor(
+            f"{field}.shape", f"have at most {MAX_RANK} dimensions", f"{len(shape)}"
+        )
+    if min(shape, default=0) < 0:
         raise MalformedTensor(f"{field}.shape", "not be negative", f"{shape}")
     count = math.prod(shape)
-    if data and message.values:
+    if data and values:
         raise MalformedTensor(field, "hold either data or values", "both")
-    if message.values:
+    if values:
         return _from_values(message, name, shape, count, field)
     if len(data) != count * _SIZES[name]:
         raise MalformedTensor(

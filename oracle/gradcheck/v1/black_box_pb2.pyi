@@ -327,6 +327,7 @@ class BlackBoxCheck(_message.Message):
     MISS_PROBABILITY_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
+    MAX_SECONDS_FIELD_NUMBER: _builtins.int
     value_data_type: _tensor_pb2.DataType.ValueType
     """The type of the values of f."""
     resolution: _builtins.float
@@ -339,6 +340,11 @@ class BlackBoxCheck(_message.Message):
     """The seed of all random choices."""
     subject: _builtins.str
     """Name of f, for the report. Empty means "f"."""
+    max_seconds: _builtins.float
+    """The most seconds to go on for, by the caller's clock: finite and positive. Then every answer brings
+    `elapsed_seconds`, the check plans with what its evaluations took so far, and one that is not settled
+    in time is inconclusive, INCONCLUSIVE_REASON_BUDGET_SPENT. Unset means no limit.
+    """
     @_builtins.property
     def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlackBoxTensor]:
         """The floating tensors of x; at least one."""
@@ -353,19 +359,24 @@ class BlackBoxCheck(_message.Message):
         miss_probability: _builtins.float | None = ...,
         seed: _builtins.int = ...,
         subject: _builtins.str = ...,
+        max_seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "miss_probability", b"miss_probability", "resolution", b"resolution"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_evaluations: _TypeAlias = _typing.Literal["max_evaluations"]  # noqa: Y015
     _WhichOneofArgType__max_evaluations: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations"]  # noqa: Y015
+    _WhichOneofReturnType__max_seconds: _TypeAlias = _typing.Literal["max_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_seconds: _TypeAlias = _typing.Literal["_max_seconds", b"_max_seconds"]  # noqa: Y015
     _WhichOneofReturnType__miss_probability: _TypeAlias = _typing.Literal["miss_probability"]  # noqa: Y015
     _WhichOneofArgType__miss_probability: _TypeAlias = _typing.Literal["_miss_probability", b"_miss_probability"]  # noqa: Y015
     _WhichOneofReturnType__resolution: _TypeAlias = _typing.Literal["resolution"]  # noqa: Y015
     _WhichOneofArgType__resolution: _TypeAlias = _typing.Literal["_resolution", b"_resolution"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_evaluations) -> _WhichOneofReturnType__max_evaluations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_seconds) -> _WhichOneofReturnType__max_seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__miss_probability) -> _WhichOneofReturnType__miss_probability | None: ...
     @_typing.overload
@@ -421,7 +432,7 @@ class BlackBoxGradientDescent(_message.Message):
     """How often: at least 0. Unset means 100."""
     @_builtins.property
     def initial(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]:
-        """x to start from, floating types."""
+        """x to start from, floating types, finite."""
 
     def __init__(
         self,
@@ -464,6 +475,8 @@ class Ask(_message.Message):
     FRACTION_DONE_FIELD_NUMBER: _builtins.int
     EVALUATIONS_USED_FIELD_NUMBER: _builtins.int
     EVALUATIONS_ALLOWED_FIELD_NUMBER: _builtins.int
+    SECONDS_USED_FIELD_NUMBER: _builtins.int
+    SECONDS_ALLOWED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number of this ask, from 0."""
     stage: _builtins.str
@@ -474,6 +487,10 @@ class Ask(_message.Message):
     """Evaluations that were answered so far."""
     evaluations_allowed: _builtins.int
     """The most evaluations that will be asked for."""
+    seconds_used: _builtins.float
+    """`elapsed_seconds` of the last answer, 0 before the first. Set if the check has a `max_seconds`."""
+    seconds_allowed: _builtins.float
+    """`max_seconds` of the check, if it has one."""
     @_builtins.property
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Probe]:
         """For a check: the points."""
@@ -497,12 +514,21 @@ class Ask(_message.Message):
         fraction_done: _builtins.float = ...,
         evaluations_used: _builtins.int = ...,
         evaluations_allowed: _builtins.int = ...,
+        seconds_used: _builtins.float | None = ...,
+        seconds_allowed: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "number", b"number", "point", b"point", "probes", b"probes", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "number", b"number", "point", b"point", "probes", b"probes", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seconds_allowed: _TypeAlias = _typing.Literal["seconds_allowed"]  # noqa: Y015
+    _WhichOneofArgType__seconds_allowed: _TypeAlias = _typing.Literal["_seconds_allowed", b"_seconds_allowed"]  # noqa: Y015
+    _WhichOneofReturnType__seconds_used: _TypeAlias = _typing.Literal["seconds_used"]  # noqa: Y015
+    _WhichOneofArgType__seconds_used: _TypeAlias = _typing.Literal["_seconds_used", b"_seconds_used"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds_allowed) -> _WhichOneofReturnType__seconds_allowed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds_used) -> _WhichOneofReturnType__seconds_used | None: ...
 
 Global___Ask: _TypeAlias = Ask  # noqa: Y015
 
@@ -589,11 +615,18 @@ class Answer(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     EVALUATIONS_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    ELAPSED_SECONDS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """`number` of the ask."""
+    elapsed_seconds: _builtins.float
+    """Seconds since the caller began the check, by its own clock: finite, and not less than in the answer
+    before. Required if the check has a `max_seconds`.
+    """
     @_builtins.property
     def evaluations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evaluation]:
-        """For `probes`: one for each, in their order."""
+        """For `probes`: one for each, in their order. Once `elapsed_seconds` has reached `max_seconds` the rest
+        may be left out.
+        """
 
     @_builtins.property
     def values(self) -> _tensor_pb2.Tensor:
@@ -607,12 +640,15 @@ class Answer(_message.Message):
         number: _builtins.int = ...,
         evaluations: _abc.Iterable[Global___Evaluation] | None = ...,
         values: _tensor_pb2.Tensor | None = ...,
+        elapsed_seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "values", b"values"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations", b"evaluations", "number", b"number", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "evaluations", b"evaluations", "number", b"number", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__elapsed_seconds: _TypeAlias = _typing.Literal["elapsed_seconds"]  # noqa: Y015
+    _WhichOneofArgType__elapsed_seconds: _TypeAlias = _typing.Literal["_elapsed_seconds", b"_elapsed_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__elapsed_seconds) -> _WhichOneofReturnType__elapsed_seconds | None: ...
 
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
 

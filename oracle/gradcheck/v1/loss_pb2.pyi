@@ -58,7 +58,7 @@ class MeanSquaredErrorResponse(_message.Message):
 
     ERROR_FIELD_NUMBER: _builtins.int
     error: _builtins.float
-    """E."""
+    """E. Infinite if it is above the largest float64."""
     def __init__(
         self,
         *,

@@ -95,8 +95,8 @@ class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_In
     INCONCLUSIVE_REASON_NOT_FINITE: _InconclusiveReason.ValueType  # 1
     """An input holds NaN or an infinity."""
     INCONCLUSIVE_REASON_VACUOUS_BUDGET: _InconclusiveReason.ValueType  # 2
-    """Rounding alone may change the gradient by half its size or more in this arithmetic, so agreement
-    would mean nothing.
+    """In this arithmetic rounding alone may halve a tensor, or hide an entry of the size of its largest,
+    so agreement would mean nothing.
     """
     INCONCLUSIVE_REASON_SIZE_LIMIT: _InconclusiveReason.ValueType  # 3
     """The problem is larger than the server's limits."""
@@ -123,8 +123,8 @@ INCONCLUSIVE_REASON_UNSPECIFIED: InconclusiveReason.ValueType  # 0
 INCONCLUSIVE_REASON_NOT_FINITE: InconclusiveReason.ValueType  # 1
 """An input holds NaN or an infinity."""
 INCONCLUSIVE_REASON_VACUOUS_BUDGET: InconclusiveReason.ValueType  # 2
-"""Rounding alone may change the gradient by half its size or more in this arithmetic, so agreement
-would mean nothing.
+"""In this arithmetic rounding alone may halve a tensor, or hide an entry of the size of its largest,
+so agreement would mean nothing.
 """
 INCONCLUSIVE_REASON_SIZE_LIMIT: InconclusiveReason.ValueType  # 3
 """The problem is larger than the server's limits."""
@@ -538,7 +538,8 @@ class TensorReport(_message.Message):
     """The largest |candidate - reference| / allowed: at most 1 for a pass."""
     detection_limit: _builtins.float
     """The largest `allowed` over the largest |reference|: an error above this share of the largest entry
-    would have failed, wherever it is.
+    would have failed, wherever it is. A tensor all of whose entries are sums that cancel, as a bias of
+    one unit may be, has a larger share, for rounding follows the terms and not their sum.
     """
     largest_reference: _builtins.float
     """The largest |reference|."""

@@ -32,7 +32,7 @@ class SimpleNetServiceStub(object):
     types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers. DEADLINE_EXCEEDED and
+    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -76,7 +76,7 @@ class SimpleNetServiceServicer(object):
     types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers. DEADLINE_EXCEEDED and
+    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -158,7 +158,7 @@ class SimpleNetService(object):
     types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers. DEADLINE_EXCEEDED and
+    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 

@@ -33,7 +33,7 @@ class SimpleNetServiceStub:
     types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers. DEADLINE_EXCEEDED and
+    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -60,7 +60,7 @@ class SimpleNetServiceAsyncStub(SimpleNetServiceStub):
     types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers. DEADLINE_EXCEEDED and
+    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -83,7 +83,7 @@ class SimpleNetServiceServicer(metaclass=_abc_1.ABCMeta):
     types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers. DEADLINE_EXCEEDED and
+    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 

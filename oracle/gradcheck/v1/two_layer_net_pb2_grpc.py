@@ -33,7 +33,7 @@ class TwoLayerNetServiceStub(object):
     N >= 1 or (D) for one sample, floating types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers. DEADLINE_EXCEEDED and
+    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -98,7 +98,7 @@ class TwoLayerNetServiceServicer(object):
     N >= 1 or (D) for one sample, floating types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers. DEADLINE_EXCEEDED and
+    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -108,7 +108,8 @@ class TwoLayerNetServiceServicer(object):
         The Gaussian numbers can be made in any language. Let u_i = (output i of SplitMix64(seed) >> 11)
         / 2^53, in [0, 1). Then z_(2j) = r cos(p) and z_(2j+1) = r sin(p) with r = sqrt(-2 log(1 - u_(2j)))
         and p = 2 pi u_(2j+1), in float64 (Box and Muller). W1 is weight_init_std times the first D H of
-        the z in C order, W2 the H K after them. Another mathematics library may differ in the last digits.
+        the z in C order, W2 the H K after them. Another mathematics library may differ by a
+        few units in the last place. INVALID_ARGUMENT if the parameters would not fit into a message.
         SplitMix64: z = seed + (i + 1) * 0x9E3779B97F4A7C15; z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB; output i is z ^ (z >> 31), all modulo 2^64. Outputs 0, 1
         and 2 of seed 1234567 are 6457827717110365317, 3203168211198807973 and 9817491932198370423.
@@ -164,6 +165,15 @@ class TwoLayerNetServiceServicer(object):
         """Probe serves a small case that tells bugs apart better than arbitrary inputs do: sizes that are
         different primes, inputs of both signs, repeated labels, biases that are not zero. Compute its
         gradient with your code and send it to CheckGradient with the same parameters, inputs and targets.
+
+        The numbers are draw r = 0, 1, 2, ..., the first that is fit, from outputs 163 r to 163 r + 162 of
+        SplitMix64(seed): they fill W1, b1, W2, b2 and x, row by row. An output gives m / 64, with m its
+        highest 7 bits minus 64, plus 1 if that is not negative. The labels are 2, 0, 1, 2, 2. A draw is
+        fit if, with delta = 1e-7: b1 and b2 have both signs; in the gradients of b1 and b2 every entry is
+        at least 1/16 of the sum of its samples' absolute contributions, and 1/32 of its tensor's largest;
+        every sample has an output error of 1/1024 of the largest at least; and some sample is classified
+        wrongly, and, of several, some rightly. So in every case rounding hides less than 1e-11 of each
+        tensor's largest entry in float64, and less than 1e-2 in float32.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,7 +252,7 @@ class TwoLayerNetService(object):
     N >= 1 or (D) for one sample, floating types, finite.
 
     Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers. DEADLINE_EXCEEDED and
+    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 

@@ -1,0 +1,168 @@
+"""Messages with large tensors, which are copied once on their way out and not at all on the way in.
+
+Protobuf copies the bytes of a tensor into the message, from there into what is sent, from what
+arrived into the message, and once more at every look at the field. For 32 MB each copy costs a
+tenth of the whole call. So a message with a large tensor is kept as a `Draft` until it is put
+together, straight from the arrays, and as an `Arrived` when it is read, whose tensors are views of
+the bytes that came. On the wire, both are what protobuf writes and reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from oracle.gradcheck.v1 import tensor_pb2
+
+LARGE = 2**16
+"""Bytes of a field from which on its copies cost more than the detour around them."""
+
+VARINT, LENGTH_DELIMITED = 0, 2
+"""Wire types: numbers of variable length; bytes and messages, after their length."""
+_FIXED = {1: 8, 5: 4}
+"""Bytes of the wire types of one length."""
+_DATA = f"{tensor_pb2.Tensor.DESCRIPTOR.full_name}.data"
+
+
+class Draft:
+    """A message to be: its class and its fields, of which some are views of large arrays."""
+
+    def __init__(self, kind: type[Message], fields: Mapping[str, Any]) -> None:
+        self.kind = kind
+        self.fields = fields
+        self.DESCRIPTOR = kind.DESCRIPTOR
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - the name that messages have
+        """Return the bytes of the message."""
+        return b"".join(_written(self.kind, self.fields))
+
+
+def build(kind: type[Message], **fields: Any) -> Message | Draft:
+    """Return the message of these fields: dicts for messages, views for the bytes of arrays."""
+    return Draft(kind, fields) if _holds_view(fields) else kind(**fields)
+
+
+def _holds_view(fields: Mapping[str, Any]) -> bool:
+    return any(
+        _holds_view(value) if type(value) is dict else type(value) is memoryview
+        for value in fields.values()
+    )
+
+
+def _written(kind: type[Message], fields: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
+    """Yield the pieces of a message; the order of fields means nothing."""
+    small = {}
+    for name, value in fields.items():
+        if type(value) is memoryview:
+            pieces: list[bytes | memoryview] = [value]
+        elif type(value) is dict and _holds_view(value):
+            inner: Any = kind.DESCRIPTOR.fields_by_name[name].message_type
+            pieces = list(_written(GetMessageClass(inner), value))
+        else:
+            small[name] = value
+            continue
+        number = kind.DESCRIPTOR.fields_by_name[name].number
+        yield _varint(number << 3 | LENGTH_DELIMITED) + _varint(sum(map(len, pieces)))
+        yield from pieces
+    yield kind(**small).SerializeToString()
+
+
+def _varint(value: int) -> bytes:
+    """Return the wire form of a number: seven bits a byte, lowest first, the top bit for "more"."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class Arrived:
+    """A message as it came; `large` has the bytes of tensors that it lacks, as views."""
+
+    def __init__(self, message: Message, large: Mapping[str, Any]) -> None:
+        self._message = message
+        self._large = large
+
+    def __getattr__(self, name: str) -> Any:
+        found = self._large.get(name)
+        if type(found) is dict:
+            return Arrived(getattr(self._message, name), found)
+        return getattr(self._message, name) if found is None else found
+
+
+class _Unusual(Exception):
+    """Bytes that protobuf should look at as a whole: cut off, or with a field that comes twice."""
+
+
+def reader(kind: type[Message]) -> Callable[[bytes], Message | Arrived]:
+    """Return what reads messages of a class, with the error of protobuf for what is none."""
+    return partial(_read, kind)
+
+
+def _read(kind: type[Message], data: bytes) -> Message | Arrived:
+    if len(data) >= LARGE:
+        try:
+            small, large = _split(kind.DESCRIPTOR, memoryview(data))
+        except _Unusual:
+            return kind.FromString(data)
+        if large:
+            return Arrived(kind.FromString(small), large)
+    return kind.FromString(data)
+
+
+def _split(kind: Any, data: memoryview) -> tuple[bytes, dict[str, Any]]:
+    """Return a message without the bytes of its large tensors, and views of those."""
+    small, at = bytearray(), 0
+    large: dict[str, Any] = {}
+    seen: Counter[int] = Counter()
+    while at < len(data):
+        begin = at
+        key, at = _number(data, at)
+        number, wire_type = key >> 3, key & 7
+        seen[number] += 1
+        size = _FIXED.get(wire_type, 0)
+        if wire_type in (VARINT, LENGTH_DELIMITED):
+            size, at = _number(data, at)
+        elif not size:
+            raise _Unusual
+        end = at if wire_type == VARINT else at + size
+        if end > len(data):
+            raise _Unusual
+        field = kind.fields_by_number.get(number)
+        if wire_type == LENGTH_DELIMITED and size >= LARGE and field and not field.is_repeated:
+            if field.full_name == _DATA:
+                large[field.name] = data[at:end]
+                at = end
+                continue
+            if field.message_type:
+                inner, found = _split(field.message_type, data[at:end])
+                if found:
+                    large[field.name] = found
+                    small += _varint(key) + _varint(len(inner)) + inner
+                    at = end
+                    continue
+        small += data[begin:end]
+        at = end
+    if any(seen[kind.fields_by_name[name].number] > 1 for name in large):
+        raise _Unusual
+    return bytes(small), large
+
+
+def _number(data: memoryview, at: int) -> tuple[int, int]:
+    """Return the number of variable length that begins at a place, and the place after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at == len(data):
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise _Unusual

@@ -1,0 +1,114 @@
+"""Large tensors go out and come in without copies, and on the wire nobody can tell."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from oracle.gradcheck.v1 import two_layer_net_pb2 as pb
+from oracle.wire import message, tensor
+
+REQUEST = pb.TwoLayerNetServiceLossRequest
+SIZES = st.sampled_from([0, 1, message.LARGE // 8 - 1, message.LARGE // 8, message.LARGE // 8 + 17])
+
+
+def whole(value):
+    """The fields of a request with views made bytes, as the constructors of messages want them."""
+    if isinstance(value, dict):
+        return {name: whole(item) for name, item in value.items()}
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+@st.composite
+def requests(draw):
+    """Fields of a request whose tensors are small, large, or not there."""
+    names = draw(st.sets(st.sampled_from(["w1", "b1", "w2", "b2"])))
+    fields = {
+        "parameters": {
+            name: tensor.fields(np.arange(draw(SIZES), dtype=float)[None]) for name in sorted(names)
+        },
+        "inputs": tensor.fields(np.arange(draw(SIZES), dtype=float)),
+        "delta": 0.5,
+    }
+    form = draw(st.sampled_from(["labels", "probabilities", ""]))
+    if form:
+        fields["targets"] = {form: tensor.fields(np.arange(draw(SIZES)))}
+    return fields
+
+
+def fields_of(request):
+    """What a handler reads of a request."""
+    found = {
+        name: tensor.decode(getattr(request.parameters, name)).tolist()
+        for name in ("w1", "b1", "w2", "b2")
+        if request.parameters.HasField(name)
+    }
+    form = request.targets.WhichOneof("form")
+    if form:
+        found[form] = tensor.decode(getattr(request.targets, form)).tolist()
+    return found | {"x": tensor.decode(request.inputs).tolist(), "delta": request.delta}
+
+
+@given(fields=requests())
+def test_a_message_is_the_one_that_protobuf_writes(fields):
+    """A reader that knows nothing of this project reads the same message."""
+    data = message.build(REQUEST, **fields).SerializeToString()
+    assert REQUEST.FromString(data) == REQUEST(**whole(fields))
+
+
+@given(fields=requests())
+def test_a_message_reads_as_protobuf_reads_it(fields):
+    """The order of fields and the split into large and small change nothing."""
+    data = REQUEST(**whole(fields)).SerializeToString()
+    assert fields_of(message.reader(REQUEST)(data)) == fields_of(REQUEST.FromString(data))
+
+
+LARGE = REQUEST(inputs=tensor.encode(np.zeros(message.LARGE // 8))).SerializeToString()
+
+
+@given(at=st.integers(0, 30), byte=st.integers(0, 255), cut=st.integers(0, 40))
+@example(at=0, byte=0x0B, cut=0)
+@example(at=0, byte=0xFF, cut=len(LARGE) - 3)
+def test_a_damaged_message_is_what_protobuf_makes_of_it(at, byte, cut):
+    """Damage is an error for both, or the same message for both."""
+    data = bytearray(LARGE[: len(LARGE) - cut])
+    data[at % max(1, len(data))] = byte
+    damaged = bytes(data)
+    try:
+        expected = REQUEST.FromString(damaged)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            message.reader(REQUEST)(damaged)
+        return
+    found = message.reader(REQUEST)(damaged)
+    assert bytes(found.inputs.data) == expected.inputs.data
+    assert list(found.inputs.shape) == list(expected.inputs.shape)
+
+
+@pytest.mark.parametrize("first", [LARGE, REQUEST(inputs={"shape": [1], "data": b"1"})])
+def test_a_field_that_comes_twice_is_merged(first):
+    """Protobuf lets the last one win, entry by entry; such bytes are left to it."""
+    one = first if isinstance(first, bytes) else first.SerializeToString()
+    data = LARGE + one + REQUEST(delta=2.0).SerializeToString()
+    found, expected = message.reader(REQUEST)(data), REQUEST.FromString(data)
+    assert found == expected
+
+
+def test_a_large_tensor_is_copied_once_out_and_not_at_all_in():
+    """Eight megabytes take eight, and a few thousand bytes beside them."""
+    array = np.zeros(2**20)
+    tracemalloc.start()
+    data = message.build(REQUEST, inputs=tensor.fields(array)).SerializeToString()
+    sent = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    found = tensor.decode(message.reader(REQUEST)(data).inputs)
+    received = tracemalloc.get_traced_memory()[1] - len(data)
+    tracemalloc.stop()
+    assert np.shares_memory(found, np.frombuffer(data, np.uint8))
+    assert sent < 1.01 * array.nbytes
+    assert received < 0.01 * array.nbytes
