@@ -7,7 +7,7 @@ import importlib
 import math
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -16,13 +16,19 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from oracle.checking.black_box import coordinates
-from oracle.checking.black_box.conversation import Ask, CheckTask, Evaluation, TensorSpec
+from oracle.checking.black_box.conversation import (
+    Answer,
+    Ask,
+    CheckTask,
+    Evaluation,
+    TensorSpec,
+)
 from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service.gate import CallerLeft, Overloaded
 from oracle.service.status import Abandoned
-from oracle.values import STEP, Array, Finding, InvalidInput, Report
+from oracle.values import STEP, Array, Checkpoint, Finding, InvalidInput, Report, never_stop
 from oracle.wire import black_box, report, tensor
 
 MAX_EVALUATIONS = 1_000_000
@@ -33,6 +39,8 @@ IDLE_SECONDS = 600.0
 """How long a caller may think about one ask."""
 MAGIC = b"gradient-oracle session 1\0"
 DIGEST_BYTES = 16
+PIECE = 2**20
+"""Bytes of a token that are packed or unpacked between two looks at the caller."""
 MAX_SESSION_BYTES = 2**26
 """Bound on what a token may unpack to: 2,000,000 evaluations."""
 
@@ -46,8 +54,10 @@ class Session:
     def __init__(self, start: pb.Start) -> None:
         self.generator: Any = _begin(start)
         self.allowed = _allowed(start)
+        self.seconds_allowed = _seconds_allowed(start)
         self.number = -1
         self.used = 0
+        self.seconds_used = 0.0
         self.asked: Any = None
         self.reply = self._advance(None)
 
@@ -56,8 +66,12 @@ class Session:
         if answer.number != self.number:
             raise InvalidInput("turn.answer.number", f"be {self.number}", f"{answer.number}")
         if isinstance(self.asked, Ask):
-            values: Any = _evaluations(answer.evaluations, len(self.asked.probes))
-            self.used += len(values)
+            if self.seconds_allowed is not None:
+                self.seconds_used = _elapsed(answer, self.seconds_used)
+            late = self.seconds_allowed is not None and self.seconds_used >= self.seconds_allowed
+            evaluations = _evaluations(answer.evaluations, len(self.asked.probes), late=late)
+            values: Any = Answer(evaluations, self.seconds_used)
+            self.used += len(evaluations)
         else:
             values = _values(answer, 2 * (self.asked.end - self.asked.begin))
             self.used += values.size
@@ -74,6 +88,9 @@ class Session:
         ask.number = self.number
         ask.evaluations_used = self.used
         ask.evaluations_allowed = self.allowed
+        if self.seconds_allowed is not None:
+            ask.seconds_used = self.seconds_used
+            ask.seconds_allowed = self.seconds_allowed
         return pb.Reply(ask=ask)
 
 
@@ -101,6 +118,9 @@ def _begin(start: pb.Start) -> Any:
         descent = start.gradient_descent
         initial = black_box.decode_tensors(descent.initial, "turn.start.gradient_descent.initial")
         _require(bool(initial), "turn.start.gradient_descent.initial", "not be empty", 0)
+        for index, array in enumerate(initial.values()):
+            field = f"turn.start.gradient_descent.initial[{index}].tensor"
+            _require(bool(np.isfinite(array).all()), field, "be finite", "NaN or infinity")
         rate = descent.learning_rate if descent.HasField("learning_rate") else 0.01
         _require(
             math.isfinite(rate), "turn.start.gradient_descent.learning_rate", "be finite", rate
@@ -141,9 +161,10 @@ def _check_task(request: pb.BlackBoxCheck) -> CheckTask:
     miss = request.miss_probability if request.HasField("miss_probability") else 0.01
     _require(0 < miss < 1, f"{field}.miss_probability", "be between 0 and 1", miss)
     resolution = request.resolution if request.HasField("resolution") else None
-    if resolution is not None:
-        valid = math.isfinite(resolution) and resolution > 0
-        _require(valid, f"{field}.resolution", "be finite and positive", resolution)
+    seconds = request.max_seconds if request.HasField("max_seconds") else None
+    for name, given in (("resolution", resolution), ("max_seconds", seconds)):
+        valid = given is None or (math.isfinite(given) and given > 0)
+        _require(valid, f"{field}.{name}", "be finite and positive", given)
     return CheckTask(
         tensors=tuple(
             _tensor_spec(message, f"{field}.tensors[{index}]")
@@ -155,6 +176,7 @@ def _check_task(request: pb.BlackBoxCheck) -> CheckTask:
         miss_probability=miss,
         seed=request.seed,
         subject=request.subject or "f",
+        max_seconds=math.inf if seconds is None else seconds,
     )
 
 
@@ -208,14 +230,29 @@ def _allowed(start: pb.Start) -> int:
     return 2 * _step_count(descent) * sum(math.prod(shape) for shape in shapes)
 
 
-def _evaluations(messages: Sequence[pb.Evaluation], count: int) -> list[Evaluation]:
+def _seconds_allowed(start: pb.Start) -> float | None:
+    return start.check.max_seconds if start.check.HasField("max_seconds") else None
+
+
+def _elapsed(answer: pb.Answer, before: float) -> float:
+    field, elapsed = "turn.answer.elapsed_seconds", answer.elapsed_seconds
+    _require(answer.HasField("elapsed_seconds"), field, "be set", "nothing")
+    valid = math.isfinite(elapsed) and elapsed >= before
+    _require(valid, field, f"be finite and at least {before:g}", elapsed)
+    return elapsed
+
+
+def _evaluations(
+    messages: Sequence[pb.Evaluation], count: int, *, late: bool
+) -> tuple[Evaluation, ...]:
     field = "turn.answer.evaluations"
-    _require(len(messages) == count, field, f"have {count} entries", len(messages))
+    fits = len(messages) <= count if late else len(messages) == count
+    _require(fits, field, f"have {count} entries", len(messages))
     for index, message in enumerate(messages):
         _require(
             message.WhichOneof("outcome") is not None, f"{field}[{index}]", "be set", "nothing"
         )
-    return [_evaluation(message) for message in messages]
+    return tuple(_evaluation(message) for message in messages)
 
 
 def _evaluation(message: pb.Evaluation) -> Evaluation:
@@ -263,13 +300,20 @@ def _encode_result(value: Any) -> pb.Result:
     return pb.Result(tensors=black_box.encode_tensors(value))
 
 
-def seal(turns: Sequence[bytes]) -> bytes:
+def seal(turns: Sequence[bytes], checkpoint: Checkpoint = never_stop) -> bytes:
     """Pack the turns of a session into a token: magic, digest, compressed turns."""
-    body = zlib.compress(b"".join(len(turn).to_bytes(4, "little") + turn for turn in turns), 6)
-    return MAGIC + hashlib.sha256(body).digest()[:DIGEST_BYTES] + body
+    compressor, digest = zlib.compressobj(6), hashlib.sha256()
+    pieces = []
+    for turn in turns:
+        checkpoint()
+        pieces.append(compressor.compress(len(turn).to_bytes(4, "little") + turn))
+        digest.update(pieces[-1])
+    pieces.append(compressor.flush())
+    digest.update(pieces[-1])
+    return MAGIC + digest.digest()[:DIGEST_BYTES] + b"".join(pieces)
 
 
-def unseal(token: bytes) -> list[bytes]:
+def unseal(token: bytes, checkpoint: Checkpoint = never_stop) -> list[bytes]:
     """Unpack the turns of a session from its token.
 
     Raises
@@ -278,35 +322,51 @@ def unseal(token: bytes) -> list[bytes]:
         If the token is damaged, foreign, or of another version.
     """
     head = len(MAGIC) + DIGEST_BYTES
-    digest, body = token[len(MAGIC) : head], token[head:]
-    if not token.startswith(MAGIC) or hashlib.sha256(body).digest()[:DIGEST_BYTES] != digest:
+    digest, body = hashlib.sha256(), memoryview(token)[head:]
+    for begin in range(0, len(body), PIECE):
+        checkpoint()
+        digest.update(body[begin : begin + PIECE])
+    if not token.startswith(MAGIC) or digest.digest()[:DIGEST_BYTES] != token[len(MAGIC) : head]:
         raise InvalidInput("token", "be one that this version returned", "a damaged or foreign one")
+    plain, unpacker = bytearray(), zlib.decompressobj()
     try:
-        plain = zlib.decompressobj().decompress(body, MAX_SESSION_BYTES)
+        for begin in range(0, len(body), PIECE):
+            packed = bytes(body[begin : begin + PIECE])
+            while packed and len(plain) < MAX_SESSION_BYTES:
+                checkpoint()
+                plain += unpacker.decompress(packed, PIECE)
+                packed = unpacker.unconsumed_tail
     except zlib.error as error:
         raise InvalidInput("token", "be one that this version returned", str(error)) from None
-    turns = []
-    while plain:
-        length = int.from_bytes(plain[:4], "little")
-        turns.append(plain[4 : 4 + length])
-        plain = plain[4 + length :]
+    turns, at = [], 0
+    while at < len(plain):
+        length = int.from_bytes(plain[at : at + 4], "little")
+        turns.append(bytes(plain[at + 4 : at + 4 + length]))
+        at += 4 + length
     return turns
 
 
-def step(token: bytes, turn: pb.Turn) -> tuple[bytes, pb.Reply]:
+def step(
+    token: bytes, turn: pb.Turn, *, checkpoint: Checkpoint = never_stop
+) -> tuple[bytes, pb.Reply]:
     """Take one turn of a session that lives in its token: replay it, then go one further."""
-    turns = unseal(token) if token else []
-    session = _replay(turns) if token else None
+    checkpoint()
+    turns = unseal(token, checkpoint) if token else []
+    session = _replay(turns, checkpoint) if token else None
+    checkpoint()
     session = _take(session, turn)
+    checkpoint()
     if session.asked is None:
         return b"", session.reply
-    return seal([*turns, turn.SerializeToString(deterministic=True)]), session.reply
+    said = [*turns, turn.SerializeToString(deterministic=True)]
+    return seal(said, checkpoint), session.reply
 
 
-def _replay(turns: Sequence[bytes]) -> Session:
+def _replay(turns: Sequence[bytes], checkpoint: Checkpoint) -> Session:
     session: Session | None = None
     try:
         for turn in turns:
+            checkpoint()
             session = _take(session, pb.Turn.FromString(turn))
     except (InvalidInput, tensor.MalformedTensor, DecodeError) as error:
         raise InvalidInput("token", "hold a session", str(error)) from None
@@ -358,8 +418,13 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
     """The two transports of a session."""
 
     def __init__(
-        self, *, max_sessions: int = MAX_SESSIONS, idle_seconds: float = IDLE_SECONDS
+        self,
+        *,
+        max_sessions: int = MAX_SESSIONS,
+        idle_seconds: float = IDLE_SECONDS,
+        look: Callable[[Any], Checkpoint] = lambda _: never_stop,
     ) -> None:
+        self.look = look
         self.idle_seconds = idle_seconds
         self.sessions = threading.BoundedSemaphore(max_sessions)
 
@@ -377,7 +442,7 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
     def Step(
         self, request: pb.BlackBoxServiceStepRequest, context: grpc.ServicerContext
     ) -> pb.BlackBoxServiceStepResponse:
-        token, reply = step(request.token, request.turn)
+        token, reply = step(request.token, request.turn, checkpoint=self.look(context))
         return pb.BlackBoxServiceStepResponse(token=token, reply=reply)
 
     def _converse(

@@ -5,16 +5,28 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 PATIENCE = 0.02
 """Seconds between two looks at the caller while a call waits for a slot."""
+
+
+SOON = 0.05
+"""Seconds that a call may compute before others start beside it, though there is a free slot.
+
+A call as short as that is mostly Python and exact arithmetic, which have one core of a process for
+all their threads: two at a time hand it to and fro. Sixteen clients got 353 numerical gradients a
+second (64-50-10) without this and 474 with it, and the slowest came three times as fast.
+"""
 
 
 class Stopped(Exception):
@@ -110,14 +122,72 @@ class Turn:
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Hold a slot, waiting for one first."""
-        while not self.gate.slots.acquire(timeout=PATIENCE):
+        with self._alone():
+            if not self.gate.slots.acquire(blocking=False):
+                with self.gate.queue():
+                    while not self.gate.slots.acquire(timeout=PATIENCE):
+                        self()
+            try:
+                with single_threaded_blas():
+                    self()
+                    yield
+            finally:
+                self.gate.slots.release()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let the call before end first, unless it already takes long."""
+        while not (alone := self.gate.alone.acquire(timeout=PATIENCE)):
             self()
+            if time.monotonic() > self.gate.alone_since + SOON:
+                break
+        if alone:
+            self.gate.alone_since = time.monotonic()
         try:
-            with single_threaded_blas():
-                self()
-                yield
+            yield
         finally:
-            self.gate.slots.release()
+            if alone:
+                self.gate.alone.release()
+
+    def spread(self, compute: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return `compute` of every item, in order; whoever finds a free slot helps.
+
+        A helper holds the slot for one item at a time, and ends when a call waits or no slot is
+        free: a call that comes meanwhile waits no longer than for one item. Hold a slot to use it.
+        """
+        results: list[Any] = [None] * len(items)
+        left = list(enumerate(items))[::-1]
+
+        def compute_next() -> bool:
+            try:
+                index, item = left.pop()  # is atomic, so each is computed once
+            except IndexError:
+                return False
+            try:
+                results[index] = compute(item)
+            except BaseException:
+                left.clear()
+                raise
+            return True
+
+        def help_out() -> None:
+            # A helper that only gave its slot back would have it again before a waiting call wakes.
+            while left and not self.gate.waiting and self.gate.slots.acquire(blocking=False):
+                try:
+                    compute_next()
+                finally:
+                    self.gate.slots.release()
+
+        wanted = min(len(items) - 1, self.gate.helpers_at_most)
+        helpers = [self.gate.helpers.submit(help_out) for _ in range(wanted)]
+        try:
+            while compute_next():
+                pass
+        finally:
+            futures.wait(helpers)
+        for helper in helpers:
+            helper.result()
+        return results
 
 
 class Gate:
@@ -142,22 +212,40 @@ class Gate:
         self.streams = threading.BoundedSemaphore(streams)
         self.seconds = seconds
         self.stopping = threading.Event()
+        self.alone = threading.Lock()
+        self.alone_since = 0.0
+        self.waiting = 0
+        self._count = threading.Lock()
+        self.helpers_at_most = slots - 1
+        self.helpers = futures.ThreadPoolExecutor(max(1, slots - 1), "helper")
 
     @contextmanager
     def enter(self, context: Any) -> Iterator[Turn]:
         """Hold a slot for a unary call; yield its checkpoint."""
         with self._place(self.places, "too many calls wait for a core; try again later"):
-            turn = self._turn(context)
+            turn = self.turn(context)
             with turn.slot():
                 yield turn
+
+    @contextmanager
+    def queue(self) -> Iterator[None]:
+        """Be counted among the calls that wait for a slot."""
+        with self._count:
+            self.waiting += 1
+        try:
+            yield
+        finally:
+            with self._count:
+                self.waiting -= 1
 
     @contextmanager
     def stream(self, context: Any) -> Iterator[Turn]:
         """Hold the place of a stream; it takes `Turn.slot` whenever it computes."""
         with self._place(self.streams, "too many streams are open; try again later"):
-            yield self._turn(context)
+            yield self.turn(context)
 
-    def _turn(self, context: Any) -> Turn:
+    def turn(self, context: Any) -> Turn:
+        """Return the checkpoint of a call that holds neither a slot nor a place yet."""
         return Turn(self, context, time.monotonic() + self.seconds)
 
     @contextmanager

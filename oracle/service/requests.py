@@ -34,7 +34,8 @@ def targets(request: Any) -> Array:
     form = request.targets.WhichOneof("form")
     if form is None:
         raise InvalidInput("targets", "be set, to `labels` or `probabilities`", "nothing")
-    found = array(request.targets, form, "targets.")
+    untyped = "int64" if form == "labels" else "float64"
+    found = tensor.decode(getattr(request.targets, form), f"targets.{form}", untyped)
     if (form == "labels") != (found.dtype.kind == "i"):
         kind = "integers" if form == "labels" else "floating numbers"
         raise InvalidInput(f"targets.{form}", f"hold {kind}", f"{found.dtype}")
@@ -47,6 +48,11 @@ def parameters(request: Any) -> TwoLayerNetParameters:
     return TwoLayerNetParameters(
         **{name: array(message, field, "parameters.") for name, field in FIELDS.items()}
     )
+
+
+def candidate(request: Any, name: str) -> dict[str, Array | None]:
+    """Return a caller's gradient of one tensor, under the document's name."""
+    return {name: array(request, "gradient")}
 
 
 def candidate_parameters(request: Any) -> dict[str, Array | None]:

@@ -1,18 +1,4 @@
-"""The server: its settings, start and stop.
-
-One process serves one address, with threads. Processes use cores better: on two cores, two servers
-with one compute slot each answered more calls a second than one with two (best of three runs):
-
-    numerical gradient, 784-50-10, N = 1000    79 against 62     1.3 times
-    numerical gradient, 784-50-10, N = 100     507 against 335   1.5 times
-    check of the two-layer net, 20-10-10       411 against 188   2.2 times
-    check of the two-layer net, 784-50-10      15.5 against 8.5  1.8 times
-
-NumPy lets other threads compute, exact arithmetic does not. Processes that share a port would
-serve a client no faster, whose connection stays with one of them, and would each have a gate of
-their own. Who needs more checks a second starts a server for each core, on ports of their own, with
-`--compute-slots 1`; no session is lost by that, because unary conversations travel in their tokens.
-"""
+"""The server: its settings, start and stop."""
 
 from __future__ import annotations
 
@@ -96,8 +82,9 @@ class Settings:
         The largest message, and the longest time for one call.
     compute_slots, max_waiting_calls, max_streams : int
         Calls that compute at the same time, calls that may wait for that, trainings at a time.
-    allow_remote, reflection : bool
-        Whether to serve addresses that are not loopback, and to describe the services to callers.
+    allow_remote, reflection, shared_port : bool
+        Whether to serve addresses that are not loopback, to describe the services to callers, and
+        to share the port with other processes of `oracle.service.workers`.
     """
 
     address: str = "127.0.0.1:50051"
@@ -108,6 +95,7 @@ class Settings:
     max_streams: int = 32
     allow_remote: bool = False
     reflection: bool = False
+    shared_port: bool = False
 
 
 class Server:
@@ -125,17 +113,8 @@ class Server:
     """
 
     def __init__(self, settings: Settings) -> None:
-        host, _, port = settings.address.rpartition(":")
-        bare = host.strip("[]")
-        # gRPC takes the port modulo 65536.
-        if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-            raise CannotServe("it must be HOST:PORT with a port between 0 and 65535")
-        if not settings.allow_remote and not _is_loopback(bare):
-            raise CannotServe(
-                f"{host or settings.address} is not a loopback address, and there is neither "
-                "encryption nor a password; --allow-remote serves it anyway"
-            )
-        _require_free(bare, int(port))
+        host, _, _ = require_servable(settings)
+        self.process = os.getpid()
         self.settings = settings
         self.gate = Gate(
             settings.compute_slots,
@@ -150,7 +129,7 @@ class Server:
             self._pool("oracle", threads),
             interceptors=[Statuses()],
             options=[
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(settings.shared_port)),
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", settings.max_message_bytes),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -158,6 +137,8 @@ class Server:
             ],
         )
         self.health = health.HealthServicer()
+        self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Of clients in this process; at its end they close first, or gRPC may log that we went."""
         self._register()
         try:
             self.port = self.server.add_insecure_port(settings.address)
@@ -206,7 +187,10 @@ class Server:
                 mini_batch_pb2_grpc.add_MiniBatchServiceServicer_to_server,
                 servicers.MiniBatch(*shared),
             ),
-            (black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server, BlackBoxServicer()),
+            (
+                black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server,
+                BlackBoxServicer(look=self.gate.turn),
+            ),
             (self_test_pb2_grpc.add_SelfTestServiceServicer_to_server, SelfTest(*shared)),
             (health_pb2_grpc.add_HealthServicer_to_server, answers),
         ]
@@ -236,19 +220,26 @@ class Server:
         threading._register_atexit(_stop_if_alive, weakref.ref(self))  # type: ignore[attr-defined]
 
     def stop(self, grace: float = 0.0) -> None:
-        """Refuse new calls, let running ones end within `grace` seconds, then stop them."""
+        """Refuse new calls, let running ones end within `grace` seconds, then stop them.
+
+        A fork leaves nothing of it in the child that could be stopped.
+        """
+        if os.getpid() != self.process:
+            return
         self.health.enter_graceful_shutdown()
         stopped = self.server.stop(grace)
         stopped.wait(grace)
         self.gate.stopping.set()
         stopped.wait(5)
-        for pool in self.pools:
+        for pool in (*self.pools, self.gate.helpers):
             pool.shutdown(wait=False)
 
 
 def _stop_if_alive(reference: weakref.ref[Server]) -> None:
     server = reference()
     if server is not None:
+        for connection in list(server.connections):
+            connection.close()
         server.stop()
 
 
@@ -270,6 +261,29 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def require_servable(settings: Settings) -> tuple[str, str, int]:
+    """Return the host as it is written, the host without brackets, and the port of an address.
+
+    Raises
+    ------
+    CannotServe
+        If it is no address, is not loopback and `allow_remote` is not set, or is taken.
+    """
+    host, _, port = settings.address.rpartition(":")
+    bare = host.strip("[]")
+    # gRPC takes the port modulo 65536.
+    if not (port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise CannotServe("it must be HOST:PORT with a port between 0 and 65535")
+    if not settings.allow_remote and not _is_loopback(bare):
+        raise CannotServe(
+            f"{host or settings.address} is not a loopback address, and there is neither "
+            "encryption nor a password; --allow-remote serves it anyway"
+        )
+    if not settings.shared_port:
+        _require_free(bare, int(port))
+    return host, bare, int(port)
 
 
 def _require_free(host: str, port: int) -> None:

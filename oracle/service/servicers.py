@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -29,12 +30,17 @@ from oracle.gradcheck.v1 import (
 from oracle.reference import activations, losses, mini_batch, simple_net, structured, two_layer_net
 from oracle.service import requests
 from oracle.service.gate import Gate, blas_name, single_threaded_blas
-from oracle.values import Array, TwoLayerNetParameters
+from oracle.values import Array, TwoLayerNetParameters, never_stop
 from oracle.wire import report, tensor
+from oracle.wire.message import build
 
 
 def _certainty(gradient: Any) -> Any:
     return report_pb2.Certainty(**report.encode_certainty(gradient))
+
+
+SHORT = 2**23
+"""Multiply-adds that a call makes beside those that compute: about a millisecond."""
 
 
 class Servicer:
@@ -48,17 +54,32 @@ class Servicer:
         """Enter the gate; the context manager yields the checkpoint of the computation."""
         return self.gate.enter(context)
 
+    def compute_if_long(self, context: Any, work: int) -> Any:
+        """Enter the gate for much work, in multiply-adds; a short call never waits for others."""
+        return self.compute(context) if work > SHORT else nullcontext(never_stop)
+
+
+ENTRY_WORK = 64
+"""Multiply-adds that take as long as a function of one number, which is mostly an exponential."""
+
+READ_WORK = 8
+"""The same for a look at one number."""
+
 
 class Activation(Servicer, activation_pb2_grpc.ActivationServiceServicer):
     """ActivationService."""
 
     def Sigmoid(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
-        return activation_pb2.SigmoidResponse(activations=tensor.fields(activations.sigmoid(a)))
+        with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
+            y = activations.sigmoid(a, checkpoint=checkpoint)
+        return build(activation_pb2.SigmoidResponse, activations=tensor.fields(y))
 
     def Softmax(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
-        return activation_pb2.SoftmaxResponse(probabilities=tensor.fields(activations.softmax(a)))
+        with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
+            y = activations.softmax(a, checkpoint=checkpoint)
+        return build(activation_pb2.SoftmaxResponse, probabilities=tensor.fields(y))
 
 
 class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
@@ -73,59 +94,67 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         return requests.array(request, "predictions"), requests.targets(request)
 
     def MeanSquaredError(self, request: Any, context: Any) -> Any:
-        error = losses.mean_squared_error(*self._mse(request))
+        y, t = self._mse(request)
+        with self.compute_if_long(context, ENTRY_WORK * y.size) as checkpoint:
+            error = losses.mean_squared_error(y, t, checkpoint=checkpoint)
         return loss_pb2.MeanSquaredErrorResponse(error=error)
 
     def CrossEntropyError(self, request: Any, context: Any) -> Any:
-        error = losses.cross_entropy_error(*self._cee(request), **requests.options(request))
+        y, t = self._cee(request)
+        options = requests.options(request)
+        with self.compute_if_long(context, ENTRY_WORK * y.size) as checkpoint:
+            error = losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
         return loss_pb2.CrossEntropyErrorResponse(error=error)
 
     def MeanSquaredErrorGradient(self, request: Any, context: Any) -> Any:
         y, t = self._mse(request)
-        losses.mean_squared_error(y, t)
         with self.compute(context) as checkpoint:
+            losses.mean_squared_error(y, t, checkpoint=checkpoint)
             exact = closed_form.gradient_mean_squared_error(y, t, checkpoint=checkpoint)
-        return loss_pb2.MeanSquaredErrorGradientResponse(
-            gradient=tensor.fields(exact.tensors["y"]), certainty=_certainty(exact)
+        return build(
+            loss_pb2.MeanSquaredErrorGradientResponse,
+            gradient=tensor.fields(exact.tensors["y"]),
+            certainty=_certainty(exact),
         )
 
     def CrossEntropyErrorGradient(self, request: Any, context: Any) -> Any:
         y, t = self._cee(request)
         options = requests.options(request)
-        losses.cross_entropy_error(y, t, **options)
         with self.compute(context) as checkpoint:
+            losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
             exact = closed_form.gradient_cross_entropy_error(y, t, checkpoint=checkpoint, **options)
-        return loss_pb2.CrossEntropyErrorGradientResponse(
-            gradient=tensor.fields(exact.tensors["y"]), certainty=_certainty(exact)
+        return build(
+            loss_pb2.CrossEntropyErrorGradientResponse,
+            gradient=tensor.fields(exact.tensors["y"]),
+            certainty=_certainty(exact),
         )
 
     def CheckMeanSquaredError(self, request: Any, context: Any) -> Any:
         y, t = self._mse(request)
-        losses.mean_squared_error(y, t)
+        gradient, dtype = requests.candidate(request, "y"), requests.accumulation_type(request)
         with self.compute(context) as checkpoint:
+            losses.mean_squared_error(y, t, checkpoint=checkpoint)
             found = closed_form.check_mean_squared_error(
-                y,
-                t,
-                {"y": requests.array(request, "gradient")},
-                accumulation_dtype=requests.accumulation_type(request),
-                checkpoint=checkpoint,
+                y, t, gradient, accumulation_dtype=dtype, checkpoint=checkpoint
             )
         return loss_pb2.CheckMeanSquaredErrorResponse(report=report.encode(found))
 
     def CheckCrossEntropyError(self, request: Any, context: Any) -> Any:
         y, t = self._cee(request)
         options = requests.options(request)
-        losses.cross_entropy_error(y, t, **options)
+        gradient, dtype = requests.candidate(request, "y"), requests.accumulation_type(request)
         with self.compute(context) as checkpoint:
+            losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
             found = closed_form.check_cross_entropy_error(
-                y,
-                t,
-                {"y": requests.array(request, "gradient")},
-                accumulation_dtype=requests.accumulation_type(request),
-                checkpoint=checkpoint,
-                **options,
+                y, t, gradient, accumulation_dtype=dtype, checkpoint=checkpoint, **options
             )
         return loss_pb2.CheckCrossEntropyErrorResponse(report=report.encode(found))
+
+
+def _work(W: Array, x: Array) -> int:
+    """Return the multiply-adds of one layer for the samples of `x`, if the shapes fit."""
+    samples, units = x.shape[0] if x.ndim > 1 else 1, W.shape[-1] if W.ndim else 1
+    return samples * (W.size + ENTRY_WORK * units) + READ_WORK * W.size
 
 
 class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
@@ -140,43 +169,49 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def Predict(self, request: Any, context: Any) -> Any:
         W, x = requests.array(request, "weights"), requests.array(request, "inputs")
-        scores = simple_net.predict(W, x)
-        return simple_net_pb2.SimpleNetServicePredictResponse(scores=tensor.fields(scores))
+        with self.compute_if_long(context, _work(W, x)) as checkpoint:
+            scores = simple_net.predict(W, x, checkpoint=checkpoint)
+        return build(simple_net_pb2.SimpleNetServicePredictResponse, scores=tensor.fields(scores))
 
     def Loss(self, request: Any, context: Any) -> Any:
-        value = simple_net.loss(*self._inputs(request), **requests.options(request))
+        inputs, options = self._inputs(request), requests.options(request)
+        with self.compute_if_long(context, _work(*inputs[:2])) as checkpoint:
+            value = simple_net.loss(*inputs, checkpoint=checkpoint, **options)
         return simple_net_pb2.SimpleNetServiceLossResponse(loss=value)
 
     def NumericalGradient(self, request: Any, context: Any) -> Any:
-        with self.compute(context) as checkpoint:
-            slope = structured.simple_net(
-                *self._inputs(request), checkpoint=checkpoint, **requests.options(request, step="h")
-            )
-        return simple_net_pb2.SimpleNetServiceNumericalGradientResponse(
-            gradient=tensor.fields(slope)
+        inputs, options = self._inputs(request), requests.options(request, step="h")
+        with self.compute(context) as turn:
+            slope = structured.simple_net(*inputs, checkpoint=turn, spread=turn.spread, **options)
+        return build(
+            simple_net_pb2.SimpleNetServiceNumericalGradientResponse, gradient=tensor.fields(slope)
         )
 
     def Gradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request)
-        simple_net.loss(*inputs, **options)
         with self.compute(context) as checkpoint:
+            simple_net.loss(*inputs, checkpoint=checkpoint, **options)
             exact = closed_form.gradient_simple_net(*inputs, checkpoint=checkpoint, **options)
-        return simple_net_pb2.SimpleNetServiceGradientResponse(
-            gradient=tensor.fields(exact.tensors["W"]), certainty=_certainty(exact)
+        return build(
+            simple_net_pb2.SimpleNetServiceGradientResponse,
+            gradient=tensor.fields(exact.tensors["W"]),
+            certainty=_certainty(exact),
         )
 
     def CheckGradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request)
-        simple_net.loss(*inputs, **options)
+        gradient, dtype = requests.candidate(request, "W"), requests.accumulation_type(request)
         with self.compute(context) as checkpoint:
+            simple_net.loss(*inputs, checkpoint=checkpoint, **options)
             found = closed_form.check_simple_net(
-                *inputs,
-                {"W": requests.array(request, "gradient")},
-                accumulation_dtype=requests.accumulation_type(request),
-                checkpoint=checkpoint,
-                **options,
+                *inputs, gradient, accumulation_dtype=dtype, checkpoint=checkpoint, **options
             )
         return simple_net_pb2.SimpleNetServiceCheckGradientResponse(report=report.encode(found))
+
+
+def _forward_work(parameters: TwoLayerNetParameters, x: Array) -> int:
+    """Return the multiply-adds of a forward pass, if the shapes fit."""
+    return _work(parameters.W1, x) + _work(parameters.W2, x)
 
 
 class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
@@ -192,55 +227,64 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         numbers = hidden * (inner + 1 + classes) + classes
         largest = max(("input_size", "hidden_size", "output_size"), key=partial(getattr, request))
         requests.require_room(largest, max(sizes), numbers, self.max_message_bytes)
-        made = two_layer_net.init(
-            *sizes,
-            seed=request.seed,
-            **requests.options(request, weight_init_std="weight_init_std"),
-        )
-        return two_layer_net_pb2.InitializeResponse(
-            parameters=requests.encode_parameters(made.tensors())
+        options = requests.options(request, weight_init_std="weight_init_std")
+        with self.compute_if_long(context, ENTRY_WORK * numbers) as checkpoint:
+            made = two_layer_net.init(*sizes, seed=request.seed, checkpoint=checkpoint, **options)
+        return build(
+            two_layer_net_pb2.InitializeResponse,
+            parameters=requests.encode_parameters(made.tensors()),
         )
 
     def Predict(self, request: Any, context: Any) -> Any:
-        y = two_layer_net.predict(requests.parameters(request), requests.array(request, "inputs"))
-        return two_layer_net_pb2.TwoLayerNetServicePredictResponse(probabilities=tensor.fields(y))
+        parameters, x = requests.parameters(request), requests.array(request, "inputs")
+        with self.compute_if_long(context, _forward_work(parameters, x)) as checkpoint:
+            y = two_layer_net.predict(parameters, x, checkpoint=checkpoint)
+        return build(
+            two_layer_net_pb2.TwoLayerNetServicePredictResponse, probabilities=tensor.fields(y)
+        )
 
     def Loss(self, request: Any, context: Any) -> Any:
-        value = two_layer_net.loss(*self._inputs(request), **requests.options(request))
+        inputs, options = self._inputs(request), requests.options(request)
+        with self.compute_if_long(context, _forward_work(*inputs[:2])) as checkpoint:
+            value = two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
         return two_layer_net_pb2.TwoLayerNetServiceLossResponse(loss=value)
 
     def Accuracy(self, request: Any, context: Any) -> Any:
-        value = two_layer_net.accuracy(*self._inputs(request))
+        inputs = self._inputs(request)
+        with self.compute_if_long(context, _forward_work(*inputs[:2])) as checkpoint:
+            value = two_layer_net.accuracy(*inputs, checkpoint=checkpoint)
         return two_layer_net_pb2.AccuracyResponse(accuracy=value)
 
     def NumericalGradient(self, request: Any, context: Any) -> Any:
-        with self.compute(context) as checkpoint:
+        inputs, options = self._inputs(request), requests.options(request, step="h")
+        with self.compute(context) as turn:
             slope = structured.two_layer_net(
-                *self._inputs(request), checkpoint=checkpoint, **requests.options(request, step="h")
+                *inputs, checkpoint=turn, spread=turn.spread, **options
             )
-        return two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse(
-            gradient=requests.encode_parameters(slope.tensors())
+        return build(
+            two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse,
+            gradient=requests.encode_parameters(slope.tensors()),
         )
 
     def Gradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request)
-        two_layer_net.loss(*inputs, **options)
         with self.compute(context) as checkpoint:
+            two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
             exact = closed_form.gradient_two_layer_net(*inputs, checkpoint=checkpoint, **options)
-        return two_layer_net_pb2.TwoLayerNetServiceGradientResponse(
-            gradient=requests.encode_parameters(exact.tensors), certainty=_certainty(exact)
+        return build(
+            two_layer_net_pb2.TwoLayerNetServiceGradientResponse,
+            gradient=requests.encode_parameters(exact.tensors),
+            certainty=_certainty(exact),
         )
 
     def CheckGradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request)
-        two_layer_net.loss(*inputs, **options)
+        gradient = requests.candidate_parameters(request)
+        dtype = requests.accumulation_type(request)
         with self.compute(context) as checkpoint:
+            two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
             found = closed_form.check_two_layer_net(
-                *inputs,
-                requests.candidate_parameters(request),
-                accumulation_dtype=requests.accumulation_type(request),
-                checkpoint=checkpoint,
-                **options,
+                *inputs, gradient, accumulation_dtype=dtype, checkpoint=checkpoint, **options
             )
         return two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse(
             report=report.encode(found)
@@ -250,7 +294,8 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         variant = requests.choice(request, "variant")
         dtype = requests.floating_type(request, "data_type", "data_type") or "float64"
         made, x, labels = probes.probe(variant, dtype, request.seed)
-        return two_layer_net_pb2.ProbeResponse(
+        return build(
+            two_layer_net_pb2.ProbeResponse,
             parameters=requests.encode_parameters(made.tensors()),
             inputs=tensor.fields(x),
             labels=tensor.fields(labels),
@@ -263,6 +308,8 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         every = requests.count(request, "report_every", 1)
         row = sum(parameters.W1.shape) + parameters.b2.size
         requests.require_room("batch_size", batch_size, batch_size * row, self.max_message_bytes)
+        method = requests.choice(request, "method")
+        options = requests.options(request, learning_rate="lr", step="h")
         with self.gate.stream(context) as turn:
             steps = two_layer_net.train(
                 parameters,
@@ -271,9 +318,9 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
                 step_num=step_num,
                 batch_size=batch_size,
                 seed=request.seed,
-                method=requests.choice(request, "method"),
+                method=method,
                 checkpoint=turn,
-                **requests.options(request, learning_rate="lr", step="h"),
+                **options,
             )
             for _ in range(step_num):
                 # The slot is free while the caller reads: a slow reader holds up nobody.
@@ -285,11 +332,13 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
                             steps_done=done, step_num=step_num, loss=loss
                         )
                     )
-        yield two_layer_net_pb2.TrainResponse(
-            result=two_layer_net_pb2.TrainingResult(
-                parameters=requests.encode_parameters(trained.tensors()), steps_done=done, loss=loss
-            )
-        )
+        parameters = requests.encode_parameters(trained.tensors())
+        result = {"parameters": parameters, "steps_done": done, "loss": loss}
+        yield build(two_layer_net_pb2.TrainResponse, result=result)
+
+
+DRAW_WORK = 512
+"""Multiply-adds that take as long as drawing one index."""
 
 
 class MiniBatch(Servicer, mini_batch_pb2_grpc.MiniBatchServiceServicer):
@@ -298,8 +347,11 @@ class MiniBatch(Servicer, mini_batch_pb2_grpc.MiniBatchServiceServicer):
     def Draw(self, request: Any, context: Any) -> Any:
         size = request.batch_size
         requests.require_room("batch_size", size, size, self.max_message_bytes)
-        chosen = mini_batch.draw(request.train_size, request.batch_size, seed=request.seed)
-        return mini_batch_pb2.DrawResponse(indices=tensor.fields(chosen))
+        with self.compute_if_long(context, DRAW_WORK * size) as checkpoint:
+            chosen = mini_batch.draw(
+                request.train_size, size, seed=request.seed, checkpoint=checkpoint
+            )
+        return build(mini_batch_pb2.DrawResponse, indices=tensor.fields(chosen))
 
 
 class Server(server_pb2_grpc.ServerServiceServicer):

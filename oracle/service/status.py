@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from grpc_status import rpc_status
 
 from oracle.service.gate import CallerLeft, Overloaded, ServerStops, TimeOver
 from oracle.values import InvalidInput
+from oracle.wire.message import reader
 from oracle.wire.tensor import MalformedTensor
 
 DOMAIN = "gradient-oracle"
@@ -94,16 +96,29 @@ def status_of(error: Exception, request: Any = None) -> Any:
 class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
     """Turns every exception of every handler into its status, and logs every call."""
 
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Any] = {}
+
     def intercept_service(self, continuation: Any, details: Any) -> Any:
-        """Wrap the handler of a call."""
+        """Return the handler of a call, which is wrapped once: a method has one for ever."""
+        known = self._wrapped.get(details.method)
+        if known is not None:
+            return known
         handler = continuation(details)
         if handler is None or not details.method.startswith(PACKAGE):
             return handler
         if handler.response_streaming:
             name = "stream_stream" if handler.request_streaming else "unary_stream"
             wrapped = _streaming(getattr(handler, name), details.method)
-            return handler._replace(**{name: wrapped})
-        return handler._replace(unary_unary=_unary(handler.unary_unary, details.method))
+        else:
+            name, wrapped = "unary_unary", _unary(handler.unary_unary, details.method)
+        # The generated code reads and writes messages whole, with a copy of every tensor for each.
+        ours = handler._replace(
+            request_deserializer=reader(handler.request_deserializer.__self__),
+            response_serializer=methodcaller("SerializeToString"),
+            **{name: wrapped},
+        )
+        return self._wrapped.setdefault(details.method, ours)
 
 
 # The exception of `abort_with_status` rises outside of every `try`, so that no clause wraps it.
@@ -144,5 +159,7 @@ def _streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]
 
 
 def _log(method: str, code: str, began: float) -> None:
+    if not _LOG.isEnabledFor(logging.INFO):
+        return
     seconds = round(time.monotonic() - began, 6)
     _LOG.info("call", extra={"method": method, "code": code, "seconds": seconds})

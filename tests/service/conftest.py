@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -13,6 +16,7 @@ from google.protobuf import message_factory
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from oracle.service import gate, status
 from oracle.service.server import SERVICES, Server, Settings
 
 METHODS = {
@@ -30,7 +34,11 @@ class Caller:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        options = [("grpc.enable_http_proxy", 0), ("grpc.max_send_message_length", -1)]
+        options = [
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+        ]
         self.channel = grpc.insecure_channel(server.address, options)
 
     def method(self, name: str) -> Any:
@@ -90,6 +98,75 @@ def serving(**settings: Any) -> Iterator[Caller]:
     finally:
         caller.channel.close()
         server.stop()
+
+
+LONGEST = 0.1
+"""Seconds between two looks of a thread at its caller, of the thread's own computing time.
+
+Other processes on the machine do not count: on a loaded one, any wall clock would.
+"""
+
+
+class Looks:
+    """When each thread began a call, looked at its caller, and ended the call, by its own clock."""
+
+    def __init__(self) -> None:
+        self.calls: dict[int, list[list[float]]] = {}
+        self.stopped: list[gate.Stopped] = []
+        """What ended those that did not come to their own end."""
+
+    @contextmanager
+    def of_call(self) -> Iterator[None]:
+        """Note when a call begins and ends."""
+        self.calls.setdefault(threading.get_ident(), []).append([])
+        self.note()
+        try:
+            yield
+        except gate.Stopped as why:
+            self.stopped.append(why)
+            raise
+        finally:
+            self.note()
+
+    def note(self) -> None:
+        """Note that the thread looks at its caller."""
+        self.calls.setdefault(threading.get_ident(), [[]])[-1].append(time.thread_time())
+
+    def longest(self) -> float:
+        """Return the longest time without a look within any call."""
+        calls = [times for calls in self.calls.values() for times in calls]
+        return max(b - a for times in calls for a, b in itertools.pairwise(times))
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    """Return the looks at their callers of all servers that are made from now on."""
+    noted = Looks()
+    look = gate.Turn.__call__
+
+    def noted_look(turn: gate.Turn) -> None:
+        noted.note()
+        look(turn)
+
+    def around_unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+        def call(request: Any, context: Any) -> Any:
+            with noted.of_call():
+                return behaviour(request, context)
+
+        return unary(call, method)
+
+    def around_streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+        def call(request: Any, context: Any) -> Iterator[Any]:
+            with noted.of_call():
+                yield from behaviour(request, context)
+
+        return streaming(call, method)
+
+    unary, streaming = status._unary, status._streaming
+    monkeypatch.setattr(gate.Turn, "__call__", noted_look)
+    monkeypatch.setattr(status, "_unary", around_unary)
+    monkeypatch.setattr(status, "_streaming", around_streaming)
+    return noted
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,14 @@ from concurrent import futures
 import grpc
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracle.gradcheck.v1 import black_box_pb2 as pb
-from oracle.gradcheck.v1 import black_box_pb2_grpc, tensor_pb2
+from oracle.gradcheck.v1 import black_box_pb2_grpc, report_pb2, tensor_pb2
 from oracle.service import black_box as service
 from oracle.service.status import Statuses
+from oracle.splitmix import positive_signs
 from oracle.values import InvalidInput
 from oracle.wire import tensor
 
@@ -80,6 +81,18 @@ def test_a_turn_against_the_rules_names_its_field(turn, field):
     assert caught.value.argument == field
 
 
+def test_a_descent_from_nowhere_is_an_invalid_argument():
+    """A caller in any language is told at once, and not by an end that is not a number."""
+    x = [
+        tensor_pb2.NamedTensor(name=name, tensor=tensor.encode(np.array([1.0, value])))
+        for name, value in (("a", 2.0), ("b", np.nan))
+    ]
+    descent = pb.Start(gradient_descent=pb.BlackBoxGradientDescent(initial=x))
+    with pytest.raises(InvalidInput, match="be finite") as caught:
+        service.step(b"", pb.Turn(start=descent))
+    assert caught.value.argument == "turn.start.gradient_descent.initial[1].tensor"
+
+
 def test_a_step_is_the_central_difference_of_the_values():
     """Values 0 1 2 3 4 5 are pairs f(x + h), f(x - h): every difference is -1 over 2e-4."""
     token, _ = service.step(b"", start())
@@ -87,6 +100,104 @@ def test_a_step_is_the_central_difference_of_the_values():
     assert rest == b""
     gradient = tensor.decode(reply.result.tensors[0].tensor, "gradient")
     assert gradient.tolist() == [-1 / 2e-4] * 3
+
+
+def check_start(**effort):
+    """Return the first turn of a check of sum x_i^2 at three ones, which is right."""
+    x = pb.BlackBoxTensor(
+        name="x", shape=[3], data_type=tensor_pb2.DATA_TYPE_FLOAT64, largest=1, mean_square=1,
+        gradient_largest=2, gradient_norm=12**0.5,
+    )  # fmt: skip
+    kind = tensor_pb2.DATA_TYPE_FLOAT64
+    check = pb.BlackBoxCheck(tensors=[x], value_data_type=kind, **effort)
+    return pb.Turn(start=pb.Start(check=check))
+
+
+def check_answer(ask, **timing):
+    """Return the turn that answers an ask of a check."""
+    evaluations = []
+    for probe in ask.probes:
+        signs = np.where(positive_signs(probe.seed, probe.begin, probe.end), 1.0, -1.0)
+        moved = np.ones(3)
+        moved[probe.begin : probe.end] += probe.step * signs
+        change = moved - 1
+        evaluations.append(
+            pb.Evaluation(
+                value=moved @ moved, predicted=2 * change.sum(), moved=np.abs(change).max()
+            )
+        )
+    return pb.Turn(answer=pb.Answer(number=ask.number, evaluations=evaluations, **timing))
+
+
+@settings(max_examples=10)
+@given(seconds=st.floats(0.5, 40), each=st.lists(st.floats(0, 10), min_size=40, max_size=40))
+def test_a_timed_check_is_the_sum_of_its_turns(seconds, each):
+    """No clock is read here: any server, at any time, gives the same replies to the same turns."""
+    turn, elapsed = check_start(max_seconds=seconds), 0.0
+    session = service.Session(turn.start)
+    token, reply = service.step(b"", turn)
+    assert (reply.ask.seconds_used, reply.ask.seconds_allowed) == (0, seconds)
+    for pause in each:
+        assert reply == session.reply
+        if reply.HasField("result"):
+            break
+        elapsed += pause
+        turn = check_answer(reply.ask, elapsed_seconds=elapsed)
+        again = service.step(token, turn)[1]
+        token, reply = service.step(token, turn)
+        session.tell(turn.answer)
+        assert again == reply
+        if reply.HasField("ask"):
+            assert (reply.ask.seconds_used, reply.ask.seconds_allowed) == (elapsed, seconds)
+    assert reply.HasField("result")
+
+
+def test_a_check_without_a_limit_of_time_echoes_none():
+    """What was not asked for is not there."""
+    _, reply = service.step(b"", check_start())
+    assert not reply.ask.HasField("seconds_used")
+    assert not reply.ask.HasField("seconds_allowed")
+
+
+def test_evaluations_may_be_missing_once_the_time_is_over():
+    """The caller need not go on evaluating to be told that it is too late."""
+    token, reply = service.step(b"", check_start(max_seconds=2))
+    late = check_answer(reply.ask, elapsed_seconds=2.5)
+    del late.answer.evaluations[3:]
+    _, reply = service.step(token, late)
+    report = reply.result.report
+    assert report.reason == report_pb2.INCONCLUSIVE_REASON_BUDGET_SPENT
+    assert report.summary == "the 2 s allowed do not settle it"
+    assert report.measurement.evaluations == 3
+
+
+@pytest.mark.parametrize("seconds", [0, -1, np.nan, np.inf])
+def test_a_limit_of_time_is_a_positive_number(seconds):
+    """Its field is named, as everywhere."""
+    with pytest.raises(InvalidInput, match="finite and positive") as caught:
+        service.step(b"", check_start(max_seconds=seconds))
+    assert caught.value.argument == "turn.start.check.max_seconds"
+
+
+@pytest.mark.parametrize(
+    ("timing", "removed", "field"),
+    [
+        ({}, 0, "turn.answer.elapsed_seconds"),
+        ({"elapsed_seconds": np.nan}, 0, "turn.answer.elapsed_seconds"),
+        ({"elapsed_seconds": np.inf}, 0, "turn.answer.elapsed_seconds"),
+        ({"elapsed_seconds": 0.5}, 0, "turn.answer.elapsed_seconds"),
+        ({"elapsed_seconds": 1.5}, 1, "turn.answer.evaluations"),
+    ],
+)
+def test_an_answer_to_a_timed_check_says_its_time(timing, removed, field):
+    """A clock that is missing or runs backwards would never end the check."""
+    token, reply = service.step(b"", check_start(max_seconds=2))
+    token, reply = service.step(token, check_answer(reply.ask, elapsed_seconds=1))
+    turn = check_answer(reply.ask, **timing)
+    del turn.answer.evaluations[len(turn.answer.evaluations) - removed :]
+    with pytest.raises(InvalidInput) as caught:
+        service.step(token, turn)
+    assert caught.value.argument == field
 
 
 @pytest.fixture

@@ -133,6 +133,7 @@ VALUES = [
     ("targets.labels", CEE, cee(t=labels(LABELS[:2]))),
     ("targets.labels", CEE, cee(t=labels(LABELS.astype(float)))),
     ("targets.labels", CEE, cee(t=labels(LABELS.astype(bool)))),
+    ("targets.labels.values", CEE, cee(t=labels(raw(b"", (3,), 0, [0, 0.5, 1])))),
     ("targets.labels.data", CEE, cee(t=labels(raw(b"123", (1,), 5)))),
     ("targets.probabilities", CEE, cee(t=soft(-Y))),
     ("targets.probabilities", CEE, cee(t=soft(Y[:2]))),
@@ -206,10 +207,17 @@ VALUES = [
     ("report_every", "TwoLayerNetService/Train", net(report_every=-5)),
     ("learning_rate", "TwoLayerNetService/Train", net(learning_rate=0.0)),
     ("learning_rate", "TwoLayerNetService/Train", net(learning_rate=np.inf)),
+    ("learning_rate", "TwoLayerNetService/Train", net(learning_rate=1e308, step_num=5)),
     ("method", "TwoLayerNetService/Train", net(method=9)),
     ("inputs", "TwoLayerNetService/Train", net(X[0], labels(LABELS[0]))),
     ("step", "TwoLayerNetService/Train", net(step=-1.0)),
     ("step", "TwoLayerNetService/Train", net(step=1e-30)),
+    ("weights", "SimpleNetService/Loss", simple(np.full((2, 4), 1e200), 1e200 * X)),
+    (
+        "parameters.w1",
+        "TwoLayerNetService/Loss",
+        net(1e200 * X, None, {"w1": WEIGHTS["w1"] * 1e200}),
+    ),
     ("inputs", "SimpleNetService/Predict", WIDE),
     ("inputs", "SimpleNetService/NumericalGradient", WIDE | {"targets": ALL_THE_SAME}),
     ("inputs", "TwoLayerNetService/Predict", DEEP),
@@ -291,3 +299,16 @@ def test_a_tensor_written_by_hand_needs_no_type(call):
     """`values` without a type are float64, as the contract says."""
     ones = raw(shape=(2,), data_type=0, values=[1.0, 2.0])
     assert call(MSE, predictions=ones, targets=message(np.zeros(2))).error == 2.5
+
+
+def test_as_many_classes_as_a_message_holds_are_answered(call):
+    """One-hot rows are made for the samples: the square of the classes would be 3 TB."""
+    classes = 600_000
+    wide = simple(np.zeros((1, classes)), np.ones((1, 1)), labels(np.array([7])))
+    slope = call("SimpleNetService/NumericalGradient", **wide).gradient
+    assert tensor.decode(slope)[0, 7] < 0
+    net_of_one = {"w1": np.zeros((1, 1)), "b1": np.zeros(1)}
+    net_of_one |= {"w2": np.zeros((1, classes)), "b2": np.zeros(classes)}
+    deep = net(np.ones((1, 1)), labels(np.array([7])), net_of_one, step_num=1, batch_size=1)
+    for method in (1, 2):
+        assert len(call("TwoLayerNetService/Train", **deep, method=method)) == 2

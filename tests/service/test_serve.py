@@ -14,7 +14,9 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
+from click.testing import CliRunner
 
+from oracle.__main__ import NAMES, main
 from oracle.gradcheck.v1 import server_pb2, server_pb2_grpc
 
 COMMAND = [sys.executable, "-m", "oracle"]
@@ -132,6 +134,44 @@ def test_help_names_every_command_and_every_option():
     for option in ("--address", "--allow-remote", "--reflection", "--grace", "--log-level"):
         assert option in page
     assert "GRADIENT_ORACLE_SERVE_ADDRESS" in page
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_a_page_of_help_is_whole(command):
+    """No sentence is cut off in the list, and no control code of the formatter is left."""
+    shell = CliRunner()
+    listed = shell.invoke(main, ["--help"]).output
+    assert "..." not in listed.partition("Commands:")[2]
+    page = shell.invoke(main, [command, "--help"])
+    assert page.exit_code == 0
+    assert "\\b" not in page.output
+
+
+@pytest.mark.parametrize("option", ["--max-call-seconds", "--grace"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_a_time_without_end_is_a_usage_error(option, seconds):
+    """A deadline of NaN is never over."""
+    found = run("serve", "--address", "127.0.0.1:0", option, seconds)
+    assert found.returncode == 2
+    assert option in found.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["self-test"], ["check-function", "--", "echo", '{"x": [1], "gradient": [1]}']]
+)
+def test_the_address_of_the_environment_is_asked(command):
+    """By every command that asks a server, as the client and the fixture do."""
+    found = run(*command, GRADIENT_ORACLE_ADDRESS="nonsense")
+    assert found.returncode in {2, 3}
+    assert "must be HOST:PORT, got 'nonsense'" in found.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    """Of the vectors, say, where a file has that name."""
+    (tmp_path / "file").touch()
+    found = run("vectors", str(tmp_path / "file" / "folder"))
+    assert found.returncode == 1
+    assert found.stderr.startswith("Error: Could not open file")
 
 
 def test_info_prints_what_the_server_says():

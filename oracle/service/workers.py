@@ -1,0 +1,129 @@
+"""Several server processes on one port: the kernel gives each new connection to one of them.
+
+Exact arithmetic and Python compute on one core of a process, whatever its threads. Processes use
+all: `gradient-oracle bench --part wire` measures both. A connection stays with its process, and so
+do its streams; unary conversations travel in their tokens, and go on in any of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from oracle.service.server import CannotServe, Settings, require_servable
+
+_LOG = logging.getLogger(__name__)
+
+SHORT_LIFE = 2.0
+"""Seconds; a worker that ends sooner than this after its start would only end again."""
+
+GRACE_OF_OURS = 7.0
+"""Seconds beyond the grace of running calls in which a worker stops by itself: a few for gRPC."""
+
+
+class Workers:
+    """Server processes that share one port.
+
+    Parameters
+    ----------
+    settings : Settings
+        What each of them is told; port 0 takes a free one for all.
+    count : int
+        How many processes.
+    arguments : sequence of str
+        The same as options of `serve`, but for the address.
+
+    Raises
+    ------
+    CannotServe
+        If the address cannot be served, or the system cannot share a port among processes.
+    """
+
+    def __init__(self, settings: Settings, count: int, arguments: Sequence[str]) -> None:
+        if not hasattr(socket, "SO_REUSEPORT"):
+            raise CannotServe("this system cannot share a port among processes; use --workers 1")
+        host, bare, port = require_servable(settings)
+        # Bound, but not listening: it keeps the port ours while workers come and go.
+        self._port = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._port.bind((bare, port))
+        self.address = f"{host}:{self._port.getsockname()[1]}"
+        self.count = count
+        # Said, because each inherits the environment, and with it the number of workers.
+        serve = ("serve", "--workers", "1", "--address", self.address, "--shared-port", *arguments)
+        self._command = (sys.executable, "-m", "oracle", *serve)
+        self._running: list[tuple[subprocess.Popen[str], float]] = []
+
+    def start(self) -> None:
+        """Start the processes and wait until each listens."""
+        started = [self._spawn() for _ in range(self.count)]
+        for process in started:
+            self._await(process)
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        # The pipe to a worker ends with this process, however that ends; the worker then stops.
+        # In a session of its own, Ctrl-C reaches this process only, which passes it on.
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._running.append((process, time.monotonic()))
+        return process
+
+    def _await(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None  # noqa: S101 - it is piped
+        if not process.stdout.readline():
+            raise CannotServe(f"a worker ended with exit code {process.wait()}")
+
+    def watch(self, stopped: Callable[[], object]) -> None:
+        """Put a new worker in the place of each that ends, until `stopped()` is true.
+
+        Raises
+        ------
+        CannotServe
+            If one ends soon after its start.
+        """
+        while not stopped():
+            for process, began in list(self._running):
+                if process.poll() is None:
+                    continue
+                self._running.remove((process, began))
+                code = process.returncode
+                if time.monotonic() - began < SHORT_LIFE:
+                    raise CannotServe(f"a worker ended with exit code {code}")
+                _LOG.error("a worker ended; another takes its place", extra={"exit_code": code})
+                self._await(self._spawn())
+            time.sleep(0.1)
+
+    def stop(self, grace: float) -> None:
+        """Stop the processes, whose running calls have `grace` seconds to end."""
+        for process, _ in self._running:
+            process.terminate()
+        end = time.monotonic() + grace + GRACE_OF_OURS
+        for process, _ in self._running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, end - time.monotonic()))
+            process.kill()
+            process.communicate()
+        self._port.close()
+
+
+def end_with_parent(stop: Callable[[], object]) -> None:
+    """Call `stop` when the process at the other end of standard input is gone."""
+
+    def read() -> None:
+        while os.read(0, 4096):
+            pass
+        stop()
+
+    threading.Thread(target=read, name="parent", daemon=True).start()
