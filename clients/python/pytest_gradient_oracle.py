@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,8 +40,9 @@ class GradientOracle:
     ) -> Report:
         """Fail the test unless `gradient` is the gradient of a two-layer net's loss.
 
-        `params` and `gradient` map W1 (D, H), b1 (H,), W2 (H, K), b2 (K,) to arrays; `x` is (N, D);
-        `t` is (N,) labels or (N, K) one-hot. The options are those of `check_two_layer_net`.
+        `params` and `gradient` map W1 (D, H), b1 (H,), W2 (H, K), b2 (K,) to arrays, or are those
+        of two `nn.Linear`, a `state_dict` say; `x` is (N, D); `t` is (N,) labels or (N, K) one-hot.
+        The options are those of `check_two_layer_net`.
         """
         __tracebackhide__ = True
         return self._judge("check_two_layer_net", params, x, t, gradient, **options)
@@ -78,7 +80,11 @@ class GradientOracle:
             report = getattr(self._client, method)(*arguments, **options)
         except (OracleError, InvalidInput) as error:
             # The line of the test is what helps, not the lines of the client.
-            raise error.with_traceback(None) from None
+            raise error.with_traceback(_beyond(error.__traceback__)) from None
+        except Exception as error:
+            # What `f` raised is its author's to mend, who wants the lines of `f`.
+            error.__traceback__ = _beyond(error.__traceback__) or error.__traceback__
+            raise
         item = self._config.stash[_ITEM]
         check = {
             "test": item.nodeid,
@@ -93,6 +99,17 @@ class GradientOracle:
         if not report.passed:
             pytest.fail(str(report), pytrace=False)
         return report
+
+
+def _beyond(traceback: TracebackType | None) -> TracebackType | None:
+    """Return what follows the last frame of the client: the frames of the caller's function."""
+    rest = traceback
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__"))
+        traceback = traceback.tb_next
+        if module.partition(".")[0] in {"gradient_oracle", __name__}:
+            rest = traceback
+    return rest
 
 
 @pytest.fixture(scope="session")
@@ -171,19 +188,41 @@ def pytest_terminal_summary(
     checks = config.stash[_CHECKS]
     target = config.getoption("--gradient-oracle-report")
     if target:
-        document = {"schema_version": 1, "checks": checks}
-        Path(target).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        fault = _write(Path(target), checks)
+        if fault:
+            terminalreporter.write_line(fault, red=True)
     if not checks:
         return
     terminalreporter.write_line(_summary(checks))
     if os.environ.get("GITHUB_ACTIONS") == "true":
+        # A check may be expected to fail, or be tried again.
+        stats = terminalreporter.stats
+        failed = {report.nodeid for kind in ("failed", "error") for report in stats.get(kind, [])}
         for check in checks:
-            if check["verdict"] != "pass":
+            if check["verdict"] != "pass" and check["test"] in failed:
                 file, _, title = check["test"].partition("::")
                 terminalreporter.write_line(
-                    f"::error file={_escaped_property(file)},line={check['line']},"
-                    f"title={_escaped_property(title)}::{_escaped(_sentence(check))}"
+                    f"::error file={_escaped_property(_in_workspace(config.rootpath / file))},"
+                    f"line={check['line']},title={_escaped_property(title)}"
+                    f"::{_escaped(_sentence(check))}"
                 )
+
+
+def _write(target: Path, checks: list[dict[str, Any]]) -> str:
+    """Write the artefact, and return why it could not be written, or ""."""
+    document = {"schema_version": 1, "checks": checks}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        return f"gradient-oracle: the report was not written: {error}"
+    return ""
+
+
+def _in_workspace(file: Path) -> str:
+    """Return the path as GitHub knows it: from the top of the repository."""
+    top = os.environ.get("GITHUB_WORKSPACE") or Path.cwd()
+    return Path(os.path.relpath(file, top)).as_posix()
 
 
 def _sentence(check: dict[str, Any]) -> str:

@@ -266,6 +266,11 @@ def test_a_probe_is_a_case_to_compute_on(oracle):
             "got 0",
         ),
         (
+            lambda o: o.check_gradient(np.sum, dict.fromkeys("ab", np.ones(2)), [np.ones(2)] * 2),
+            "gradient",
+            r"those of x, which are a, b, got \[0\], \[1\]",
+        ),
+        (
             lambda o: o.check_gradient(np.sum, np.ones(2), np.ones(2), resolution=-1),
             "resolution",
             "positive",

@@ -37,7 +37,7 @@ def run(folder: Path, source: str, *arguments: str, **environment: str):
     """Run pytest in an otherwise empty project, and return what it said and how it ended."""
     (folder / "test_project.py").write_text(source, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    inherited = {name: v for name, v in os.environ.items() if name != "GITHUB_ACTIONS"}
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("GITHUB_")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-config", *arguments],
         cwd=folder,
@@ -108,6 +108,67 @@ def test_bad(gradient_oracle):
     assert done.returncode == 1
     assert "InvalidRequest" in done.stdout
     assert "client.py" not in done.stdout
+
+
+@pytest.mark.parametrize("style", ["long", "native"])
+def test_an_exception_of_f_shows_the_lines_of_f(tmp_path, style):
+    """Its author debugs f, between which and the test the client has a dozen frames."""
+    source = """
+def f(x):
+    return 1 / 0
+def test_raises(gradient_oracle):
+    gradient_oracle.assert_gradient(f, [1.0], [1.0])
+"""
+    done = run(tmp_path, source, f"--tb={style}")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stdout
+    assert "return 1 / 0" in done.stdout
+    assert "black_box.py" not in done.stdout
+
+
+def test_an_annotation_is_of_a_failed_test_and_has_the_path_in_the_repository(tmp_path):
+    """GitHub knows files from the top of the repository; what was expected to fail is no error."""
+    source = (
+        PASSING
+        + FAILING
+        + """
+import pytest
+@pytest.mark.xfail(strict=True)
+def test_expected(gradient_oracle):
+    test_wrong(gradient_oracle)
+"""
+    )
+    project = tmp_path / "python"
+    project.mkdir()
+    done = run(project, source, GITHUB_ACTIONS="true", GITHUB_WORKSPACE=str(tmp_path))
+    assert "3 gradients checked, 1 passed, 2 failed" in done.stdout
+    assert "::error file=python/test_project.py,line=15,title=test_wrong::" in done.stdout
+    assert done.stdout.count("::error") == 1
+
+
+def test_the_artefact_makes_its_folder_or_says_why_it_cannot(tmp_path):
+    """As the JUnit report does; the run keeps its own exit code."""
+    artefact = tmp_path / "out" / "checks.json"
+    assert run(tmp_path, PASSING, f"--gradient-oracle-report={artefact}").returncode == 0
+    assert len(json.loads(artefact.read_text(encoding="utf-8"))["checks"]) == 1
+    done = run(tmp_path, PASSING, f"--gradient-oracle-report={artefact / 'below.json'}")
+    assert "gradient-oracle: the report was not written: " in done.stdout
+    assert "1 gradient checked" in done.stdout
+    assert done.returncode == 0
+
+
+def test_the_address_is_taken_from_the_option_the_environment_and_the_ini_file(tmp_path):
+    """In this order; nobody answers at any of them."""
+    ini = "--override-ini=gradient_oracle_address=ini"
+    environment = {"GRADIENT_ORACLE_ADDRESS": "environment"}
+    option = "--gradient-oracle-address=option"
+    for arguments, names, asked in (
+        ([ini, option], environment, "option"),
+        ([ini], environment, "environment"),
+        ([ini], {}, "ini"),
+    ):
+        done = run(tmp_path, PASSING, *arguments, **names)
+        assert f"`address` must be HOST:PORT, got '{asked}'" in done.stdout
 
 
 def test_the_checks_of_all_workers_are_counted(tmp_path):

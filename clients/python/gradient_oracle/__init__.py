@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gradient_oracle.information import Limits, ServerInfo
     from gradient_oracle.report import Report
     from gradient_oracle.training import Progress, Trained
+    from gradient_oracle.versions import VersionMismatch
 
 __all__ = [
     "Cancelled",
@@ -43,6 +44,7 @@ __all__ = [
     "ServerFailure",
     "ServerInfo",
     "Trained",
+    "VersionMismatch",
     "aio",
     "connect",
     "embedded",
@@ -56,6 +58,7 @@ _HOMES = {
     "Report": "report",
     "ServerInfo": "information",
     "Trained": "training",
+    "VersionMismatch": "versions",
     "connect": "client",
     "embedded": "client",
 }

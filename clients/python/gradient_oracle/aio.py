@@ -7,22 +7,24 @@
 
 The methods that evaluate a function of the caller (`check_gradient`, `check_jvp`,
 `check_adjoint`, `numerical_gradient`, `gradient_descent`) hold the whole conversation in a thread
-of `asyncio.to_thread`, and call `f` there: the event loop goes on, and `f` must not touch what
-belongs to it. When the awaiting task is cancelled the conversation ends at the next evaluation.
+of their own, and call `f` there: the event loop goes on, and `f` must not touch what belongs to
+it. When the awaiting task is cancelled the conversation ends at the next evaluation; nobody waits
+for an `f` that hangs, neither the loop nor the end of the process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
-import threading
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from gradient_oracle import black_box, channel, errors
+from gradient_oracle import black_box, channel, forks, waiting
 from gradient_oracle.calls import Call, functions, simple_net, two_layer_net
 from gradient_oracle.client import method_like, start_server
 from gradient_oracle.information import ServerInfo
@@ -41,28 +43,27 @@ class Connection:
             address, timeout=timeout, connect_timeout=connect_timeout
         )
         self.address, self.timeout = address, self.blocking.timeout
-        self.server: ServerInfo | None = None
         self._channel: Any = None
 
     @property
     def channel(self) -> Any:
         """The channel, made inside the event loop that awaits."""
         if self._channel is None:
+            forks.make_unfit()
             self._channel = grpc.aio.insecure_channel(self.address, channel.options(self.address))
         return self._channel
 
     async def close(self) -> None:
         """Give up all calls."""
         self.blocking.close()
-        if self._channel is not None:
+        if self._channel is not None and os.getpid() == self.blocking.process:
             await self._channel.close()
 
     async def prepare(self, size: int) -> None:
         """Wait for the server if it is not known yet, and require that it takes so many bytes."""
-        if self.blocking.closed:
-            raise errors.closed(self.address)
-        self.server = self.server or await self._greet()
-        channel.require_size(size, self.server.limits.max_message_bytes, self.address)
+        self.blocking.require_usable()
+        server = self.blocking.server or self.blocking.meet(await self._greet())
+        channel.require_size(size, server.limits.max_message_bytes, self.address)
 
     async def _greet(self) -> ServerInfo:
         call = functions.info()
@@ -82,7 +83,7 @@ class Connection:
         try:
             response = await method(request, timeout=self.timeout)
         except grpc.RpcError as error:
-            raise errors.from_call(error, self.address, self.timeout) from error
+            raise self.blocking.failure(error) from error
         return call.result(response)
 
 
@@ -105,7 +106,7 @@ class TrainingRun(Unfinished):
             async for event in events:
                 yield call.result(event)
         except grpc.RpcError as error:
-            raise errors.from_call(error, connection.address, connection.timeout) from error
+            raise connection.blocking.failure(error) from error
         finally:
             events.cancel()
 
@@ -147,6 +148,23 @@ def _awaited(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], 
     return method
 
 
+async def _in_daemon(departure: waiting.Departure, work: Callable[[], T]) -> T:
+    """Await work in a thread that, unlike those of `asyncio.to_thread`, nothing has to wait for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Callable[[], T]] = loop.create_future()
+
+    def set_result(outcome: Callable[[], T]) -> None:
+        if not done.done():
+            done.set_result(outcome)
+
+    def tell(outcome: Callable[[], T]) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits.
+            loop.call_soon_threadsafe(set_result, outcome)
+
+    waiting.in_daemon(departure, work, tell)
+    return (await done)()
+
+
 def _in_thread(
     definition: Callable[Concatenate[BlockingConnection, P], T],
 ) -> Callable[Concatenate[Any, P], Awaited[T]]:
@@ -155,19 +173,20 @@ def _in_thread(
 
     async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         bound = signature.bind(self.connection.blocking, *args, **kwargs)
-        f, left = bound.arguments["f"], threading.Event()
-
-        @functools.wraps(f)
-        def evaluate(x: Any) -> Any:
-            if left.is_set():
-                raise asyncio.CancelledError
-            return f(x)
-
-        bound.arguments["f"] = evaluate
+        departure = waiting.Departure()
+        waiting.until(departure, bound)
+        work = functools.partial(converse, *bound.args, **bound.kwargs)
+        seconds = bound.arguments.get("timeout")
+        limit = None if seconds is None else channel.positive("timeout", seconds)
+        conversation = asyncio.ensure_future(_in_daemon(departure, work))
         try:
-            return await asyncio.to_thread(converse, *bound.args, **bound.kwargs)
+            await asyncio.wait({conversation}, timeout=limit)
+            if limit is not None and not conversation.done():
+                raise waiting.too_late(limit)
+            return conversation.result()
         finally:
-            left.set()
+            departure.leave()
+            conversation.cancel()
 
     method_like(definition, method)
     return method

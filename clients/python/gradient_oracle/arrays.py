@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from gradient_oracle.errors import invalid
-from oracle.gradcheck.v1 import report_pb2, tensor_pb2, two_layer_net_pb2
+from oracle.gradcheck.v1 import report_pb2, tensor_pb2
 from oracle.values import Array
 from oracle.wire import tensor
 
 FLOATING = (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)
-NAMES = ("W1", "b1", "W2", "b2")
 
 
 def library(value: Any) -> str:
@@ -58,15 +56,16 @@ def to_numpy(value: Any, argument: str = "x") -> Array:
     try:
         array = _view(value)
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
-        raise invalid(argument, "be an array of numbers", f"{_called(value)}: {error}") from error
+        raise invalid(argument, "be an array of numbers", f"{called(value)}: {error}") from error
     if array.dtype not in FLOATING and array.dtype.kind not in "iub":
         requirement = "have a floating, integer or bool type"
-        was = _called(value) if array.dtype == object else f"{array.dtype}"
+        was = called(value) if array.dtype == object else f"{array.dtype}"
         raise invalid(argument, requirement, was)
     return array
 
 
-def _called(value: Any) -> str:
+def called(value: Any) -> str:
+    """Return what a value is, for errors."""
     return f"a {type(value).__name__}"
 
 
@@ -143,25 +142,6 @@ def encode_targets(t: Any) -> Any:
     if fields["data_type"] in (tensor_pb2.DATA_TYPE_INT64, tensor_pb2.DATA_TYPE_INT32):
         return {"labels": fields}
     return {"probabilities": fields}
-
-
-def encode_parameters(params: Any, argument: str = "params", *, complete: bool = True) -> Any:
-    """Return the fields of W1, b1, W2, b2 by name; a gradient may lack some of them."""
-    if not isinstance(params, Mapping):
-        raise invalid(argument, "map W1, b1, W2, b2 to arrays", _called(params))
-    given = [name for name in NAMES if params.get(name) is not None]
-    unknown = sorted({str(name) for name in params} - set(NAMES))
-    if unknown:
-        raise invalid(argument, "hold nothing but W1, b1, W2, b2", ", ".join(unknown))
-    if complete and len(given) < len(NAMES):
-        raise invalid(argument, "hold W1, b1, W2, b2", ", ".join(given) or "none of them")
-    prefix = "" if complete else f"{argument}."
-    return {name.lower(): encode(prefix + name, params[name]) for name in given}
-
-
-def decode_parameters(message: two_layer_net_pb2.TwoLayerNetParameters) -> dict[str, Array]:
-    """Return the arrays W1, b1, W2, b2 by name."""
-    return {name: decode(getattr(message, name.lower())) for name in NAMES}
 
 
 def encode_data_type(argument: str, name: Any) -> tensor_pb2.DataType.ValueType:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import queue
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
@@ -11,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 import grpc
 import numpy as np
 
-from gradient_oracle import arrays, channel, trees
+from gradient_oracle import arrays, channel, trees, waiting
 from gradient_oracle.calls import understood
-from gradient_oracle.errors import ServerFailure, invalid
+from gradient_oracle.errors import ServerFailure, invalid, unserved
 from gradient_oracle.report import Report
 from gradient_oracle.transport import Connection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
@@ -37,22 +39,47 @@ class OutsideDomain(Exception):
     """Raised by a caller's f to say that it is not defined at this point: a fact, not a failure."""
 
 
+def require_callable(argument: str, value: Any) -> Any:
+    """Return an argument that can be called."""
+    if not callable(value):
+        raise invalid(argument, "be a function", f"a {type(value).__name__}")
+    return value
+
+
+def require_finite(argument: str, values: Array) -> None:
+    """Raise if an array holds NaN or an infinity."""
+    if not np.isfinite(values).all():
+        raise invalid(argument, "be finite", "NaN or infinity")
+
+
 class Point:
     """The caller's x and a place to evaluate beside it: a copy of x, or in place x itself."""
 
-    def __init__(self, f: Function, x: Any, *, in_place: bool = False, cotangent: Any = None):
-        self.f = f
+    def __init__(
+        self,
+        f: Function,
+        x: Any,
+        *,
+        in_place: bool = False,
+        cotangent: Any = None,
+        argument: str = "x",
+    ):
+        self.f = require_callable("f", f)
         self.tree = trees.rooted(x)
-        self.leaves = trees.flatten(self.tree)
+        self.leaves = trees.flatten(self.tree, argument)
         self.in_place = in_place
+        self.departure = waiting.departure()
         self.paired = "cotangent"
         self.value_dtype = np.dtype(np.float64)
         self.cotangent = (
             None if cotangent is None else arrays.to_numpy(cotangent, "cotangent").astype(float)
         )
+        if self.cotangent is not None:
+            require_finite("cotangent", self.cotangent)
         self.floating = [leaf for leaf in self.leaves if leaf.floating]
         if not self.floating:
-            raise invalid("x", "hold a tensor of a floating type", "none")
+            found = ", ".join(sorted({str(leaf.array.dtype) for leaf in self.leaves}))
+            raise invalid(argument, "hold a tensor of a floating type", found or "no tensor")
         copies = [self._place(leaf) for leaf in self.leaves]
         self.scratch = [
             copy.reshape(-1)
@@ -82,16 +109,16 @@ class Point:
 
     @contextmanager
     def replaced(self, index: int, begin: int, end: int) -> Iterator[Array]:
-        """Let the entries begin <= i < end of a floating tensor be written, then put them back."""
+        """Let the entries begin <= i < end of a floating tensor be written, then put them back.
+
+        Also when the caller has left: what it does with x from then on stays.
+        """
         known = 0 <= index < len(self.scratch) and 0 <= begin <= end <= self.scratch[index].size
         if not known:
             raise ServerFailure(f"the server asks for entries {begin}:{end} of tensor {index}")
         entries = self.scratch[index][begin:end]
-        saved = entries.copy()
-        try:
+        with self.departure.undoing(functools.partial(np.copyto, entries, entries.copy())):
             yield entries
-        finally:
-            entries[...] = saved
 
     def value(self) -> Array:
         """Return f at the point as it stands, as a 0-d array of f's own type."""
@@ -109,6 +136,10 @@ class Point:
         return result.reshape(())
 
 
+def _some(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
+
+
 class Gradient:
     """The caller's gradient beside its x: predicts changes, entry by entry in float64.
 
@@ -117,12 +148,26 @@ class Gradient:
 
     def __init__(self, gradient: Any, point: Point, argument: str = "gradient") -> None:
         found = self._arrays(gradient, point, argument)
+        known = [leaf.path for leaf in point.leaves]
+        more = [path for path in found if path not in known]
+        if more:
+            # A tuple of gradients for a dict of parameters, as autograd returns it, say.
+            those = f"hold no tensors but those of x, which are {_some(known)}"
+            raise invalid(argument, those, _some(more))
+        self.leaves = point.floating
         self.tensors = [found.get(leaf.path) for leaf in point.floating]
         self.entries = [np.zeros(0) if t is None else t.reshape(-1) for t in self.tensors]
 
-    def require_fit(self, point: Point, argument: str) -> None:
+    def require_floating(self, argument: str) -> None:
+        """Raise if a tensor has a type in which no derivative is kept."""
+        for leaf, array in zip(self.leaves, self.tensors, strict=True):
+            if array is not None and array.dtype not in arrays.FLOATING:
+                requirement = f"be of a floating type in `{leaf.path}`"
+                raise invalid(argument, requirement, f"{array.dtype}")
+
+    def require_fit(self, argument: str) -> None:
         """Raise unless every tensor is there and has the shape of that of x."""
-        for leaf, array in zip(point.floating, self.tensors, strict=True):
+        for leaf, array in zip(self.leaves, self.tensors, strict=True):
             shape = None if array is None else array.shape
             if shape != leaf.array.shape:
                 requirement = f"have the shape of x {leaf.array.shape} in `{leaf.path}`"
@@ -148,7 +193,8 @@ def _move(point: Point, gradient: Gradient, probe: pb.Probe) -> tuple[float, flo
         end = min(begin + CHUNK, probe.end)
         before = entries[begin:end].astype(np.float64)
         positive = positive_signs(probe.seed, begin, end)
-        entries[begin:end] = before + np.where(positive, probe.step, -probe.step)
+        moved = before + np.where(positive, probe.step, -probe.step)
+        point.departure.write(entries, slice(begin, end), moved)
         change = entries[begin:end].astype(np.float64) - before
         predicted += float(np.dot(slopes[begin:end].astype(np.float64), change))
         largest = max(largest, float(np.abs(change).max()))
@@ -172,11 +218,10 @@ def _coordinate_values(point: Point, coordinates: pb.CoordinateProbes) -> Array:
     with point.replaced(coordinates.tensor, coordinates.begin, coordinates.end) as entries:
         for index in range(entries.size):
             kept = entries[index]
-            entries[index] = kept + step
-            values.append(point.value())
-            entries[index] = kept - step
-            values.append(point.value())
-            entries[index] = kept
+            for moved in (kept + step, kept - step):
+                point.departure.write(entries, index, moved)
+                values.append(point.value())
+            point.departure.write(entries, index, kept)
     return black_box.concatenate(values)
 
 
@@ -242,6 +287,8 @@ def _converse(
         raise invalid("transport", f"be one of {', '.join(_TRANSPORTS)}", repr(transport))
     if timeout is not None:
         channel.positive("timeout", timeout)
+    if progress is not None:
+        require_callable("progress", progress)
     client.prepare(start.ByteSize())
     with contextmanager(_TRANSPORTS[transport])(client, timeout) as say:
         reply = say(pb.Turn(start=start))
@@ -258,12 +305,11 @@ def _describe(point: Point, gradient: Gradient | None = None) -> list[pb.BlackBo
         message = pb.BlackBoxTensor(
             name=leaf.path, shape=leaf.array.shape, data_type=black_box.encode_dtype(entries.dtype)
         )
-        if gradient is not None and entries.size:
-            message.largest, square, not_finite = _largest_and_square(entries)
-            if not_finite:
-                raise invalid(leaf.path, "be finite", "NaN or infinity")
-            message.mean_square = square / entries.size
+        largest, square, not_finite = _largest_and_square(entries)
+        if not_finite:
+            raise invalid(leaf.path, "be finite", "NaN or infinity")
         if gradient is not None:
+            message.largest, message.mean_square = largest, square / max(1, entries.size)
             _describe_gradient(message, gradient.tensors[index], leaf.array.shape)
         messages.append(message)
     return messages
@@ -306,6 +352,7 @@ def check_gradient(
     *,
     resolution: float | None = None,
     max_evaluations: int = 2_000,
+    max_seconds: float | None = None,
     miss_probability: float = 0.01,
     seed: int = 0,
     timeout: float | None = None,
@@ -326,21 +373,28 @@ def check_gradient(
         Where to check. Not modified. Integer and boolean tensors are held fixed.
     gradient : as `x`
         What is claimed: df/dx, in its floating tensors; with a `cotangent` c, J^T c. One that is
-        missing or None, has another shape or is not finite fails the check.
+        missing or None, has another shape or is not finite fails the check; integers, and tensors
+        that `x` does not hold, are refused.
     resolution : float, optional
         The relative error that a pass should exclude.
     max_evaluations : int
         The most evaluations of f.
+    max_seconds : float, optional
+        The most seconds to go on evaluating f: the check plans with what an evaluation takes, and
+        is inconclusive if it is not settled by then. An evaluation that has begun is not given up;
+        that is what `timeout` is for.
     miss_probability : float
         The probability of missing a wrong gradient that is allowed.
     seed : int
         Seed of all random choices.
     timeout : float, optional
-        Seconds: of the whole conversation on a stream, of each turn if unary.
+        Seconds of the whole conversation, after which it is `DeadlineExceeded`. With it f is
+        called in a thread, which is left behind if f hangs.
     progress : callable, optional
         Is told (stage, fraction done).
     in_place : bool
-        Evaluate in `x` itself, which is restored even when f raises, in place of in a copy.
+        Evaluate in `x` itself, which is restored even when f raises or is left behind at the
+        `timeout`, in place of in a copy.
     transport : "stream" or "unary"
         One stream, or stateless calls that any server can answer.
     name : str, optional
@@ -358,8 +412,14 @@ def check_gradient(
     InvalidRequest
         If an argument does not fit.
     """
+    began = time.monotonic()
     point = Point(f, x, in_place=in_place, cotangent=cotangent)
     slopes = Gradient(gradient, point)
+    slopes.require_floating("gradient")
+    if not any(entries.size for entries in point.scratch):
+        raise invalid("x", "hold an entry to move", "none")
+    if not isinstance(name, str | None):
+        raise invalid("name", "be a str", f"a {type(name).__name__}")
     point.value()
     start = pb.BlackBoxCheck(
         tensors=_describe(point, slopes),
@@ -371,10 +431,23 @@ def check_gradient(
     )
     if resolution is not None:
         start.resolution = arrays.real("resolution", resolution)
+    if max_seconds is not None:
+        start.max_seconds = arrays.real("max_seconds", max_seconds)
 
     def answer(ask: pb.Ask) -> pb.Answer:
-        evaluations = [_evaluate(point, slopes, probe) for probe in ask.probes]
-        return pb.Answer(number=ask.number, evaluations=evaluations)
+        if max_seconds is None:
+            evaluations = [_evaluate(point, slopes, probe) for probe in ask.probes]
+            return pb.Answer(number=ask.number, evaluations=evaluations)
+        if not ask.HasField("seconds_allowed"):
+            version = client.server.version if client.server else ""
+            raise unserved(client.address, "know max_seconds", version)
+        reply = pb.Answer(number=ask.number)
+        for probe in ask.probes:
+            if time.monotonic() - began >= ask.seconds_allowed:
+                break
+            reply.evaluations.append(_evaluate(point, slopes, probe))
+        reply.elapsed_seconds = time.monotonic() - began
+        return reply
 
     result = _converse(
         client,
@@ -396,6 +469,7 @@ def check_jvp(
     *,
     resolution: float | None = None,
     max_evaluations: int = 2_000,
+    max_seconds: float | None = None,
     miss_probability: float = 0.01,
     seed: int = 0,
     timeout: float | None = None,
@@ -418,7 +492,7 @@ def check_jvp(
         What is claimed: J v, of the shape of f(x).
     seed : int
         Seed of the weights and of all random choices.
-    resolution, max_evaluations, miss_probability, timeout, progress, transport, name
+    resolution, max_evaluations, max_seconds, miss_probability, timeout, progress, transport, name
         As for `check_gradient`.
 
     Returns
@@ -428,7 +502,9 @@ def check_jvp(
     """
     point = Point(f, x)
     directions = Gradient(tangent, point, "tangent")
-    directions.require_fit(point, "tangent")
+    directions.require_fit("tangent")
+    for entries in directions.entries:
+        require_finite("tangent", entries)
     origins = [leaf.array.reshape(-1) for leaf in point.floating]
     claimed = arrays.to_numpy(jvp, "jvp").astype(np.float64)
     weights = _weights(claimed.shape, seed)
@@ -458,6 +534,7 @@ def check_jvp(
         {"s": slope},
         resolution=resolution,
         max_evaluations=max_evaluations,
+        max_seconds=max_seconds,
         miss_probability=miss_probability,
         seed=seed,
         timeout=timeout,
@@ -488,6 +565,7 @@ def check_adjoint(
     cotangent: Any = None,
     resolution: float | None = None,
     max_evaluations: int = 2_000,
+    max_seconds: float | None = None,
     miss_probability: float = 0.01,
     seed: int = 0,
     timeout: float | None = None,
@@ -510,7 +588,9 @@ def check_adjoint(
         The point of the Jacobian: v has its structure and moves around it.
     cotangent : array, optional
         c; by default weights +-[1, 2] drawn from `seed`.
-    resolution, max_evaluations, miss_probability, seed, timeout, progress, transport, name
+    resolution, max_evaluations, max_seconds, miss_probability, seed
+        As for `check_gradient`.
+    timeout, progress, transport, name
         As for `check_gradient`.
 
     Returns
@@ -518,6 +598,8 @@ def check_adjoint(
     Report
         The verdict, on the tensors of `x`.
     """
+    require_callable("jvp", jvp)
+    require_callable("vjp", vjp)
     if cotangent is None:
         like = jvp(trees.rooted(x))
         product = arrays.to_numpy(like, "jvp")
@@ -531,6 +613,7 @@ def check_adjoint(
         cotangent=cotangent,
         resolution=resolution,
         max_evaluations=max_evaluations,
+        max_seconds=max_seconds,
         miss_probability=miss_probability,
         seed=seed,
         timeout=timeout,
@@ -543,7 +626,7 @@ def check_adjoint(
 def _coordinate_answer(point: Point) -> Callable[[pb.Ask], pb.Answer]:
     def answer(ask: pb.Ask) -> pb.Answer:
         values = _coordinate_values(point, ask.coordinates)
-        return pb.Answer(number=ask.number, values=tensor.fields(values))
+        return pb.Answer(number=ask.number, values=tensor.encode(values))
 
     return answer
 
@@ -639,7 +722,7 @@ def gradient_descent(
     as `init_x`, or (as `init_x`, list of these)
         The end; with `return_trajectory` also the `step_num + 1` points from start to end.
     """
-    point = Point(f, init_x)
+    point = Point(f, init_x, argument="init_x")
     initial = {leaf.path: leaf.array for leaf in point.floating}
     start = pb.Start(
         gradient_descent=pb.BlackBoxGradientDescent(

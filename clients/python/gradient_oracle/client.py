@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from gradient_oracle import black_box, channel
+from gradient_oracle import black_box, channel, forks, waiting
 from gradient_oracle.calls import Call, functions, simple_net, two_layer_net
 from gradient_oracle.training import Progress, Trained
 from gradient_oracle.transport import Connection, TrainingRun
@@ -40,8 +40,14 @@ def _blocking(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P],
 def _conversation(
     definition: Callable[Concatenate[Connection, P], T],
 ) -> Callable[Concatenate[Any, P], T]:
+    signature = inspect.signature(definition)
+    converse: Callable[..., T] = definition
+
     def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return definition(self.connection, *args, **kwargs)
+        seconds = kwargs.get("timeout")
+        if seconds is None:
+            return definition(self.connection, *args, **kwargs)
+        return waiting.within(seconds, converse, signature.bind(self.connection, *args, **kwargs))
 
     method_like(definition, method)
     return method
@@ -174,13 +180,17 @@ def embedded(
         Largest message; the default has room for ten million float64 parameters and their gradient.
     """
     server = start_server(max_message_bytes)
-    return Oracle(Connection(server.address, timeout=timeout), server)
+    connection = Connection(server.address, timeout=timeout)
+    server.connections.add(connection)
+    return Oracle(connection, server)
 
 
 def start_server(max_message_bytes: int) -> Any:
     """Start a server in this process; a client of a server elsewhere does not load it."""
     from oracle.service.server import Server, Settings
 
+    forks.require_grpc()
+    forks.make_unfit()
     server = Server(Settings("127.0.0.1:0", max_message_bytes=max_message_bytes))
     server.start()
     return server

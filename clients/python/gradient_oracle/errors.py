@@ -9,6 +9,8 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from gradient_oracle import versions
+
 
 class OracleError(Exception):
     """Anything that went wrong between the caller and an answer."""
@@ -63,6 +65,11 @@ def unavailable(address: str, seconds: float) -> OracleUnavailable:
     )
 
 
+def unserved(address: str, what: str, version: str) -> ServerFailure:
+    """Return the error of a server that lacks something, with both versions."""
+    return ServerFailure(f"the oracle at {address} does not {what}: {versions.both(version)}")
+
+
 def closed(address: str) -> Cancelled:
     """Return the error of a call through a client that was closed."""
     return Cancelled(f"this client of {address} is closed")
@@ -108,7 +115,7 @@ def argument_of(field: str) -> str:
     return re.split(r"[.\[]", path)[0]
 
 
-def from_call(error: Any, address: str, seconds: float | None) -> OracleError:
+def from_call(error: Any, address: str, seconds: float | None, version: str = "") -> OracleError:
     """Return the error of a failed call.
 
     Parameters
@@ -119,6 +126,8 @@ def from_call(error: Any, address: str, seconds: float | None) -> OracleError:
         The server.
     seconds : float or None
         The deadline of the call.
+    version : str
+        The version of the server, if it told it.
 
     Returns
     -------
@@ -129,7 +138,11 @@ def from_call(error: Any, address: str, seconds: float | None) -> OracleError:
     made: OracleError
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         field = _first_field(error)
-        made = InvalidRequest(details, field=field, argument=argument_of(field))
+        argument = argument_of(field)
+        if field.startswith("turn.start."):
+            # The caller knows the argument of the method and not the path in the conversation.
+            details = details.replace(f"`{field}`", f"`{argument}`", 1)
+        made = InvalidRequest(details, field=field, argument=argument)
     elif code is grpc.StatusCode.UNAVAILABLE:
         hint = "start one with gradient-oracle serve"
         made = OracleUnavailable(f"the oracle at {address} is gone ({details}); {hint}")
@@ -143,7 +156,7 @@ def from_call(error: Any, address: str, seconds: float | None) -> OracleError:
     elif code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED):
         made = Cancelled(details or "the call was cancelled")
     elif code is grpc.StatusCode.UNIMPLEMENTED:
-        made = ServerFailure(f"the oracle at {address} does not serve this method: {details}")
+        made = unserved(address, f"serve this method ({details})", version)
     else:
         made = ServerFailure(details or str(code))
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from oracle import values
@@ -71,6 +71,12 @@ class Report:
     def measurement(self) -> values.Measurement | None:
         """What a black-box check measured of the function; None for known functions."""
         return self.value.measurement
+
+    def noted(self, note: str) -> Report:
+        """Return the report with a note, before its others, or as it is if there is none."""
+        if not note:
+            return self
+        return Report(replace(self.value, notes=(note, *self.value.notes)))
 
     def __str__(self) -> str:
         return text.render(self.value)

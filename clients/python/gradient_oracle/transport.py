@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
 
-from gradient_oracle import channel, errors
+from gradient_oracle import channel, errors, forks, versions
 from gradient_oracle.calls import Call, functions
 from gradient_oracle.information import ServerInfo
 from gradient_oracle.training import Progress, Trained, Unfinished
@@ -26,26 +28,35 @@ class Connection:
         timeout: float = channel.TIMEOUT,
         connect_timeout: float = channel.CONNECT_TIMEOUT,
     ) -> None:
+        forks.require_grpc()
+        self.process = os.getpid()
         self.address = address
         self.timeout = channel.positive("timeout", timeout)
         wait = channel.positive("connect_timeout", connect_timeout)
         self.connect_timeout = min(wait, self.timeout)
         self.channel: Any = grpc.insecure_channel(address, channel.options(address))
         self.server: ServerInfo | None = None
+        self._meeting = threading.Lock()
         self._methods: dict[str, Any] = {}
         self.closed = False
 
     def close(self) -> None:
         """Give up all calls."""
         self.closed = True
-        self.channel.close()
+        if os.getpid() == self.process:
+            self.channel.close()
+
+    def require_usable(self) -> None:
+        """Raise if this was closed, or made by the parent of this process."""
+        forks.require_process(self.process, self.address)
+        if self.closed:
+            raise errors.closed(self.address)
 
     def prepare(self, size: int) -> None:
         """Wait for the server if it is not known yet, and require that it takes so many bytes."""
-        if self.closed:
-            raise errors.closed(self.address)
-        self.server = self.server or self._greet()
-        channel.require_size(size, self.server.limits.max_message_bytes, self.address)
+        self.require_usable()
+        server = self.server or self.meet(self._greet())
+        channel.require_size(size, server.limits.max_message_bytes, self.address)
 
     def _greet(self) -> ServerInfo:
         """Ask for the limits, waiting for a server that is just starting."""
@@ -57,17 +68,26 @@ class Connection:
             return channel.server_behind(error, self.address, seconds)
         return call.result(response)
 
+    def meet(self, server: ServerInfo) -> ServerInfo:
+        """Keep what a server told first, and warn then if it has another major version."""
+        with self._meeting:
+            known, self.server = self.server, self.server or server
+        if known is None:
+            versions.compare(server.version, self.address)
+        return self.server
+
     def _method(self, call: Call[Any]) -> Any:
         """Return the method of a call, which gRPC is asked for once."""
-        path = call.path
-        if path not in self._methods:
-            method = self.channel.unary_unary(path, response_deserializer=call.response)
-            self._methods[path] = method
-        return self._methods[path]
+        kind = call.kind
+        if kind not in self._methods:
+            method = self.channel.unary_unary(call.path, response_deserializer=call.response)
+            self._methods[kind] = method
+        return self._methods[kind]
 
     def failure(self, error: Any, seconds: float | None = None) -> errors.OracleError:
         """Return the error of a call that failed."""
-        return errors.from_call(error, self.address, seconds or self.timeout)
+        version = self.server.version if self.server else ""
+        return errors.from_call(error, self.address, seconds or self.timeout, version)
 
     def run(self, call: Call[T]) -> T:
         """Carry out a call."""

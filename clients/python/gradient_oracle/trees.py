@@ -22,7 +22,13 @@ def rooted(tree: Any) -> Any:
     >>> rooted([[1.0, 2.0], [3.0, 4.0]]).shape, rooted((np.ones(1), np.ones(1)))
     ((2, 2), (array([1.]), array([1.])))
     """
-    return np.array(tree) if _numbers(tree) else tree
+    if not _numbers(tree):
+        return tree
+    try:
+        return np.array(tree)
+    except ValueError:
+        # Lists of different lengths: `flatten` says that a number among them is no array.
+        return tree
 
 
 def _numbers(node: Any) -> bool:
@@ -80,7 +86,8 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
     def leaf(node: Any, path: str) -> Leaf:
         name = path or argument
         if not library(node):
-            raise invalid(name, "be an array of NumPy, torch or jax", f"a {type(node).__name__}")
+            full = f"{argument}{path}" if path.startswith("[") else name
+            raise invalid(full, "be an array of NumPy, torch or jax", f"a {type(node).__name__}")
         return Leaf(name, node, to_numpy(node, name))
 
     visit(tree, "")

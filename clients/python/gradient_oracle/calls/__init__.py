@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from gradient_oracle import versions
 from gradient_oracle.errors import ServerFailure
 from oracle.gradcheck.v1 import (
     activation_pb2,
@@ -25,6 +26,7 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2,
 )
 from oracle.values import InvalidInput
+from oracle.wire.message import Draft, reader
 from oracle.wire.tensor import MalformedTensor
 
 T = TypeVar("T")
@@ -54,20 +56,24 @@ _METHODS: dict[str, Any] = {
 class Call(Generic[T]):
     """One request, and how to read its response."""
 
-    request: Message
+    request: Message | Draft
     read: Callable[[Any], T]
+
+    @property
+    def kind(self) -> str:
+        """The name of the request's class, of which every method has its own."""
+        return self.request.DESCRIPTOR.full_name
 
     @property
     def path(self) -> str:
         """The method as gRPC names it: "/package.Service/Method"."""
-        method = _METHODS[self.request.DESCRIPTOR.full_name]
+        method = _METHODS[self.kind]
         return f"/{method.containing_service.full_name}/{method.name}"
 
     @property
     def response(self) -> Callable[[bytes], Any]:
         """What makes a response of bytes."""
-        output = _METHODS[self.request.DESCRIPTOR.full_name].output_type
-        return GetMessageClass(output).FromString
+        return reader(GetMessageClass(_METHODS[self.kind].output_type))
 
     def serialize(self) -> bytes:
         """Return the bytes of the request."""
@@ -89,4 +95,7 @@ def understood(read: Callable[[Any], T], message: Any) -> T:
     try:
         return read(message)
     except (MalformedTensor, InvalidInput, ValueError) as error:
-        raise ServerFailure(f"the answer of the server is unreadable: {error}") from error
+        client = f"version {versions.own()} of the client"
+        raise ServerFailure(
+            f"the answer of the server is unreadable to {client}: {error}"
+        ) from error

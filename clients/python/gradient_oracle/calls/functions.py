@@ -9,7 +9,6 @@ from gradient_oracle.arrays import (
     encode,
     encode_arithmetic,
     encode_data_type,
-    encode_parameters,
     encode_targets,
     integer,
     real,
@@ -17,6 +16,8 @@ from gradient_oracle.arrays import (
 from gradient_oracle.arrays import seed as encode_seed
 from gradient_oracle.calls import Call
 from gradient_oracle.information import ServerInfo
+from gradient_oracle.parameters import gradient as read_gradient
+from gradient_oracle.parameters import parameters
 from gradient_oracle.report import Report
 from oracle.gradcheck.v1 import activation_pb2 as activation
 from oracle.gradcheck.v1 import loss_pb2 as loss
@@ -27,6 +28,7 @@ from oracle.gradcheck.v1.report_pb2 import Report as ReportMessage
 from oracle.values import DELTA, Array, SelfTest
 from oracle.wire import report
 from oracle.wire import self_test as wire_self_test
+from oracle.wire.message import build
 
 
 def _report(response: Any) -> Report:
@@ -41,13 +43,13 @@ def info() -> Call[ServerInfo]:
 
 def sigmoid(a: Any) -> Call[Array]:
     """Compute 1 / (1 + exp(-a)) for every entry, without overflow."""
-    request = activation.SigmoidRequest(scores=encode("a", a))
+    request = build(activation.SigmoidRequest, scores=encode("a", a))
     return Call(request, lambda response: decode(response.activations))
 
 
 def softmax(a: Any) -> Call[Array]:
     """Compute exp(a_k) / sum_j exp(a_j) along the last axis, without overflow."""
-    request = activation.SoftmaxRequest(scores=encode("a", a))
+    request = build(activation.SoftmaxRequest, scores=encode("a", a))
     return Call(request, lambda response: decode(response.probabilities))
 
 
@@ -64,14 +66,16 @@ def mean_squared_error(y: Any, t: Any) -> Call[float]:
     InvalidRequest
         If the shapes differ, or an entry is not finite.
     """
-    request = loss.MeanSquaredErrorRequest(predictions=encode("y", y), targets=encode("t", t))
+    request = build(
+        loss.MeanSquaredErrorRequest, predictions=encode("y", y), targets=encode("t", t)
+    )
     return Call(request, lambda response: float(response.error))
 
 
 def mean_squared_error_gradient(y: Any, t: Any) -> Call[Array]:
     """Compute dE/dy = y - t of `mean_squared_error`, correctly rounded."""
-    request = loss.MeanSquaredErrorGradientRequest(
-        predictions=encode("y", y), targets=encode("t", t)
+    request = build(
+        loss.MeanSquaredErrorGradientRequest, predictions=encode("y", y), targets=encode("t", t)
     )
     return Call(request, lambda response: decode(response.gradient))
 
@@ -93,16 +97,22 @@ def cross_entropy_error(y: Any, t: Any, delta: float = DELTA) -> Call[float]:
     InvalidRequest
         If shapes do not fit, a probability is negative, or a label is out of range.
     """
-    request = loss.CrossEntropyErrorRequest(
-        predictions=encode("y", y), targets=encode_targets(t), delta=real("delta", delta)
+    request = build(
+        loss.CrossEntropyErrorRequest,
+        predictions=encode("y", y),
+        targets=encode_targets(t),
+        delta=real("delta", delta),
     )
     return Call(request, lambda response: float(response.error))
 
 
 def cross_entropy_error_gradient(y: Any, t: Any, delta: float = DELTA) -> Call[Array]:
     """Compute dE/dy = -t / (y + delta) / N of `cross_entropy_error`, correctly rounded."""
-    request = loss.CrossEntropyErrorGradientRequest(
-        predictions=encode("y", y), targets=encode_targets(t), delta=real("delta", delta)
+    request = build(
+        loss.CrossEntropyErrorGradientRequest,
+        predictions=encode("y", y),
+        targets=encode_targets(t),
+        delta=real("delta", delta),
     )
     return Call(request, lambda response: decode(response.gradient))
 
@@ -134,7 +144,8 @@ def check_mean_squared_error(
     accumulation_dtype : str, optional
         The wider dtype in which sums were accumulated, if there was one.
     """
-    request = loss.CheckMeanSquaredErrorRequest(
+    request = build(
+        loss.CheckMeanSquaredErrorRequest,
         predictions=encode("y", y),
         targets=encode("t", t),
         gradient=encode("gradient", gradient),
@@ -157,7 +168,8 @@ def check_cross_entropy_error(
     accumulation_dtype : str, optional
         The wider dtype in which sums were accumulated, if there was one.
     """
-    request = loss.CheckCrossEntropyErrorRequest(
+    request = build(
+        loss.CheckCrossEntropyErrorRequest,
         predictions=encode("y", y),
         targets=encode_targets(t),
         gradient=encode("gradient", gradient),
@@ -187,7 +199,8 @@ def check_simple_net(
     accumulation_dtype : str, optional
         The wider dtype in which sums were accumulated, if there was one.
     """
-    request = simple_net.SimpleNetServiceCheckGradientRequest(
+    request = build(
+        simple_net.SimpleNetServiceCheckGradientRequest,
         weights=encode("W", W),
         inputs=encode("x", x),
         targets=encode_targets(t),
@@ -224,15 +237,19 @@ def check_two_layer_net(
     InvalidRequest
         If the arguments but `gradient` do not fit each other.
     """
-    request = two_layer_net.TwoLayerNetServiceCheckGradientRequest(
-        parameters=encode_parameters(params),
+    net = parameters(params)
+    candidate = read_gradient(gradient, net)
+    request = build(
+        two_layer_net.TwoLayerNetServiceCheckGradientRequest,
+        parameters=net.fields(),
         inputs=encode("x", x),
         targets=encode_targets(t),
-        gradient=encode_parameters(gradient, "gradient", complete=False),
+        gradient=candidate.fields("gradient."),
         delta=real("delta", delta),
         arithmetic=encode_arithmetic(accumulation_dtype),
     )
-    return Call(request, _report)
+    called = str(net.names) or str(candidate.names)
+    return Call(request, lambda response: _report(response).noted(called))
 
 
 def self_test(

@@ -8,11 +8,14 @@ from gradient_oracle.arrays import decode, encode, encode_targets, real
 from gradient_oracle.calls import Call
 from oracle.gradcheck.v1 import simple_net_pb2 as pb
 from oracle.values import DELTA, STEP, Array
+from oracle.wire.message import build
 
 
 def predict(W: Any, x: Any) -> Call[Array]:
     """Compute the scores x @ W of `x` (N, D) or (D,)."""
-    request = pb.SimpleNetServicePredictRequest(weights=encode("W", W), inputs=encode("x", x))
+    request = build(
+        pb.SimpleNetServicePredictRequest, weights=encode("W", W), inputs=encode("x", x)
+    )
     return Call(request, lambda response: decode(response.scores))
 
 
@@ -22,7 +25,7 @@ def loss(W: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
     Parameters
     ----------
     W : (D, K) array
-        Weights.
+        Weights; of an `nn.Linear`, which keeps (K, D), `weight.T`.
     x : (N, D) or (D,) array
         Inputs; (D,) is one sample.
     t : (N,) integers or (N, K) of a floating type
@@ -30,7 +33,8 @@ def loss(W: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
     delta : float
         The constant inside the logarithm, at least 0.
     """
-    request = pb.SimpleNetServiceLossRequest(
+    request = build(
+        pb.SimpleNetServiceLossRequest,
         weights=encode("W", W),
         inputs=encode("x", x),
         targets=encode_targets(t),
@@ -41,7 +45,8 @@ def loss(W: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
 
 def gradient(W: Any, x: Any, t: Any, delta: float = DELTA) -> Call[Array]:
     """Compute the exact derivative of `loss` with respect to `W`, correctly rounded."""
-    request = pb.SimpleNetServiceGradientRequest(
+    request = build(
+        pb.SimpleNetServiceGradientRequest,
         weights=encode("W", W),
         inputs=encode("x", x),
         targets=encode_targets(t),
@@ -54,7 +59,8 @@ def numerical_gradient(
     W: Any, x: Any, t: Any, h: float = STEP, delta: float = DELTA
 ) -> Call[Array]:
     """Compute the document's (loss(W + h) - loss(W - h)) / 2h for every weight."""
-    request = pb.SimpleNetServiceNumericalGradientRequest(
+    request = build(
+        pb.SimpleNetServiceNumericalGradientRequest,
         weights=encode("W", W),
         inputs=encode("x", x),
         targets=encode_targets(t),

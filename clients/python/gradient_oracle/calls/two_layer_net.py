@@ -6,10 +6,8 @@ from typing import Any
 
 from gradient_oracle.arrays import (
     decode,
-    decode_parameters,
     encode,
     encode_data_type,
-    encode_parameters,
     encode_targets,
     integer,
     real,
@@ -17,9 +15,11 @@ from gradient_oracle.arrays import (
 from gradient_oracle.arrays import seed as encode_seed
 from gradient_oracle.calls import Call
 from gradient_oracle.errors import invalid
+from gradient_oracle.parameters import Net, decode_parameters, parameters
 from gradient_oracle.training import Probe, Progress, Trained
 from oracle.gradcheck.v1 import two_layer_net_pb2 as pb
 from oracle.values import DELTA, STEP, Array
+from oracle.wire.message import build
 
 
 def init(
@@ -48,8 +48,11 @@ def init(
 
 def predict(params: Any, x: Any) -> Call[Array]:
     """Compute the probabilities softmax(sigmoid(x @ W1 + b1) @ W2 + b2), (N, K)."""
-    request = pb.TwoLayerNetServicePredictRequest(
-        parameters=encode_parameters(params), inputs=encode("x", x)
+    net = parameters(params)
+    request = build(
+        pb.TwoLayerNetServicePredictRequest,
+        parameters=net.fields(),
+        inputs=encode("x", x),
     )
     return Call(request, lambda response: decode(response.probabilities))
 
@@ -60,7 +63,8 @@ def loss(params: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
     Parameters
     ----------
     params : dict of arrays
-        W1 (D, H), b1 (H,), W2 (H, K), b2 (K,).
+        W1 (D, H), b1 (H,), W2 (H, K), b2 (K,); or the weight (out, in) and the bias of two layers
+        under PyTorch's names, as in a `state_dict`. Gradients come back under the same names.
     x : (N, D) or (D,) array
         Inputs; (D,) is one sample.
     t : (N,) integers or (N, K) of a floating type
@@ -68,8 +72,10 @@ def loss(params: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
     delta : float
         The constant inside the logarithm, at least 0.
     """
-    request = pb.TwoLayerNetServiceLossRequest(
-        parameters=encode_parameters(params),
+    net = parameters(params)
+    request = build(
+        pb.TwoLayerNetServiceLossRequest,
+        parameters=net.fields(),
         inputs=encode("x", x),
         targets=encode_targets(t),
         delta=real("delta", delta),
@@ -79,35 +85,43 @@ def loss(params: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
 
 def accuracy(params: Any, x: Any, t: Any) -> Call[float]:
     """Compute the share of samples whose largest score is that of the target."""
-    request = pb.AccuracyRequest(
-        parameters=encode_parameters(params), inputs=encode("x", x), targets=encode_targets(t)
+    net = parameters(params)
+    request = build(
+        pb.AccuracyRequest,
+        parameters=net.fields(),
+        inputs=encode("x", x),
+        targets=encode_targets(t),
     )
     return Call(request, lambda response: float(response.accuracy))
 
 
 def gradient(params: Any, x: Any, t: Any, delta: float = DELTA) -> Call[dict[str, Array]]:
     """Compute the exact derivative of `loss` for every parameter, correctly rounded."""
-    request = pb.TwoLayerNetServiceGradientRequest(
-        parameters=encode_parameters(params),
+    net = parameters(params)
+    request = build(
+        pb.TwoLayerNetServiceGradientRequest,
+        parameters=net.fields(),
         inputs=encode("x", x),
         targets=encode_targets(t),
         delta=real("delta", delta),
     )
-    return Call(request, lambda response: decode_parameters(response.gradient))
+    return Call(request, lambda response: net.like(response.gradient))
 
 
 def numerical_gradient(
     params: Any, x: Any, t: Any, h: float = STEP, delta: float = DELTA
 ) -> Call[dict[str, Array]]:
     """Compute the document's (loss(p + h) - loss(p - h)) / 2h for every parameter p."""
-    request = pb.TwoLayerNetServiceNumericalGradientRequest(
-        parameters=encode_parameters(params),
+    net = parameters(params)
+    request = build(
+        pb.TwoLayerNetServiceNumericalGradientRequest,
+        parameters=net.fields(),
         inputs=encode("x", x),
         targets=encode_targets(t),
         step=real("h", h),
         delta=real("delta", delta),
     )
-    return Call(request, lambda response: decode_parameters(response.gradient))
+    return Call(request, lambda response: net.like(response.gradient))
 
 
 def probe(variant: str = "standard", dtype: str = "float64", seed: int = 0) -> Call[Probe]:
@@ -179,8 +193,10 @@ def train(
     methods = ("numerical", "analytic")
     if method not in methods:
         raise invalid("method", f"be one of {', '.join(methods)}", repr(method))
-    request = pb.TrainRequest(
-        parameters=encode_parameters(params),
+    net = parameters(params)
+    request = build(
+        pb.TrainRequest,
+        parameters=net.fields(),
         inputs=encode("x", x),
         targets=encode_targets(t),
         step_num=integer("step_num", step_num),
@@ -192,12 +208,12 @@ def train(
         delta=real("delta", delta),
         report_every=integer("report_every", report_every),
     )
-    return Call(request, _event)
+    return Call(request, lambda response: _event(response, net))
 
 
-def _event(response: pb.TrainResponse) -> Progress | Trained:
+def _event(response: pb.TrainResponse, net: Net) -> Progress | Trained:
     if response.HasField("result"):
         result = response.result
-        return Trained(decode_parameters(result.parameters), result.steps_done, result.loss)
+        return Trained(net.like(result.parameters), result.steps_done, result.loss)
     progress = response.progress
     return Progress(progress.steps_done, progress.step_num, progress.loss)
