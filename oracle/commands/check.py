@@ -18,6 +18,7 @@ import numpy as np
 
 from oracle.commands import files
 from oracle.commands.files import FileProblem
+from oracle.commands.options import server_address
 from oracle.reporting import html
 from oracle.values import DELTA, Array
 
@@ -46,55 +47,70 @@ class Function:
 
 
 def _two_layer_net(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
-    net = files.read_net(paths["parameters"])
-    x, t = files.read_numbers(paths["inputs"]), files.read_targets(paths["targets"])
-    gradient = files.read_net(paths["gradient"])
+    net, names = files.read_net(paths["parameters"])
+    x, t = files.read_numbers(paths["inputs"]), files.read_array(paths["targets"])
+    gradient, gradient_names = files.read_net(paths["gradient"], gradient=True)
     shapes = files.net_shapes(net, x)
-    # A gradient is turned over as its parameters are, and not for itself: that would be a fault.
-    if all(gradient[name].shape == array.shape for name, array in net.items()):
-        gradient = files.arranged(gradient, shapes, column_major=column_major)
+    gradient = files.arranged(gradient, shapes, column_major=column_major, stored=net)
     net = files.arranged(net, shapes, column_major=column_major)
     x = files.arranged({"x": x}, shapes, column_major=column_major)["x"]
-    return net, x, _targets(t, shapes["x"], net["b2"].size, column_major), gradient
+    targets = _targets(t, shapes["x"], net["b2"].size, column_major)
+    # Under the names of the files, which the report explains then.
+    return names.give(net), x, targets, gradient_names.give(gradient)
 
 
 def _simple_net(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
     W, gradient = files.read_numbers(paths["parameters"]), files.read_numbers(paths["gradient"])
-    x, t = files.read_numbers(paths["inputs"]), files.read_targets(paths["targets"])
+    x, t = files.read_numbers(paths["inputs"]), files.read_array(paths["targets"])
     # x is (N, D), W (D, K) and t (N,) or (N, K), so the sizes give N, or its square.
-    labels = t.dtype.kind in "iu"
-    N = t.size if labels else math.isqrt(x.size * t.size // max(W.size, 1))
+    square = x.size * t.size // max(W.size, 1)
+    labels = t.size in x.shape and (t.dtype.kind in "iu" or math.isqrt(square) not in x.shape)
+    N = t.size if labels else math.isqrt(square)
     N = N if x.ndim == 2 else 1
     D = x.size // max(N, 1)
     K = W.size // max(D, 1)
     shapes = {"W": (D, K), "x": (N, D) if x.ndim == 2 else (D,)}
-    if gradient.shape == W.shape:
-        gradient = files.arranged({"W": gradient}, shapes, column_major=column_major)["W"]
-    W = files.arranged({"W": W}, shapes, column_major=column_major)["W"]
+    gradient, W = (
+        files.arranged({"W": a}, shapes, column_major=column_major, stored={"W": W})["W"]
+        for a in (gradient, W)
+    )
     x = files.arranged({"x": x}, shapes, column_major=column_major)["x"]
     return W, x, _targets(t, shapes["x"], K, column_major), gradient
 
 
 def _loss(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
-    y, t = files.read_numbers(paths["predictions"]), files.read_targets(paths["targets"])
+    y, t = files.read_numbers(paths["predictions"]), files.read_array(paths["targets"])
     gradient = files.read_numbers(paths["gradient"])
     if t.dtype.kind in "iu" and t.ndim == 1 and y.ndim == 2:
         shapes = {"y": (t.size, y.size // max(t.size, 1))}
-        if gradient.shape == y.shape:
-            gradient = files.arranged({"y": gradient}, shapes, column_major=column_major)["y"]
-        y = files.arranged({"y": y}, shapes, column_major=column_major)["y"]
-    elif t.dtype.kind in "iu" and t.shape == y.shape:
+        gradient, y = (
+            files.arranged({"y": a}, shapes, column_major=column_major, stored={"y": y})["y"]
+            for a in (gradient, y)
+        )
+    elif t.dtype.kind in "iub" and t.shape == y.shape:
         t = t.astype(np.float64)
     return y, t, gradient
 
 
 def _targets(t: Array, x_shape: tuple[int, ...], K: int, column_major: bool) -> Array:
+    """Return labels or rows of targets as the sizes tell them apart, whichever type they have."""
     N = x_shape[0] if len(x_shape) == 2 else 1
-    if t.dtype.kind in "iu" and t.size == max(N, *t.shape):
-        return t.reshape(-1)
-    if t.ndim < 2 and (t.dtype.kind in "iub" or t.size <= K):
+    whole = t.dtype.kind in "iub"
+    if t.size == max(N, *t.shape) == N and (
+        whole or (K > 1 and bool(((np.floor(t) == t) & np.isfinite(t)).all()))
+    ):
+        return _labels(t.reshape(-1), K)
+    if t.size == N * K:
+        t = t.astype(np.float64) if whole else t
+    elif t.ndim < 2:
         return t
     return files.arranged({"t": t}, {"t": (N, K)}, column_major=column_major)["t"]
+
+
+def _labels(t: Array, K: int) -> Array:
+    if t.size and t.min() >= 1 and t.max() == K:
+        raise FileProblem(f"labels must count from 0 to {K - 1}, these go up to {K}: subtract 1")
+    return t.astype(np.int64)
 
 
 _NET = ("parameters", "inputs", "targets", "gradient")
@@ -154,13 +170,13 @@ def _reproduction(paths: Mapping[str, Path], **options: str | float | None) -> d
 _FILE = click.Path(exists=True, path_type=Path)
 
 
-@click.command(cls=CheckCommand)
+@click.command(cls=CheckCommand, short_help="Check a gradient that is in files.")
 @click.argument("function", type=click.Choice(list(FUNCTIONS)))
 @click.option("--parameters", type=_FILE, help="W1, b1, W2, b2; or the one W of a simple net.")
 @click.option("--inputs", type=_FILE, help="x, of shape (N, D).")
 @click.option("--predictions", type=_FILE, help="y, of shape (N, K) or (K,), for the losses.")
 @click.option("--targets", type=_FILE, help="t: labels (N,) or one-hot (N, K).")
-@click.option("--gradient", type=_FILE, help="The gradient to check, named alike.")
+@click.option("--gradient", type=_FILE, help="The gradient to check, named alike, or dW1 ...")
 @click.option(
     "--order",
     type=click.Choice(["auto", "column-major"]),
@@ -184,7 +200,7 @@ _FILE = click.Path(exists=True, path_type=Path)
     help="Also write the report as a self-contained HTML page.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
-@click.option("--address", help="Server to ask, HOST:PORT; without it one is started.")
+@server_address
 def command(
     *,
     function: str,
@@ -228,7 +244,7 @@ def command(
         with client(address) as oracle:
             report = check(oracle, column_major=order == "column-major")
             if report.verdict == "fail" and order == "auto" and not quiet:
-                _try_column_major(lambda: check(oracle, column_major=True))
+                _try_column_major(report, lambda: check(oracle, column_major=True))
     except OracleError as error:
         raise FileProblem(str(error)) from error
     reproduce = _reproduction(paths, order=order, dtype=dtype, delta=delta)
@@ -241,13 +257,27 @@ def _in(gradient: Any, dtype: str) -> Any:
     return gradient.astype(dtype)
 
 
-def _try_column_major(check: Callable[[], Any]) -> None:
-    """Say so if the gradient is right in the other memory order."""
+def _try_column_major(report: Any, check: Callable[[], Any]) -> None:
+    """Say so if the other memory order makes the gradient right, or right in more tensors.
+
+    A fault is named only in the order in which the files were written.
+    """
     from gradient_oracle import OracleError
 
     try:
-        if not check().passed:
-            return
+        other = check()
     except OracleError:
         return
-    click.echo("Read as column-major the gradient is right: use --order=column-major", err=True)
+    if other.passed:
+        click.echo("Read as column-major the gradient is right: use --order=column-major", err=True)
+    elif _wrong(other) < _wrong(report) or (_unexplained(report) and not _unexplained(other)):
+        said = str(other).splitlines()[0].partition(": ")[2]
+        click.echo(f"Read as column-major: {said}. Try --order=column-major", err=True)
+
+
+def _wrong(report: Any) -> int:
+    return sum(tensor.verdict.value == "fail" for tensor in report.tensors)
+
+
+def _unexplained(report: Any) -> bool:
+    return any(finding.kind == "unexplained" for finding in report.findings)

@@ -17,7 +17,8 @@ import click
 import numpy as np
 
 from oracle.commands.check import CheckCommand, client, conclude, versions
-from oracle.commands.files import FileProblem
+from oracle.commands.files import FileProblem, is_typed_array, numbers
+from oracle.commands.options import server_address
 from oracle.values import Array, InvalidInput
 
 _END_GRACE = 5.0
@@ -130,14 +131,19 @@ def read_point(line: str) -> tuple[dict[str, Array], dict[str, Array], str]:
 
 
 def _tensors(value: Any, dtype: str) -> dict[str, Array]:
-    named = value if isinstance(value, dict) else {"x": value}
-    return {str(name): np.array(entries, dtype=dtype) for name, entries in named.items()}
+    named = value if isinstance(value, dict) and not is_typed_array(value) else {"x": value}
+    return {str(n): np.array(numbers(entries), dtype=dtype) for n, entries in named.items()}
 
 
-@click.command(cls=CheckCommand)
+@click.command(cls=CheckCommand, short_help="Check the gradient of a program's function.")
 @click.argument("program", nargs=-1, required=True)
 @click.option("--resolution", type=float, help="Relative error that a pass should exclude.")
 @click.option("--max-evaluations", default=2000, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds after which what is not settled is inconclusive.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the random directions.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for a line.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -148,12 +154,13 @@ def _tensors(value: Any, dtype: str) -> dict[str, Array]:
     help="Also write the report as a self-contained HTML page.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
-@click.option("--address", help="Server to ask, HOST:PORT; without it one is started.")
+@server_address
 def command(
     *,
     program: tuple[str, ...],
     resolution: float | None,
     max_evaluations: int,
+    max_seconds: float | None,
     seed: int,
     timeout: float,
     as_json: bool,
@@ -161,7 +168,7 @@ def command(
     quiet: bool,
     address: str | None,
 ) -> None:
-    r"""Check the gradient of a function that a PROGRAM computes, in any language.
+    """Check the gradient of a function that a PROGRAM computes, in any language.
 
     gradient-oracle check-function -- ./my_program its arguments
 
@@ -186,7 +193,7 @@ def command(
     the other, the last index fastest.
 
     Exit code: 0 pass, 1 fail, 2 inconclusive, 3 a usage, a program or a connection at fault.
-    """
+    """  # noqa: D301 - Click keeps the lines under a backspace character as they are.
     from gradient_oracle import OracleError
 
     with running(program, timeout) as subject:
@@ -204,6 +211,7 @@ def command(
                     gradient,
                     resolution=resolution,
                     max_evaluations=max_evaluations,
+                    max_seconds=max_seconds,
                     seed=seed,
                     name=name,
                 )
@@ -211,6 +219,7 @@ def command(
             raise FileProblem(str(error)) from error
     asked = ["gradient-oracle", "check-function", f"--seed={seed}"]
     asked += [f"--max-evaluations={max_evaluations}"]
+    asked += [] if max_seconds is None else [f"--max-seconds={max_seconds:g}"]
     asked += [] if resolution is None else [f"--resolution={resolution:g}"]
     reproduce = {"Command": shlex.join([*asked, "--", *program]), "Versions": versions()}
     conclude(report, reproduce, as_json=as_json, page=page, quiet=quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import click
 import numpy as np
 
 from oracle.values import Array
+from oracle.wire.names import NET, Names, UnknownNames, documented, layers, listed
 
 FORMS = ".safetensors, .npz, .npy, .json or a folder of .npy"
 
-NET = ("W1", "b1", "W2", "b2")
+
+_DERIVED = re.compile(r"(?:d|g|grad)_?([wb][12])|([wb][12])[._]?grad", re.IGNORECASE)
 
 
 class FileProblem(click.ClickException):
@@ -56,19 +59,36 @@ def read_tensors(path: Path) -> dict[str, Array]:
 
 
 def _json_tensors(document: Any, name: str) -> dict[str, Array]:
-    if not isinstance(document, dict) or _is_typed_array(document):
+    if not isinstance(document, dict) or is_typed_array(document) or _is_shaped(document):
         document = {name: document}
     return {str(key): _json_array(value) for key, value in document.items()}
 
 
 def _json_array(value: Any) -> Array:
-    array = np.array(list(value.values()) if _is_typed_array(value) else value)
+    if _is_shaped(value):
+        flat = np.array(numbers(value["values"]), dtype=value.get("dtype"))
+        return flat.reshape(value["shape"])
+    array = np.array(numbers(value))
     if array.dtype.kind not in "iuf":
         raise ValueError(f"arrays of numbers are needed, got {str(value)[:40]}")
     return array
 
 
-def _is_typed_array(value: Any) -> bool:
+def numbers(value: Any) -> Any:
+    """Return nested lists of numbers; JavaScript writes NaN and the infinities as null."""
+    if is_typed_array(value):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [numbers(entry) for entry in value]
+    return math.nan if value is None else value
+
+
+def _is_shaped(value: Any) -> bool:
+    """Tell whether this is how `vectors` writes an array: {"shape": [2, 3], "values": [...]}."""
+    return isinstance(value, dict) and {"shape", "values"} <= value.keys()
+
+
+def is_typed_array(value: Any) -> bool:
     """Tell whether this is how JavaScript writes a Float32Array: {"0": 0.5, "1": 2}."""
     return isinstance(value, dict) and bool(value) and list(value) == [*map(str, range(len(value)))]
 
@@ -92,65 +112,45 @@ def read_numbers(path: Path) -> Array:
     return floating(read_array(path), path)
 
 
-def read_net(path: Path) -> dict[str, Array]:
-    """Return the four arrays of a two-layer net, floating."""
-    return {name: floating(a, path) for name, a in named(read_tensors(path), path).items()}
+def read_net(path: Path, *, gradient: bool = False) -> tuple[dict[str, Array], Names]:
+    """Return the four arrays of a two-layer net, floating, and what the file calls them.
 
-
-def read_targets(path: Path) -> Array:
-    """Return labels, or rows of one-hot or soft targets; JSON writes the rows as integers."""
-    array = read_array(path)
-    return floating(array, path) if array.ndim > 1 else array
+    In the file of a `gradient` that of W1 may be called dW1 or W1_grad.
+    """
+    held = read_tensors(path)
+    matches = {name: _DERIVED.fullmatch(name) for name in held if gradient}
+    derived = {match[1] or match[2]: held[name] for name, match in matches.items() if match}
+    arrays, names = named(derived or held, path)
+    return {name: floating(array, path) for name, array in arrays.items()}, names
 
 
 def floating(array: Array, path: Path) -> Array:
-    """Return an array of a JSON file as float64, and any other one as it is."""
-    return array.astype(np.float64) if path.suffix == ".json" else array
+    """Return whole numbers of a JSON file as float64, and any other array as it is."""
+    whole = path.suffix == ".json" and array.dtype.kind in "iu"
+    return array.astype(np.float64) if whole else array
 
 
-def named(arrays: Mapping[str, Array], path: Path) -> dict[str, Array]:
-    """Return the arrays as W1, b1, W2, b2, whatever the case of their names.
-
-    Two layers in PyTorch's names, `fc1.weight` and `fc1.bias` or `0.weight` and `0.bias` say, are
-    taken in the order in which their shapes follow each other, and their (out, in) weights are
-    transposed.
+def named(arrays: Mapping[str, Array], path: Path) -> tuple[dict[str, Array], Names]:
+    """Return arrays as W1, b1, W2, b2, and what they are called: so in any case, or as in PyTorch.
 
     Raises
     ------
     FileProblem
-        If one of the four is missing; the message lists what the file holds.
+        If one of the four is missing, or nothing says which layer is the first; the message lists
+        what the file holds.
     """
-    canonical = {name.lower(): name for name in NET}
-    found = {canonical[n.lower()]: array for n, array in arrays.items() if n.lower() in canonical}
-    found = found or _pytorch(arrays)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    try:
+        names = documented(arrays) or layers(shapes)
+    except UnknownNames as problem:
+        raise FileProblem(f"{path} {problem}") from problem
+    found = names.take(arrays)
     missing = [name for name in NET if name not in found]
     if missing:
-        held = ", ".join(f"{name} {arrays[name].shape}" for name in sorted(arrays)) or "nothing"
         raise FileProblem(
-            f"{path} must hold W1, b1, W2, b2, or the weight and bias of two layers; "
-            f"missing {', '.join(missing)}, got {held}"
+            f"{path} must hold W1, b1, W2, b2; missing {', '.join(missing)}, got {listed(shapes)}"
         )
-    return found
-
-
-def _pytorch(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    layers = sorted(name.removesuffix(".weight") for name in arrays if name.endswith(".weight"))
-    if len(layers) != 2 or len(arrays) != 4 or any(f"{n}.bias" not in arrays for n in layers):
-        return {}
-    first, second = layers
-    if _follows(arrays, first, second) and not _follows(arrays, second, first):
-        first, second = second, first
-    return {
-        "W1": arrays[f"{first}.weight"].T,
-        "b1": arrays[f"{first}.bias"],
-        "W2": arrays[f"{second}.weight"].T,
-        "b2": arrays[f"{second}.bias"],
-    }
-
-
-def _follows(arrays: Mapping[str, Array], layer: str, before: str) -> bool:
-    """Tell whether what `before` gives fits what `layer` takes, in (out, in) weights."""
-    return arrays[f"{layer}.weight"].shape[-1:] == arrays[f"{before}.bias"].shape
+    return found, names
 
 
 def net_shapes(net: Mapping[str, Array], x: Array) -> dict[str, tuple[int, ...]]:
@@ -167,27 +167,35 @@ def net_shapes(net: Mapping[str, Array], x: Array) -> dict[str, tuple[int, ...]]
 
 
 def arranged(
-    arrays: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], *, column_major: bool
+    arrays: Mapping[str, Array],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    column_major: bool,
+    stored: Mapping[str, Array] | None = None,
 ) -> dict[str, Array]:
     """Return arrays with the shapes that they should have, where their sizes allow it.
 
     A flat array and a bias of shape (1, H) or (H, 1) are given their shape. A matrix whose shape is
     turned over is transposed, which is how a column-major program and one with (out, in) weights
-    look; square ones go with the others. `column_major` reads every matrix in that order instead,
-    whichever shape it states.
+    look; square ones go with the others. `column_major` takes the memory of every matrix in that
+    order instead, whichever shape it states.
+
+    A gradient is treated as its parameters are, which are then `stored`, and not for itself: a
+    tensor in another shape than its parameter is a fault, and stays one.
     """
-    turned = {name for name, array in arrays.items() if _turned(array, shapes[name])}
-    right = {n for n, a in arrays.items() if a.ndim == 2 and a.shape == shapes[n] != a.T.shape}
+    stored = stored or arrays
+    turned = {name for name, array in stored.items() if _turned(array, shapes[name])}
+    right = {n for n, a in stored.items() if a.ndim == 2 and a.shape == shapes[n] != a.T.shape}
     if turned and not right:
-        turned |= {name for name, array in arrays.items() if array.ndim == 2}
+        turned |= {name for name, array in stored.items() if array.ndim == 2}
     made = {}
     for name, array in arrays.items():
         shape = shapes[name]
-        if array.size != math.prod(shape):
-            made[name] = array
-        elif column_major:
-            made[name] = array.reshape(-1).reshape(shape, order="F")
-        elif _is_flat(array):
+        fits = array.shape == stored[name].shape and array.size == math.prod(shape)
+        if fits and column_major:
+            # "A": a file that says itself that it is column-major is not turned once more.
+            made[name] = array.reshape(-1, order="A").reshape(shape, order="F")
+        elif fits and _is_flat(array):
             made[name] = array.reshape(shape)
         else:
             made[name] = array.T if name in turned else array

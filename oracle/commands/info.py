@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 import gradient_oracle
 
+from oracle.commands.options import Seconds
+
 
 @click.command()
 @click.option(
@@ -14,9 +16,7 @@ import gradient_oracle
     default="127.0.0.1:50051",
     help="HOST:PORT of the server.",
 )
-@click.option(
-    "--timeout", default=10.0, type=click.FloatRange(0, min_open=True), help="Seconds to wait."
-)
+@click.option("--timeout", default=10.0, type=Seconds(0, min_open=True), help="Seconds to wait.")
 @click.option("--embedded", is_flag=True, help="Ask a server inside this process instead.")
 def command(address: str, timeout: float, *, embedded: bool) -> None:
     """Print what a server says about itself.

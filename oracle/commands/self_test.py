@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import click
 
+from oracle.commands.options import server_address
 
-@click.command("self-test")
+
+@click.command("self-test", short_help="Check wrong and right gradients.")
 @click.option("--batch", "N", default=5, show_default=True, type=click.IntRange(1), help="N")
 @click.option("--inputs", "D", default=11, show_default=True, type=click.IntRange(1), help="D")
 @click.option("--hidden", "H", default=7, show_default=True, type=click.IntRange(1), help="H")
 @click.option("--outputs", "K", default=3, show_default=True, type=click.IntRange(1), help="K")
-@click.option("--dtype", default="float64", show_default=True, help="float64 or float32")
+@click.option(
+    "--dtype",
+    default="float64",
+    show_default=True,
+    type=click.Choice(["float64", "float32"]),
+    help="arithmetic of the gradients",
+)
 @click.option("--weight-scale", default=1.0, show_default=True, help="weights are below this")
 @click.option("--seed", default=0, show_default=True, help="seed of the case")
 @click.option("--rows", is_flag=True, help="print every gradient, not only those that went wrong")
-@click.option("--address", help="HOST:PORT of a server; without it, one in this process answers")
+@server_address
 def command(
     *,
     N: int,
@@ -33,9 +41,8 @@ def command(
     """
     import gradient_oracle
 
-    opened = gradient_oracle.connect(address) if address else gradient_oracle.embedded()
     try:
-        with opened as oracle:
+        with gradient_oracle.connect(address) if address else gradient_oracle.embedded() as oracle:
             result = oracle.self_test(
                 batch_size=N,
                 input_size=D,

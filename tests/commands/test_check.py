@@ -127,6 +127,52 @@ def test_a_column_major_buffer_under_a_row_major_shape_is_read_when_asked(tmp_pa
     assert check(tmp_path, case, "--order=column-major").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        (lambda g: {name: 4 * values for name, values in g.items()}, "4 times too large"),
+        (lambda g: g | {"b1": g["b1"] + [0.1, 0.3, 0.2]}, "the gradient is wrong in b1"),
+    ],
+)
+def test_a_bug_in_a_column_major_buffer_is_told_from_its_order(tmp_path, net, planted, said):
+    """Two faults at once hide each other: the second is named beside the first."""
+    parameters, x, t, gradient = net
+    written = [
+        {n: column_by_column(v) for n, v in tree.items()}
+        for tree in (parameters, planted(gradient))
+    ]
+    done = check(tmp_path, (written[0], column_by_column(x), t, written[1]))
+    hint = next(line for line in done.output.splitlines() if "--order=column-major" in line)
+    assert (done.exit_code, said in hint) == (1, True), done.output
+
+
+def test_a_bug_in_row_major_files_gets_no_hint_of_another_order(tmp_path, net):
+    """The hint would send its reader astray."""
+    parameters, x, t, gradient = net
+    wrong = gradient | {"W1": gradient["W1"] + np.arange(15).reshape(5, 3)}
+    done = check(tmp_path, (parameters, x, t, wrong))
+    assert (done.exit_code, "column-major" in done.output) == (1, False)
+
+
+def test_a_file_that_states_its_column_major_order_is_read_so_under_the_option_too(tmp_path, net):
+    """Julia writes .npy in Fortran order with the right shape, and its users find the option."""
+    parameters, x, t, gradient = net
+    trees = [{n: np.asfortranarray(v) for n, v in tree.items()} for tree in (parameters, gradient)]
+    case = (trees[0], np.asfortranarray(x), t, trees[1])
+    for option in ("--order=auto", "--order=column-major"):
+        assert check(tmp_path, case, option).exit_code == 0
+
+
+def test_the_fault_of_a_turned_gradient_is_told_in_the_shapes_of_its_program(tmp_path, net):
+    """A program that writes (H, D) for its W1 of (D, H), and one dW1 of (H, D)."""
+    parameters, x, t, gradient = net
+    wrong = gradient | {"W1": gradient["W1"].T}
+    trees = [{n: v.T for n, v in tree.items()} for tree in (parameters, wrong)]
+    done = check(tmp_path, (trees[0], x.T, t, trees[1]))
+    assert "W1 has the shape (3, 5), its parameter has (5, 3)" in done.output
+    assert "W2" not in done.output
+
+
 def test_a_transposed_gradient_is_not_mended(tmp_path, net):
     """Only what the parameters do too is a layout; the rest is the bug that is looked for."""
     parameters, x, t, gradient = net
@@ -160,6 +206,80 @@ def test_json_of_another_language_is_read(tmp_path, net, one_hot):
     write_json(tmp_path / "g.json", narrow)
     assert CliRunner().invoke(command, arguments).exit_code == 1
     assert CliRunner().invoke(command, [*arguments, "--dtype=float32"]).exit_code == 0
+
+
+def shaped(values, dtype="float64"):
+    array = np.asarray(values)
+    return {"dtype": dtype, "shape": [*array.shape], "values": array.ravel().tolist()}
+
+
+def typed(values):
+    return dict(enumerate(values.tolist())) if values.ndim == 1 else [typed(row) for row in values]
+
+
+@pytest.mark.parametrize("form", [shaped, typed])
+def test_arrays_of_json_may_state_their_shape_or_be_typed(tmp_path, net, form):
+    """As `vectors` writes them, and as JavaScript writes a list of Float64Array."""
+    parameters, x, t, gradient = net
+    trees = ({n: form(v) for n, v in tree.items()} for tree in (parameters, gradient))
+    arguments = ["two-layer-net"]
+    for name, tree in zip(NET, (next(trees), form(x), form(t), next(trees)), strict=True):
+        (tmp_path / f"{name}.json").write_text(json.dumps(tree), encoding="utf-8")
+        arguments.append(f"--{name}={tmp_path / name}.json")
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    single = {n: shaped(np.float32(v), "float32") for n, v in gradient.items()}
+    (tmp_path / "gradient.json").write_text(json.dumps(single), encoding="utf-8")
+    assert "entries in float32" in CliRunner().invoke(command, arguments).output
+
+
+def test_a_gradient_of_nan_from_javascript_is_a_finding(tmp_path, net):
+    """It writes NaN as null; that is what broke, and no fault of the file."""
+    check(tmp_path, net)
+    nulls = {n: v.tolist() for n, v in net[3].items()} | {"b2": [None, None]}
+    (tmp_path / "g.json").write_text(json.dumps(nulls), encoding="utf-8")
+    arguments = [
+        f"--{n}={tmp_path / f}"
+        for n, f in zip(NET, ("p.npz", "x.npy", "t.npy", "g.json"), strict=True)
+    ]
+    done = CliRunner().invoke(command, ["two-layer-net", *arguments])
+    assert (done.exit_code, "b2 holds 2 of 2 entries that are not finite" in done.output) == (
+        1,
+        True,
+    )
+
+
+@pytest.mark.parametrize("name", ["d{}", "D_{}", "grad_{}", "{}_grad", "{}.grad"])
+def test_the_tensors_of_a_gradient_may_be_named_as_derivatives(tmp_path, net, name):
+    """The parameters may lie in the same file."""
+    parameters, x, t, gradient = net
+    named = {name.format(n): v for n, v in gradient.items()}
+    assert check(tmp_path, (parameters, x, t, named | parameters)).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda t: np.eye(2, dtype=np.int32)[t],
+        lambda t: np.eye(2, dtype=bool)[t],
+        lambda t: np.asfortranarray(np.eye(2, dtype=np.uint8)[t]),
+        lambda t: t.astype(np.float32),
+        lambda t: t.astype(np.uint8)[:, np.newaxis],
+        lambda t: t.astype(float)[np.newaxis],
+    ],
+)
+def test_targets_may_have_any_type_that_their_program_has(tmp_path, net, form):
+    """One number for each sample is a label, one for each class a one-hot row."""
+    parameters, x, t, gradient = net
+    done = check(tmp_path, (parameters, x, form(t), gradient))
+    assert done.exit_code == 0, done.output
+
+
+def test_labels_that_count_from_one_are_told_so(tmp_path, net):
+    """Julia, Fortran and Octave count so."""
+    parameters, x, t, gradient = net
+    done = check(tmp_path, (parameters, x, t + 1, gradient))
+    assert (done.exit_code, "must count from 0 to 1" in done.output) == (3, True)
 
 
 def test_a_folder_of_arrays_is_read(tmp_path, net):
@@ -266,4 +386,4 @@ def test_the_examples_in_other_languages_are_checked(tmp_path, make, suffix):
         subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, check=True)
         done = CliRunner().invoke(command, ["two-layer-net", *arguments])
         assert done.output.startswith(verdict), done.output
-    assert "every tensor is 6 times too large: N" in done.output
+    assert "6 is N, the batch size: the mean over the batch is missing" in done.output

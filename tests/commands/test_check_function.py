@@ -114,6 +114,15 @@ def test_a_program_at_fault_is_explained(tmp_path, body, first, said):
     assert (done.exit_code, said in done.output) == (3, True), done.output
 
 
+def test_a_limit_of_time_is_kept_and_reported(tmp_path):
+    """Three points of 0.2 s are all there is time for."""
+    program = python(tmp_path, "time.sleep(0.2); print(repr(x[0] * x[0] + x[1] * x[1]))")
+    done = check(program, "--max-seconds=0.5", "--json")
+    report = json.loads(done.output)
+    assert (done.exit_code, report["reason"]) == (2, "budget_spent")
+    assert report["summary"] == "the 0.5 s allowed do not settle it"
+
+
 def test_a_gradient_of_another_shape_fails(tmp_path):
     """It is a finding, as everywhere: never broadcast away."""
     program = python(tmp_path, "print(1.0)", '{"x": [1.0], "gradient": [2.0, 3.0]}')
@@ -135,3 +144,25 @@ def test_the_page_shows_the_ladder(logistic, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "central difference" in text
     assert "gradient-oracle check-function --seed=0" in text
+
+
+def test_typed_arrays_of_javascript_are_arrays(tmp_path):
+    """It writes a Float64Array as {"0": 1, "1": 2}, and NaN as null."""
+    program = tmp_path / "program.py"
+    for entry, said in (("4.0", "PASS  f: "), ("null", "x holds 1 ")):
+        first = f'{{"x": {{"0": 1.0, "1": 2.0}}, "gradient": {{"0": 2.0, "1": {entry}}}}}'
+        program.write_text(
+            f"import json, sys\nprint({first!r}, flush=True)\n"
+            "for line in sys.stdin:\n    print(sum(v * v for v in json.loads(line)), flush=True)\n",
+            encoding="utf-8",
+        )
+        done = check([sys.executable, program])
+        assert said in done.output
+
+
+def test_the_help_shows_the_lines_of_the_protocol_as_they_are():
+    """A reader copies them."""
+    said = CliRunner().invoke(command, ["--help"]).output
+    assert '      {"x": [0.5, 2.0], "gradient": [1.0, 4.0]}\n' in said
+    assert "\\b" not in said
+    assert "\b" not in said
