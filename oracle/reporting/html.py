@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from oracle.reporting import machine
+from oracle.reporting.figures import heat_map, histogram, ladder, number, rough
+from oracle.reporting.text import ADVICE
 from oracle.values import (
-    HISTOGRAM_EDGES,
-    BudgetMap,
     Direction,
     Finding,
     Measurement,
@@ -19,11 +18,6 @@ from oracle.values import (
     TensorReport,
     Verdict,
 )
-
-_SHARES = (0.0, 0.1, 0.5, 1.0, 10.0, 1e3, 1e6, math.inf)
-"""Edges of the classes of a heat map, in shares of the budget. Above 1 an entry is wrong."""
-
-_SHARE_NAMES = ("< 0.1", "0.1-0.5", "0.5-1", "1-10", "10-1e3", "1e3-1e6", "> 1e6")
 
 _WORDS = {
     Verdict.PASS: "The gradient is right.",
@@ -38,7 +32,7 @@ _TRUST = {
 }
 
 _MOST_PLOTS = 4
-"""Directions with a plot of their own: the wrong ones first, then those with most steps."""
+"""Directions with a plot of their own."""
 
 _LADDER_KEY = (
     '<h3>Convergence</h3><p class="soft">Distance from the measured slope, against the step: '
@@ -49,7 +43,8 @@ _LADDER_KEY = (
 _LEAST_RUNGS = 3
 """Steps that a ladder needs to show how it converges."""
 
-_MOST_DIRECTIONS = 40
+_DIRECTIONS = 8
+"""Directions that are shown without being asked for."""
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1b1b1f;--soft:#55555e;--paper:#fff;--panel:#f4f4f6;
@@ -70,7 +65,9 @@ h1{font-size:1.4rem;line-height:1.3}h2{font-size:1.2rem;margin-top:2.5rem}h3{fon
 .finding{background:var(--panel);border-left:.3rem solid var(--line);padding:.2rem 1rem 1rem;
 margin:1rem 0}.finding h2{margin:.5rem 0}.finding h2 code{font-size:1.1rem}
 pre,code,td{font-family:ui-monospace,monospace;font-size:.85rem}
-pre{background:var(--panel);padding:.75rem;overflow-x:auto}
+pre{background:var(--panel);padding:.75rem;white-space:pre-wrap;overflow-wrap:anywhere}
+.finding pre{padding:0}details{margin:1rem 0}summary{cursor:pointer}
+summary h2{display:inline-block;margin:0}
 .wide{overflow-x:auto}table{border-collapse:collapse}
 th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--line);
 white-space:nowrap}.facts td{white-space:normal}
@@ -84,6 +81,7 @@ border-top:2px solid}.line.a{border-color:var(--a)}.line.b{border-color:var(--b)
 border-top-style:dashed}.line.c{border-color:var(--c);border-top-style:dotted}
 .key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 .8em;border:1px solid var(--line);
 vertical-align:-.1em}
+@media(max-width:30rem){th,td{padding-right:.5rem;font-size:.72rem}}
 """
 
 
@@ -108,9 +106,13 @@ def render(report: Report, *, reproduce: Mapping[str, str] | None = None) -> str
     parts = [_verdict(report)]
     parts += [_finding(finding) for finding in report.findings]
     parts += [f'<p class="soft">{escape(note)}</p>' for note in report.notes]
-    parts += [_tensor(tensor) for tensor in report.tensors]
+    order = sorted(report.tensors, key=lambda tensor: tensor.verdict is Verdict.PASS)
+    parts += [
+        _tensor(t, folded=report.verdict is not Verdict.PASS and t.verdict is Verdict.PASS)
+        for t in order
+    ]
     if report.measurement is not None:
-        parts.append(_measurement(report.measurement))
+        parts.append(_measurement(report.measurement, report.verdict))
     parts += [_facts(report), _reproduce(report, reproduce or {})]
     title = escape(f"{report.verdict.upper()} {report.subject}")
     style = _STYLE + "".join(f".s{n}{{fill:var(--s{n});background:var(--s{n})}}" for n in range(7))
@@ -124,7 +126,9 @@ def render(report: Report, *, reproduce: Mapping[str, str] | None = None) -> str
 
 
 def _verdict(report: Report) -> str:
-    reason = f" Reason: <code>{escape(report.reason)}</code>." if report.reason else ""
+    reason = ""
+    if report.reason is not None:
+        reason = f" Reason: <code>{escape(report.reason)}</code>. {escape(ADVICE[report.reason])}"
     text = f"{report.subject}: {report.summary}" if report.summary else report.subject
     return (
         f'<h1><span class="verdict {report.verdict}">{report.verdict.upper()}</span> '
@@ -137,7 +141,7 @@ def _finding(finding: Finding) -> str:
     remedy = f"<pre><code>{escape(finding.remedy)}</code></pre>" if finding.remedy else ""
     evidence = ""
     if finding.evidence:
-        rows = [(name, _number(value)) for name, value in finding.evidence.items()]
+        rows = [(name, number(value)) for name, value in finding.evidence.items()]
         evidence = _table(("evidence", "value"), rows)
     return (
         f'<section class="finding"><h2><code>{escape(finding.kind)}</code>{tensor}</h2>'
@@ -152,223 +156,117 @@ def _facts(report: Report) -> str:
     rows = [("entries checked", f"{report.entries:,}"), ("arithmetic of the gradient", arithmetic)]
     if report.verdict is not Verdict.INCONCLUSIVE:
         rows += [
-            ("largest error over the allowed one", _rough(report.budget_used)),
+            ("largest error over the allowed one", rough(report.budget_used)),
             (
                 "an error would have been seen above",
-                f"{_rough(report.detection_limit)} of the largest entry",
+                f"{rough(report.detection_limit)} of the largest entry",
             ),
         ]
     rows.append(("reference", _TRUST[report.reference_kind]))
     if report.delta is not None:
-        rows.append(("delta", _number(report.delta)))
+        rows.append(("delta", number(report.delta)))
     if report.matched_delta is not None and report.matched_delta != report.delta:
-        rows.append(("delta that fits the gradient", _number(report.matched_delta)))
+        rows.append(("delta that fits the gradient", number(report.matched_delta)))
     rows += [(name, str(size)) for name, size in report.sizes.items()]
     return f'<h2>The check</h2>\n<div class="facts">{_table(("what", "value"), rows)}</div>'
 
 
-def _tensor(tensor: TensorReport) -> str:
+def _tensor(tensor: TensorReport, *, folded: bool) -> str:
+    """Show a tensor; `folded` leaves to the reader whether to look at one that is right."""
     shape = " × ".join(map(str, tensor.shape)) or "one number"
+    title = (
+        f"<h2>{escape(tensor.name)} <span class='soft'>({shape})</span> "
+        f'<span class="{tensor.verdict}">{tensor.verdict}</span></h2>'
+    )
     figures = []
     if tensor.budget_map is not None and tensor.budget_map.cells:
-        figures.append(_heat_map(tensor.name, tensor.budget_map))
+        figures.append(heat_map(tensor.name, tensor.budget_map))
     if any(tensor.histogram):
-        figures.append(_histogram(tensor.name, tensor.histogram))
-    worst = ""
-    if tensor.worst:
-        rows = [
-            (
-                str(list(entry.index)),
-                _number(entry.candidate),
-                _number(entry.reference),
-                _number(entry.candidate - entry.reference),
-                _rough(entry.allowed),
-            )
-            for entry in tensor.worst
-        ]
-        head = ("entry", "yours", "reference", "difference", "allowed")
-        worst = "<h3>Worst entries</h3>" + _table(head, rows)
+        figures.append(histogram(tensor.name, tensor.histogram))
+    drawn = f'\n<div class="figures">{"".join(figures)}</div>' if figures else ""
+    body = f"<p>{_told(tensor)}</p>{drawn}\n{_worst(tensor)}"
+    if folded:
+        return f"<details><summary>{title}</summary>\n{body}</details>"
+    return f"<section>{title}\n{body}</section>"
+
+
+def _told(tensor: TensorReport) -> str:
     noun = "entry" if tensor.wrong_entries == 1 else "entries"
-    wrong = f"{tensor.wrong_entries:,} wrong {noun}. " if tensor.wrong_entries else ""
-    return (
-        f"<section><h2>{escape(tensor.name)} <span class='soft'>({shape})</span> "
-        f'<span class="{tensor.verdict}">{tensor.verdict}</span></h2>\n'
-        f"<p>{wrong}The worst error is {_rough(tensor.budget_used)} times the allowed one. "
-        f"The largest entry is {_number(tensor.largest_reference)}; an error above "
-        f"{_rough(tensor.detection_limit)} of it would have been seen.</p>\n"
-        f'<div class="figures">{"".join(figures)}</div>\n{worst}</section>'
-    )
+    sentences = [f"{tensor.wrong_entries:,} wrong {noun}."] if tensor.wrong_entries else []
+    if tensor.budget_used == 0:
+        sentences.append("Every entry is that of the reference.")
+    elif not math.isnan(tensor.budget_used):
+        sentences.append(f"The worst error is {rough(tensor.budget_used)} times the allowed one.")
+    largest = f"The largest entry is {number(tensor.largest_reference)}"
+    if tensor.verdict is Verdict.INCONCLUSIVE:
+        return " ".join([*sentences, f"{largest}."])
+    seen = f"an error above {rough(tensor.detection_limit)} of it would have been seen"
+    return " ".join([*sentences, f"{largest}; {seen}."])
 
 
-def _share_class(share: float) -> int | None:
-    if math.isnan(share):
-        return None
-    return next((n for n in range(6) if share <= _SHARES[n + 1]), 6)
-
-
-def _heat_map(name: str, grid: BudgetMap) -> str:
-    """Draw one path for each class of shares, runs of cells in a row merged."""
-    paths: dict[int | None, list[str]] = {}
-    counts: dict[int | None, int] = {}
-    for row in range(grid.rows):
-        cells = grid.cells[row * grid.columns : (row + 1) * grid.columns]
-        column = 0
-        for kind, run in itertools.groupby(cells, _share_class):
-            length = len(list(run))
-            paths.setdefault(kind, []).append(f"M{column} {row}h{length}v1h-{length}z")
-            counts[kind] = counts.get(kind, 0) + length
-            column += length
-    drawn = "".join(
-        f'<path class="{"none" if kind is None else f"s{kind}"}" d="{"".join(moves)}"/>'
-        for kind, moves in paths.items()
-    )
-    told = ", ".join(
-        f"{counts[kind]} cells {'without a number' if kind is None else _SHARE_NAMES[kind]}"
-        for kind in sorted(counts, key=lambda kind: -1 if kind is None else kind)
-    )
-    key = "".join(
-        f'<span class="key s{kind}"></span>{escape(_SHARE_NAMES[kind])}'
-        for kind in sorted(kind for kind in counts if kind is not None)
-    )
-    # A vector is one row of cells; stretched, it can be seen.
-    height = max(grid.rows, grid.columns / 12)
-    return (
-        f'<figure><svg class="map" role="img" viewBox="0 0 {grid.columns} {_number(height)}" '
-        'preserveAspectRatio="none" shape-rendering="crispEdges">'
-        f"<title>Map of the error over the budget in {escape(name)}: {escape(told)}</title>"
-        f'<g transform="scale(1 {_number(height / grid.rows)})">{drawn}</g></svg>'
-        "<figcaption>Error over budget, the first entry at the top left; above 1 is wrong.<br>"
-        f"{key}</figcaption></figure>"
-    )
-
-
-def _histogram(name: str, counts: Sequence[int]) -> str:
-    labels = [
-        f"{_number(low)}-{_number(high)}" if math.isfinite(high) else f"> {_number(low)}"
-        for low, high in itertools.pairwise(HISTOGRAM_EDGES)
-    ]
-    largest, row = max(counts), 16
-    bars = []
-    for n, (label, count) in enumerate(zip(labels, counts, strict=True)):
-        width = 150 * count / largest
-        right = HISTOGRAM_EDGES[n + 1] <= 1.0
-        bars.append(
-            f'<text x="82" y="{row * n + 12}" text-anchor="end">{label}</text>'
-            f'<rect class="s{2 if right else 5}" x="90" y="{row * n + 2}" '
-            f'width="{width:.1f}" height="{row - 4}"/>'
-            f'<text x="{width + 94:.1f}" y="{row * n + 12}">{count:,}</text>'
-        )
-    told = ", ".join(
-        f"{count} at {label}" for label, count in zip(labels, counts, strict=True) if count
-    )
-    return (
-        f'<figure><svg class="plot" role="img" viewBox="0 0 300 {row * len(counts)}">'
-        f"<title>Entries of {escape(name)} by share of the budget: {escape(told)}</title>"
-        f"{''.join(bars)}</svg><figcaption>Entries by share of the budget.</figcaption></figure>"
-    )
-
-
-def _measurement(measurement: Measurement) -> str:
-    directions = sorted(
-        measurement.directions,
-        key=lambda d: (d.verdict is Verdict.PASS, -abs(d.error) / (abs(d.measured) or 1.0)),
-    )
+def _worst(tensor: TensorReport) -> str:
     rows = [
         (
-            f"{d.tensor}[{d.begin}:{d.end}]",
-            _number(d.predicted),
-            _number(d.measured),
-            _rough(d.error),
-            d.verdict.value,
+            str(list(entry.index)),
+            number(entry.candidate),
+            number(entry.reference),
+            number(entry.candidate - entry.reference),
+            rough(entry.allowed),
         )
-        for d in directions[:_MOST_DIRECTIONS]
+        for entry in tensor.worst
     ]
-    head = ("direction", "predicted by the gradient", "measured", "error of it", "verdict")
-    plotted = sorted(
-        (d for d in directions if len(d.rungs) >= _LEAST_RUNGS),
-        key=lambda d: (d.verdict is Verdict.PASS, -len(d.rungs)),
-    )
-    plots = "".join(_ladder(d) for d in plotted[:_MOST_PLOTS])
+    if not rows or tensor.budget_used == 0:
+        return ""
+    head = ("entry", "yours", "reference", "difference", "allowed")
+    return "<h3>Worst entries</h3>" + _table(head, rows)
+
+
+def _measurement(measurement: Measurement, verdict: Verdict) -> str:
+    directions = sorted(measurement.directions, key=_by_interest)
+    plotted = [d for d in directions if len(d.rungs) >= _LEAST_RUNGS]
+    plots = "".join(ladder(d) for d in plotted[:_MOST_PLOTS])
     if plots:
         plots = f'{_LADDER_KEY}<div class="figures ladders">{plots}</div>'
-    left_out = len(directions) - len(rows)
-    more = f"<p class='soft'>{left_out} directions more in the JSON.</p>" if left_out > 0 else ""
     same = "the same" if measurement.deterministic else "different"
+    missed = (
+        ""
+        if verdict is Verdict.INCONCLUSIVE
+        else f" A wrong gradient is missed with probability {rough(measurement.miss_probability)}."
+    )
     return (
         "<h2>What was measured of the function</h2>\n"
         f"<p>{measurement.evaluations:,} evaluations around the value "
-        f"{_number(measurement.value)}; its noise is {_rough(measurement.noise)}, and at the same "
-        f"point it gives {same} values. A wrong gradient is missed with probability "
-        f"{_rough(measurement.miss_probability)}.</p>\n"
-        f"{_table(head, rows)}{more}\n{plots}"
+        f"{number(measurement.value)}; its noise is {rough(measurement.noise)}, and at the same "
+        f"point it gives {same} values.{missed}</p>\n{plots}\n{_slopes(directions)}"
     )
 
 
-def _ladder(direction: Direction) -> str:
-    """Plot how the differences converge, against the step, both on logarithmic axes."""
-    rungs = sorted(direction.rungs, key=lambda rung: rung.step)
-    steps = [rung.step for rung in rungs]
-    series = (
-        ("a", "central difference", [abs(r.difference - direction.measured) for r in rungs]),
-        ("b", "extrapolated", [abs(r.extrapolated - direction.measured) for r in rungs]),
-        ("c", "noise", [r.noise for r in rungs]),
-    )
+def _by_interest(direction: Direction) -> tuple[int, float]:
+    """Put the wrong directions first, and those that are farthest off for what is known of them."""
+    order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
     gap = abs(direction.predicted - direction.measured)
-    heights = [v for _, _, values in series for v in values if 0 < v < math.inf]
-    heights += [gap] if 0 < gap < math.inf else []
-    if not heights or min(steps) <= 0:
+    return order.index(direction.verdict), -gap / (direction.error or 1.0)
+
+
+def _slopes(directions: Sequence[Direction]) -> str:
+    rows = [
+        (
+            f"{d.tensor}[{d.begin}:{d.end}]",
+            number(d.predicted),
+            number(d.measured),
+            rough(abs(d.predicted - d.measured)),
+            rough(d.error),
+            "open" if d.verdict is Verdict.INCONCLUSIVE else d.verdict.value,
+        )
+        for d in directions
+    ]
+    if not rows:
         return ""
-    left, right = _decades(steps)
-    bottom, top = _decades(heights)
-    x = {step: 45 + 345 * (math.log10(step) - left) / (right - left) for step in steps}
-
-    def y(value: float) -> float:
-        share = (math.log10(value) - bottom) / (top - bottom)
-        return 210 - 200 * min(1.0, max(0.0, share))
-
-    drawn = [
-        f'<text x="40" y="{y(10.0**n) + 4:.0f}" text-anchor="end">1e{n}</text>'
-        for n in range(bottom, top + 1, max(1, (top - bottom) // 5))
-    ]
-    drawn += [
-        f'<text x="{45 + 345 * (n - left) / (right - left):.0f}" y="226" '
-        f'text-anchor="middle">1e{n}</text>'
-        for n in range(left, right + 1, max(1, (right - left) // 6))
-    ]
-    drawn.append('<text x="217" y="242" text-anchor="middle">step</text>')
-    dashes = {"a": "", "b": "6 3", "c": "2 3"}
-    for colour, _, values in series:
-        points = " ".join(
-            f"{x[step]:.1f},{y(v):.1f}"
-            for step, v in zip(steps, values, strict=True)
-            if 0 < v < math.inf
-        )
-        drawn.append(
-            f'<polyline points="{points}" fill="none" stroke="var(--{colour})" stroke-width="2" '
-            f'stroke-dasharray="{dashes[colour]}"/>'
-        )
-    if 0 < gap < math.inf:
-        drawn.append(
-            f'<path d="M45 {y(gap):.1f}h345" stroke="var(--fail)" stroke-width="1"/>'
-            f'<text x="390" y="{y(gap) - 4:.1f}" text-anchor="end">your gradient</text>'
-        )
-    where = escape(f"{direction.tensor}[{direction.begin}:{direction.end}]")
-    told = (
-        f"Distance from the measured slope {_number(direction.measured)} of {where} against the "
-        f"step: the gradient predicts {_number(direction.predicted)}, "
-        f"which is {_number(gap)} away; the measured slope is known to {_number(direction.error)}"
-    )
-    return (
-        f'<figure><svg class="plot" role="img" viewBox="0 0 410 248"><title>{told}</title>'
-        '<path d="M45 10v200h345" fill="none" stroke="var(--line)"/>'
-        f"{''.join(drawn)}</svg><figcaption>{where}</figcaption></figure>"
-    )
-
-
-def _decades(values: Iterable[float]) -> tuple[int, int]:
-    logs = [math.log10(value) for value in values]
-    low = math.floor(min(logs))
-    return low, max(math.ceil(max(logs)), low + 1)
+    head = ("direction", "predicted", "measured", "apart by", "known to", "verdict")
+    rest = rows[_DIRECTIONS:]
+    noun = "direction" if len(rest) == 1 else "directions"
+    more = f"<details><summary>{len(rest):,} {noun} more</summary>{_table(head, rest)}</details>"
+    return f"<h3>Slopes</h3>{_table(head, rows[:_DIRECTIONS])}{more if rest else ''}"
 
 
 def _reproduce(report: Report, reproduce: Mapping[str, str]) -> str:
@@ -389,16 +287,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="'
-        f'{escape(head[0])}"><table><thead><tr>{cells}</tr></thead>'
+        f'{escape(", ".join(head))}"><table><thead><tr>{cells}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
-
-
-def _number(value: float) -> str:
-    # Adding zero turns -0.0 into 0.0.
-    return f"{value + 0.0:.6g}"
-
-
-def _rough(value: float) -> str:
-    """Return a bound or a share: two digits say all that it knows."""
-    return f"{value:.2g}"

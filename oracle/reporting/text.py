@@ -13,12 +13,12 @@ MOST_LINES = 25
 
 _HEADLINE_LINES = 2
 _FINDING_LINES = 9
-_TABLE_ROWS = 6
+_TABLE_ROWS = 5
 _NOTE_LINES = 2
 _CLOSING_LINES = 3
 _INDENT = 6
 
-_ADVICE = {
+ADVICE = {
     "not_finite": "Send inputs without NaN and infinities.",
     "vacuous_budget": "Compute in a wider dtype, or on smaller weights or fewer samples.",
     "size_limit": "Check a smaller network or a smaller batch.",
@@ -30,6 +30,7 @@ _ADVICE = {
     "budget_spent": "Allow more evaluations or more time.",
     "resolution": "Compute the function and its arguments in float64.",
 }
+"""What to do about an inconclusive verdict, by its reason."""
 
 _COLOURS = {Verdict.PASS: "32", Verdict.FAIL: "31", Verdict.INCONCLUSIVE: "33"}
 
@@ -52,7 +53,8 @@ def render(report: Report, *, width: int = 100) -> str:
     """
     lines = _headline(report, width)
     lines += _findings(report, width)
-    if report.verdict is Verdict.FAIL and any(tensor.worst for tensor in report.tensors):
+    wrong = [tensor for tensor in report.tensors if tensor.verdict is not Verdict.PASS]
+    if report.verdict is Verdict.FAIL and any(tensor.worst for tensor in wrong):
         measured = report.reference_kind is ReferenceKind.MEASURED
         lines += ["", *_table(report.tensors, "measured" if measured else "exact", width)]
     for note in report.notes[:_NOTE_LINES]:
@@ -83,16 +85,19 @@ def _headline(report: Report, width: int) -> list[str]:
 def _findings(report: Report, width: int) -> list[str]:
     lines: list[str] = []
     if report.reason is not None:
-        lines += _wrap(_ADVICE[report.reason.value], width, most=2)
-    for finding in report.findings:
+        lines += _wrap(ADVICE[report.reason.value], width, most=2)
+    for n, finding in enumerate(report.findings):
         message = finding.message
+        # What mends several is said once, after the last of them.
+        later = {other.remedy for other in report.findings[n + 1 :]}
+        remedy = "" if finding.remedy in later else finding.remedy
         if finding.tensor and finding.tensor not in message:
             message = f"{finding.tensor}: {message}"
         if report.summary and message.casefold().startswith(report.summary.casefold()):
             message = message[len(report.summary) :].lstrip(". ")
-        if message and finding.remedy:
+        if message and remedy:
             message = f"{message.rstrip('.')}. "
-        lines += _wrap(message + finding.remedy, width, most=4)
+        lines += _wrap(message + remedy, width, most=4)
     if len(lines) > _FINDING_LINES:
         return [
             *lines[: _FINDING_LINES - 1],
@@ -102,8 +107,8 @@ def _findings(report: Report, width: int) -> list[str]:
 
 
 def _table(tensors: Sequence[TensorReport], known: str, width: int) -> list[str]:
-    """Return a header, a row for each of the worst tensors, and how many are left out."""
-    wanted = [tensor for tensor in tensors if tensor.worst]
+    """Return a header, a row for each of the worst tensors, and which ones are right."""
+    wanted = [t for t in tensors if t.worst and t.verdict is not Verdict.PASS]
     shown = wanted
     if len(wanted) > _TABLE_ROWS:
         most_used = sorted(wanted, key=lambda tensor: -tensor.budget_used)[:_TABLE_ROWS]
@@ -113,8 +118,7 @@ def _table(tensors: Sequence[TensorReport], known: str, width: int) -> list[str]
         (
             _shortened(tensor.name, 24),
             _shortened(str(list(tensor.worst[0].index)), 20),
-            _number(tensor.worst[0].candidate),
-            _number(tensor.worst[0].reference),
+            *_told_apart(tensor.worst[0].candidate, tensor.worst[0].reference),
             f"{tensor.worst[0].allowed:.1e}",
         )
         for tensor in shown
@@ -126,12 +130,22 @@ def _table(tensors: Sequence[TensorReport], known: str, width: int) -> list[str]
     ]
     if len(wanted) > len(shown):
         lines.append(" " * _INDENT + f"... and {len(wanted) - len(shown)} tensors more")
+    right = [tensor.name for tensor in tensors if tensor.verdict is Verdict.PASS]
+    if right:
+        lines.append(
+            " " * _INDENT + f"{', '.join(right)} {'are' if len(right) > 1 else 'is'} right"
+        )
     return [_shortened(line.rstrip(), width) for line in lines]
 
 
-def _number(value: float) -> str:
-    # Adding zero turns -0.0, which is no less right than 0.0, into 0.0.
-    return f"{value + 0.0:.6g}"
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Return two numbers with six digits, or as many as it takes to see that they differ."""
+    for digits in range(6, 17):
+        # Adding zero turns -0.0, which is no less right than 0.0, into 0.0.
+        first, second = f"{one + 0.0:.{digits}g}", f"{other + 0.0:.{digits}g}"
+        if first != second:
+            return first, second
+    return f"{one:.17g}", f"{other:.17g}"
 
 
 def _closing(report: Report, width: int) -> list[str]:
@@ -141,10 +155,13 @@ def _closing(report: Report, width: int) -> list[str]:
     parts = [f"checked {report.entries:,} {noun} in {report.candidate_dtype}"]
     if report.accumulation_dtype not in {"", report.candidate_dtype}:
         parts[0] += f" accumulated in {report.accumulation_dtype}"
-    if report.verdict is not Verdict.INCONCLUSIVE and 0 < report.detection_limit < math.inf:
-        parts.append(
-            f"an error above {report.detection_limit:.0e} of the largest entry would have been seen"
-        )
+    # A limit of 1 or more is a tensor that its type cannot tell from zero, which a note says.
+    told = [t.detection_limit for t in report.tensors if t.detection_limit < 1.0]
+    limit = report.detection_limit
+    if limit >= 1.0:
+        limit = max(told, default=math.inf)
+    if report.verdict is not Verdict.INCONCLUSIVE and 0 < limit < math.inf:
+        parts.append(f"an error above {limit:.0e} of the largest entry would have been seen")
     if report.verdict is Verdict.PASS and report.reference_kind is not ReferenceKind.MEASURED:
         used = f"{report.budget_used:.0%}" if report.budget_used >= 0.01 else "under 1%"
         parts.append(f"{used} of the budget used")

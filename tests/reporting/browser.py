@@ -25,6 +25,7 @@ OPTIONS = (
 )
 
 MEASURE = """<script>
+for (const folded of document.querySelectorAll("details")) folded.open = true;
 const wide = [...document.querySelectorAll("main *")].filter(
   (e) => !e.closest(".wide, pre, svg") && e.getBoundingClientRect().right > innerWidth + 1);
 const empty = [...document.querySelectorAll("svg")].filter((e) => e.clientHeight < 20);

@@ -15,7 +15,7 @@ from oracle.reporting import html
 from tests.reporting import browser
 
 PICTURE = Path(__file__).with_name("report.png")
-WIDTH, HEIGHT = 900, 860
+WIDTH, HEIGHT = 900, 910
 
 
 def write_page(target: Path) -> None:

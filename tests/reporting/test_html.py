@@ -10,8 +10,9 @@ import gradient_oracle
 import numpy as np
 import pytest
 
+from oracle.findings import InconclusiveReason
 from oracle.reporting import html
-from oracle.values import BudgetMap, Finding
+from oracle.values import BudgetMap, Finding, Verdict
 
 VOID = {"meta", "link", "br"}
 
@@ -92,6 +93,40 @@ def test_a_black_box_has_ladders_and_a_known_function_has_maps(reports):
     """The figure fits what was done."""
     assert "central difference" in html.render(reports["measured"])
     assert "Map of the error over the budget in W1" in html.render(reports["fail"])
+
+
+def test_what_is_right_is_folded_away_below_what_is_wrong(reports):
+    """The reader of a failure looks for the wrong tensor; of a pass, every tensor is shown."""
+    text = html.render(reports["fail"])
+    assert re.findall(r"<summary><h2>(\w+)", text) == ["b1", "W2", "b2"]
+    assert text.index("<h2>W1") < text.index("<details>")
+    assert "<summary><h2>" not in html.render(reports["pass"])
+
+
+def test_an_inconclusive_report_says_what_to_do(reports):
+    """As its text does; it claims no limit, and has no table without rows."""
+    fields = {"verdict": Verdict.INCONCLUSIVE, "reason": InconclusiveReason.DOMAIN}
+    tensors = tuple(replace(t, verdict=Verdict.INCONCLUSIVE) for t in reports["measured"].tensors)
+    nothing = replace(reports["measured"].measurement, directions=())
+    report = replace(reports["measured"], tensors=tensors, measurement=nothing, **fields)
+    text = html.render(report)
+    assert "Move the point into the domain of the function." in text
+    assert "would have been seen" not in text
+    assert "<tbody></tbody>" not in text
+    assert "is missed with probability" not in text
+
+
+def test_the_directions_that_are_wrong_come_first(reports):
+    """Eight are shown, the others on demand."""
+    measurement = reports["measured"].measurement
+    one = measurement.directions[0]
+    many = [replace(one, begin=n, verdict=Verdict.PASS) for n in range(9)]
+    directions = (*many, replace(one, begin=77, verdict=Verdict.FAIL))
+    report = replace(reports["measured"], measurement=replace(measurement, directions=directions))
+    text = html.render(report)
+    assert "2 directions more" in text
+    rows = re.findall(r"<td>x\[(\d+):", text)
+    assert (rows[0], len(rows)) == ("77", 10)
 
 
 def test_the_map_counts_its_wrong_cells(reports):

@@ -67,6 +67,14 @@ def test_every_reason_says_what_to_do(reason):
     assert len(text.render(report).splitlines()) >= 2
 
 
+def test_a_tensor_that_is_right_has_no_row():
+    """One line names those that nobody has to look at."""
+    right = [dataclasses.replace(TENSOR, name=n, verdict=Verdict.PASS) for n in ("W2", "b2")]
+    shown = text.render(dataclasses.replace(FAILED, tensors=(TENSOR, *right)))
+    assert "\n      W2, b2 are right\n" in shown
+    assert shown.count("[17, 3]") == 1
+
+
 @pytest.mark.parametrize("width", [60, 100])
 def test_the_longest_report_fits_a_screen(width):
     """At most 25 lines of the asked width, however much there is to say."""
@@ -78,7 +86,10 @@ def test_the_longest_report_fits_a_screen(width):
         summary=long,
         reason=InconclusiveReason.NOISE,
         findings=(dataclasses.replace(FAILED.findings[0], message=long, remedy=long),) * 9,
-        tensors=tuple(dataclasses.replace(tensor, budget_used=float(n)) for n in range(40)),
+        tensors=(
+            dataclasses.replace(tensor, verdict=Verdict.PASS),
+            *(dataclasses.replace(tensor, budget_used=float(n)) for n in range(40)),
+        ),
         notes=(long,) * 7,
     )
     for verdict in Verdict:
@@ -117,3 +128,41 @@ def test_a_sentence_is_said_once():
     finding = dataclasses.replace(FAILED.findings[0], message=f"{FAILED.summary}.")
     lines = text.render(dataclasses.replace(FAILED, findings=(finding,))).splitlines()
     assert lines[1].strip() == "Divide by x.shape[0]."
+
+
+def test_what_mends_several_findings_is_said_once():
+    """After the last of them."""
+    two = [dataclasses.replace(FAILED.findings[0], message=f"{name} is off.") for name in "ab"]
+    lines = text.render(dataclasses.replace(FAILED, findings=tuple(two))).splitlines()
+    assert [line.strip() for line in lines[1:3]] == [
+        "a is off.",
+        "b is off. Divide by x.shape[0].",
+    ]
+
+
+def test_the_limit_is_that_of_the_tensors_that_are_not_zero():
+    """A limit of 3e+206 says nothing; the note about its tensor does."""
+    tiny = dataclasses.replace(TENSOR, verdict=Verdict.PASS, detection_limit=3e206)
+    seen = dataclasses.replace(TENSOR, name="W2", verdict=Verdict.PASS, detection_limit=4e-14)
+    both = dataclasses.replace(PASSED, tensors=(tiny, seen), detection_limit=3e206)
+    assert "an error above 4e-14 of the largest entry" in text.render(both)
+    alone = dataclasses.replace(PASSED, tensors=(tiny,), detection_limit=3e206)
+    assert "of the largest entry" not in text.render(alone)
+
+
+@pytest.mark.parametrize(
+    ("yours", "exact", "shown"),
+    [
+        (0.5, 0.25, ["0.5", "0.25"]),
+        (0.1234567891, 0.1234567892, ["0.1234567891", "0.1234567892"]),
+        (1.0, 1.0 + 2.0**-52, ["1", "1.0000000000000002"]),
+        (-0.0, 0.1, ["0", "0.1"]),
+    ],
+)
+def test_numbers_that_differ_look_different(yours, exact, shown):
+    """Six digits where they suffice: nobody is told that 0.123457 should have been 0.123457."""
+    entry = Entry((0, 0), yours, exact, 1e-17)
+    wrong = dataclasses.replace(TENSOR, worst=(entry,))
+    lines = text.render(dataclasses.replace(FAILED, tensors=(wrong,))).splitlines()
+    row = next(line for line in lines if line.strip().startswith("W1"))
+    assert row.split()[3:5] == shown
