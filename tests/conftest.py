@@ -26,3 +26,6 @@ settings.register_profile(
 )
 settings.register_profile("thorough", parent=settings.get_profile("ci"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+collect_ignore = ["examples/ask_tell.py"]
+"""A program, which the search for doctests would run."""

@@ -26,14 +26,21 @@ from oracle.gradcheck.v1 import loss_pb2, loss_pb2_grpc
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
 PYTHON = re.compile(
-    r"(```python\n(?P<source>.*?)```(?:\s*```text\n))(?P<printed>.*?)```", re.DOTALL
+    r"(```python\n(?P<source>(?:(?!```).)*)```\s*```text\n)(?P<printed>.*?)```", re.DOTALL
 )
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", README, flags=re.DOTALL)
 COMMANDS = re.findall(
-    r"^\$ ((?:cc|gradient-oracle (?:check|vectors))\b.*)\n((?:[^$`].*\n)*)",
+    r"^(?:\$|- run:) ((?:cc|mkdir|gradient-oracle (?:check|vectors))\b.*)\n((?:[^$`-].*\n)*)",
     README,
     flags=re.MULTILINE,
 )
+
+SQUARE = f"""#!{sys.executable}
+import sys
+print('{{"x": [2.0], "gradient": [4.0]}}', flush=True)
+for line in sys.stdin:
+    print(float(line.strip("[]\\n")) ** 2, flush=True)
+"""
 
 
 def printed_by(source: str, run_test: Callable[[Callable[..., None]], None]) -> str:
@@ -48,12 +55,21 @@ def printed_by(source: str, run_test: Callable[[Callable[..., None]], None]) -> 
     return out.getvalue()
 
 
+def without_ties(text: str) -> str:
+    """Keep the names alone of tensors that are right, where "yours" and "exact" are one number.
+
+    Which of their entries is the worst is a matter of the rounding of the processor's BLAS.
+    """
+    row = r"^( +\w+) +\[[\d, ]*\] +(\S+) +\2 +\S+$"
+    return re.sub(row, r"\1", text, flags=re.MULTILINE)
+
+
 @pytest.mark.parametrize(("source", "printed"), BLOCKS)
 def test_every_block_runs_and_prints_what_is_shown(source, printed, request):
     """A block may define tests; they are called with the fixture."""
     fixture = "gradient_oracle"
     happened = printed_by(source, lambda test: test(request.getfixturevalue(fixture)))
-    assert happened.strip() == printed.strip()
+    assert without_ties(happened.strip()) == without_ties(printed.strip())
 
 
 @pytest.mark.parametrize(("line", "printed"), COMMANDS)
@@ -62,14 +78,18 @@ def test_every_command_runs_and_prints_what_is_shown(line, printed, tmp_path):
 
     A measured limit depends on the C library's functions, so its digits are not compared.
     """
-    if shutil.which(line.split()[0]) is None and line.startswith("cc "):
-        pytest.skip("no C compiler")
-    (tmp_path / "tests").symlink_to(TOP / "tests")
+    for program in ("cc", "protoc"):
+        if re.search(rf"\b{program} -", line) and shutil.which(program) is None:
+            pytest.skip(f"no {program}")
+    for folder in ("tests", "protos"):
+        (tmp_path / folder).symlink_to(TOP / folder)
     with gradient_oracle.embedded() as oracle:
         case = oracle.two_layer_net.probe()
         gradient = oracle.two_layer_net.gradient(case.params, case.x, case.labels)
     save_file({n: np.array(v) for n, v in case.params.items()}, tmp_path / "p.safetensors")
     save_file({n: np.array(v) for n, v in gradient.items()}, tmp_path / "g.safetensors")
+    (tmp_path / "my_program").write_text(SQUARE, encoding="utf-8")
+    (tmp_path / "my_program").chmod(0o755)
     np.save(tmp_path / "x.npy", case.x)
     np.save(tmp_path / "t.npy", case.labels)
     quoted = f"{shlex.quote(sys.executable)} -m oracle"
@@ -120,6 +140,16 @@ def test_the_methods_in_the_table_are_those_of_the_client():
     plumbing = {"address", "close", "connection", "info", "self_test"}
     expected = (public - nets - plumbing) | {m for m in methods if not m.endswith(".connection")}
     assert shown == expected
+
+
+def test_the_figures_of_speed_are_those_that_were_measured():
+    """Each row of the README is a row of RESULTS.md, which a command writes."""
+    measured = (TOP / "tests/benchmarks/RESULTS.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| ([a-z].*?)(?:, one core)? \| (.*?) \| (.*?) \|", re.MULTILINE)
+    section = README.partition("## Speed")[2].partition("\n## ")[0].replace("`", "")
+    rows = row.findall(section)
+    assert len(rows) == 6
+    assert set(rows) <= set(row.findall(measured))
 
 
 def test_the_table_of_findings_is_complete():

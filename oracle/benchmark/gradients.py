@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -42,8 +43,6 @@ def rows(*, quick: bool) -> Iterator[Row]:
     runs = 5 if quick else 21
     base = median(partial(structured.two_layer_net, *net), runs=runs)
     yield Row(section, "gradient-oracle, one core", base, ratio=1.0)
-    two = median(partial(structured.two_layer_net, *net, threads=2), runs=runs)
-    yield Row(section, "gradient-oracle, two threads", two, ratio=two / base)
     for name, module, measure, bound in PEERS:
         row = partial(Row, section, name)
         try:
@@ -97,6 +96,14 @@ def _growth(*, quick: bool) -> Iterator[Row]:
         yield Row(
             section, name, seconds, ratio=seconds / base, note=f"{count(net[0]):,} parameters"
         )
+    for hidden, samples in ((50, 1000), (500, 1000)):
+        net = case(784, hidden, 10, samples)
+        one = median(partial(structured.two_layer_net, *net), runs=3 if quick else 9)
+        with ThreadPoolExecutor(2) as pool:
+            spread = partial(structured.two_layer_net, *net, spread=pool.map)
+            two = median(spread, runs=3 if quick else 9)
+        name = f"784-{hidden}-10, N = {samples}, on two threads"
+        yield Row(section, name, two, ratio=two / one, note="of that on one")
 
 
 def _split(flat: Any, parameters: TwoLayerNetParameters) -> tuple[Any, Any, Any, Any]:

@@ -165,6 +165,19 @@ def test_numbers_written_by_hand_are_those_of_the_bytes(channel):
     assert answers[0] == answers[1]
 
 
+def test_labels_written_by_hand_need_no_type(channel):
+    """They can be nothing but whole numbers."""
+    by_hand = tensor_pb2.Targets(labels=tensor_pb2.Tensor(shape=[3], values=[0, 2, 1]))
+    answers = [
+        LOSS(channel).CrossEntropyError(
+            loss_pb2.CrossEntropyErrorRequest(predictions=PROBABILITIES, targets=targets),
+            timeout=60,
+        )
+        for targets in (by_hand, LABELS)
+    ]
+    assert answers[0] == answers[1]
+
+
 def test_the_last_event_of_a_training_is_its_result(channel):
     """Progress first, one for every `report_every` steps; then the parameters, once."""
     request = two_layer_net_pb2.TrainRequest(**NET, step_num=10, batch_size=2, report_every=3)

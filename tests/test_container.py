@@ -1,0 +1,65 @@
+"""The container files say what the command line takes and what the wheel is made from."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from oracle.__main__ import main
+
+TOP = Path(__file__).resolve().parent.parent
+DOCKERFILE = (TOP / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+
+
+def argv(instruction: str) -> list[str]:
+    """Return the command of an instruction, which is in the form of JSON."""
+    found = re.search(rf"^{instruction}\b[^\[\n]*(\[.*\])$", DOCKERFILE, re.MULTILINE)
+    assert found, instruction
+    return list(json.loads(found[1]))
+
+
+def parsed(arguments: list[str]) -> tuple[str, dict[str, object]]:
+    """Return the command and its options as the command line reads them, without running it."""
+    program, name, *rest = arguments
+    assert program == "gradient-oracle"
+    with click.Context(main) as context:
+        command = main.get_command(context, name)
+        return name, command.make_context(name, rest, parent=context).params
+
+
+def test_the_container_serves_and_is_asked_at_one_port():
+    """`docker run IMAGE` serves; what follows the image's name is another command of ours."""
+    command, options = parsed([*argv("ENTRYPOINT"), *argv("CMD")])
+    assert command == "serve"
+    assert options["allow_remote"]
+    host, _, port = str(options["address"]).rpartition(":")
+    assert host == "0.0.0.0"  # noqa: S104 - the port is published by whoever runs it
+    assert re.search(rf"^EXPOSE {port}$", DOCKERFILE, re.MULTILINE)
+    health, asked = parsed(argv("HEALTHCHECK"))
+    assert (health, asked["address"]) == ("info", f"127.0.0.1:{port}")
+    published = (TOP / "compose.yaml").read_text(encoding="utf-8")
+    assert f'"127.0.0.1:{port}:{port}"' in published
+
+
+def test_a_flag_that_does_not_exist_would_be_noticed():
+    """So would a command."""
+    with pytest.raises(click.NoSuchOption):
+        parsed(["gradient-oracle", "serve", "--port", "1"])
+
+
+def test_what_the_wheel_is_made_from_reaches_the_build():
+    """And neither the history nor a virtual environment does."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    wanted = [*wanted, "pyproject.toml", project["project"]["readme"]]
+    wanted += project["project"]["license-files"]
+    nothing, *let_in = (TOP / ".dockerignore").read_text(encoding="utf-8").split()
+    assert nothing == "*"
+    assert {path.partition("/")[0] for path in wanted} == {
+        name.removeprefix("!") for name in let_in if name.startswith("!")
+    }
