@@ -49,6 +49,37 @@ class Overloaded(Exception):
     """One call more than the server takes; the message says of what."""
 
 
+class Calls:
+    """The calls under way; after `close` there are no new ones."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+        self._closed = False
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Be counted, or raise `ServerStops`."""
+        with self._changed:
+            if self._closed:
+                raise ServerStops
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def close(self, seconds: float) -> bool:
+        """Refuse new calls, wait for those under way, and tell whether there were any."""
+        with self._changed:
+            self._closed = True
+            found = self._count > 0
+            self._changed.wait_for(lambda: self._count == 0, seconds)
+            return found
+
+
 class SingleThreadedBlas:
     """While it is entered, BLAS computes with one thread.
 

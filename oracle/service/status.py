@@ -14,7 +14,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from oracle.service.gate import CallerLeft, Overloaded, ServerStops, TimeOver
+from oracle.service.gate import CallerLeft, Calls, Overloaded, ServerStops, TimeOver
 from oracle.values import InvalidInput
 from oracle.wire.message import reader
 from oracle.wire.tensor import MalformedTensor
@@ -96,7 +96,8 @@ def status_of(error: Exception, request: Any = None) -> Any:
 class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
     """Turns every exception of every handler into its status, and logs every call."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
         self._wrapped: dict[str, Any] = {}
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
@@ -109,9 +110,9 @@ class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
             return handler
         if handler.response_streaming:
             name = "stream_stream" if handler.request_streaming else "unary_stream"
-            wrapped = _streaming(getattr(handler, name), details.method)
+            wrapped = _streaming(getattr(handler, name), details.method, self._calls)
         else:
-            name, wrapped = "unary_unary", _unary(handler.unary_unary, details.method)
+            name, wrapped = "unary_unary", _unary(handler.unary_unary, details.method, self._calls)
         # The generated code reads and writes messages whole, with a copy of every tensor for each.
         ours = handler._replace(
             request_deserializer=reader(handler.request_deserializer.__self__),
@@ -124,12 +125,13 @@ class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
 # The exception of `abort_with_status` rises outside of every `try`, so that no clause wraps it.
 
 
-def _unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+def _unary(behaviour: Callable[..., Any], method: str, calls: Calls) -> Callable[..., Any]:
     @functools.wraps(behaviour)
     def call(request: Any, context: Any) -> Any:
         began = time.monotonic()
         try:
-            response = behaviour(request, context)
+            with calls.one():
+                response = behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - the map decides
             status = status_of(error, request)
         else:
@@ -141,12 +143,13 @@ def _unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
     return call
 
 
-def _streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+def _streaming(behaviour: Callable[..., Any], method: str, calls: Calls) -> Callable[..., Any]:
     @functools.wraps(behaviour)
     def call(request: Any, context: Any) -> Iterator[Any]:
         began = time.monotonic()
         try:
-            yield from behaviour(request, context)
+            with calls.one():
+                yield from behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - the map decides
             status = status_of(error, request)
         else:

@@ -148,19 +148,23 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
         noted.note()
         look(turn)
 
-    def around_unary(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+    def around_unary(
+        behaviour: Callable[..., Any], method: str, calls: gate.Calls
+    ) -> Callable[..., Any]:
         def call(request: Any, context: Any) -> Any:
             with noted.of_call():
                 return behaviour(request, context)
 
-        return unary(call, method)
+        return unary(call, method, calls)
 
-    def around_streaming(behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
+    def around_streaming(
+        behaviour: Callable[..., Any], method: str, calls: gate.Calls
+    ) -> Callable[..., Any]:
         def call(request: Any, context: Any) -> Iterator[Any]:
             with noted.of_call():
                 yield from behaviour(request, context)
 
-        return streaming(call, method)
+        return streaming(call, method, calls)
 
     unary, streaming = status._unary, status._streaming
     monkeypatch.setattr(gate.Turn, "__call__", noted_look)

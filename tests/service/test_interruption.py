@@ -185,6 +185,23 @@ def test_a_graceful_stop_lets_a_running_call_end(serve):
         assert running.code() is grpc.StatusCode.OK
 
 
+def test_a_server_that_stops_refuses_new_calls_and_says_that_it_does_not_serve(serve):
+    """Who asks for its health, or calls, is sent elsewhere while the running calls end."""
+    with serve(compute_slots=1) as call:
+        running = start(call, SLOPE, **LONG)
+        wait_until(lambda: free_slots(call) == 0)
+        stop = threading.Thread(target=call.server.stop, kwargs={"grace": 10})
+        stop.start()
+        health = health_pb2_grpc.HealthStub(call.channel)
+        asked = health_pb2.HealthCheckRequest()
+        wait_until(lambda: health.Check(asked, timeout=5).status == 2)
+        found = call.failure("LossService/MeanSquaredError", **MEAN_SQUARED_ERROR)
+        assert (found.code, found.reason) == ("UNAVAILABLE", "SERVER_STOPS")
+        running.cancel()
+        stop.join(5)
+        assert not stop.is_alive()
+
+
 TEXT = "/etc/passwd of the operator"
 
 
