@@ -50,25 +50,23 @@ class Overloaded(Exception):
 
 
 class Calls:
-    """The calls under way; after `close` there are no new ones."""
+    """The calls under way, each of which enters it; after `close` it raises `ServerStops`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._count = 0
         self._closed = False
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Be counted, or raise `ServerStops`."""
+    def __enter__(self) -> None:
         with self._changed:
             if self._closed:
                 raise ServerStops
             self._count += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._count -= 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._changed:
+            self._count -= 1
+            if self._closed:
                 self._changed.notify_all()
 
     def close(self, seconds: float) -> bool:

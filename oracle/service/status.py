@@ -130,7 +130,7 @@ def _unary(behaviour: Callable[..., Any], method: str, calls: Calls) -> Callable
     def call(request: Any, context: Any) -> Any:
         began = time.monotonic()
         try:
-            with calls.one():
+            with calls:
                 response = behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - the map decides
             status = status_of(error, request)
@@ -148,7 +148,7 @@ def _streaming(behaviour: Callable[..., Any], method: str, calls: Calls) -> Call
     def call(request: Any, context: Any) -> Iterator[Any]:
         began = time.monotonic()
         try:
-            with calls.one():
+            with calls:
                 yield from behaviour(request, context)
         except Exception as error:  # noqa: BLE001 - the map decides
             status = status_of(error, request)
