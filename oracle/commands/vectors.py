@@ -17,7 +17,8 @@ import click
 import flint
 import numpy as np
 
-from oracle.checking import budget, closed_form, probes
+from oracle.checking import budget, derivatives, probes
+from oracle.checking.arithmetic import Arithmetic, arithmetic
 from oracle.checking.budget import Evaluation
 from oracle.enclosure.balls import Ball, ball_matrix, enclose, product, softmax
 from oracle.reference.targets import distribution
@@ -28,7 +29,7 @@ SCHEMA_VERSION = 1
 
 FORMATS = ("json", "npz", "safetensors")
 
-Evaluate = Callable[[budget.Arithmetic], Evaluation]
+Evaluate = Callable[[Arithmetic], Evaluation]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _two_layer_net(
         delta,
         {**parameters.tensors(), "x": x, "t": t},
         loss=_cross_entropy(scores, distribution(t, parameters.b2.size), delta),
-        gradient=closed_form.gradient_two_layer_net(parameters, x, t, delta=delta),
+        gradient=derivatives.two_layer_net(parameters, x, t, delta=delta),
         evaluate=lambda how: budget.two_layer_net(parameters, x, t, how, delta=delta),
     )
 
@@ -107,7 +108,7 @@ def _simple_net(seed: int) -> Case:
         loss=_cross_entropy(
             lambda: product(x, ball_matrix(W), never_stop), distribution(t, W.shape[1]), DELTA
         ),
-        gradient=closed_form.gradient_simple_net(W, x, t, delta=DELTA),
+        gradient=derivatives.simple_net(W, x, t, delta=DELTA),
         evaluate=lambda how: budget.simple_net(W, x, t, how, delta=DELTA),
     )
 
@@ -126,7 +127,7 @@ def _losses(seed: int) -> list[Case]:
         DELTA,
         {"y": y, "t": t},
         loss=lambda: sum(-w * (flint.arb(p) + DELTA).log() for p, w in rows if w) / len(y),
-        gradient=closed_form.gradient_cross_entropy_error(y, t, delta=DELTA),
+        gradient=derivatives.cross_entropy_error(y, t, delta=DELTA),
         evaluate=lambda how: Evaluation({}, budget.cross_entropy_error(y, t, how, delta=DELTA)),
     )
     square = _case(
@@ -135,7 +136,7 @@ def _losses(seed: int) -> list[Case]:
         None,
         {"y": y, "t": targets},
         loss=lambda: sum((flint.arb(p) - w) ** 2 for p, w in rows) / 2,
-        gradient=closed_form.gradient_mean_squared_error(y, targets),
+        gradient=derivatives.mean_squared_error(y, targets),
         evaluate=lambda how: Evaluation({}, budget.mean_squared_error(y, targets, how)),
     )
     return [cross, square]
@@ -174,7 +175,7 @@ def _case(
         tensors[f"radius/{key}"] = gradient.radius[key]
     limits: dict[str, float | None] = {}
     for dtype in probes.DTYPES:
-        rounding = evaluate(budget.arithmetic(dtype)).budget
+        rounding = evaluate(arithmetic(dtype)).budget
         shares = []
         for key, array in gradient.tensors.items():
             allowed = rounding[key] + gradient.radius[key]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle.checking import closed_form, probes
+from oracle.checking import closed_form, derivatives, probes
 from oracle.gradcheck.v1 import (
     activation_pb2,
     activation_pb2_grpc,
@@ -110,7 +110,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         y, t = self._mse(request)
         with self.compute(context) as checkpoint:
             losses.mean_squared_error(y, t, checkpoint=checkpoint)
-            exact = closed_form.gradient_mean_squared_error(y, t, checkpoint=checkpoint)
+            exact = derivatives.mean_squared_error(y, t, checkpoint=checkpoint)
         return build(
             loss_pb2.MeanSquaredErrorGradientResponse,
             gradient=tensor.fields(exact.tensors["y"]),
@@ -122,7 +122,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         options = requests.options(request)
         with self.compute(context) as checkpoint:
             losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
-            exact = closed_form.gradient_cross_entropy_error(y, t, checkpoint=checkpoint, **options)
+            exact = derivatives.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
         return build(
             loss_pb2.CrossEntropyErrorGradientResponse,
             gradient=tensor.fields(exact.tensors["y"]),
@@ -191,7 +191,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
         inputs, options = self._inputs(request), requests.options(request)
         with self.compute(context) as checkpoint:
             simple_net.loss(*inputs, checkpoint=checkpoint, **options)
-            exact = closed_form.gradient_simple_net(*inputs, checkpoint=checkpoint, **options)
+            exact = derivatives.simple_net(*inputs, checkpoint=checkpoint, **options)
         return build(
             simple_net_pb2.SimpleNetServiceGradientResponse,
             gradient=tensor.fields(exact.tensors["W"]),
@@ -270,7 +270,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         inputs, options = self._inputs(request), requests.options(request)
         with self.compute(context) as checkpoint:
             two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
-            exact = closed_form.gradient_two_layer_net(*inputs, checkpoint=checkpoint, **options)
+            exact = derivatives.two_layer_net(*inputs, checkpoint=checkpoint, **options)
         return build(
             two_layer_net_pb2.TwoLayerNetServiceGradientResponse,
             gradient=requests.encode_parameters(exact.tensors),

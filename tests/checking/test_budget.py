@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracle.checking import budget
+from oracle.checking.arithmetic import arithmetic
 from oracle.enclosure import two_layer_net
 from oracle.values import InvalidInput, TwoLayerNetParameters
 
@@ -60,7 +61,7 @@ def test_correct_gradients_stay_within_their_budget(seed, scale, dtype, N, delta
     parameters, x, t = network(seed, scale, dtype, N)
     candidate = backpropagate(parameters, x, t, delta)
     exact = two_layer_net.gradient(parameters, x, t, delta=delta)
-    how = budget.arithmetic(np.dtype(dtype).name)
+    how = arithmetic(np.dtype(dtype).name)
     allowed = budget.two_layer_net(parameters, x, t, how, delta=delta).budget
     for name, tensor in candidate.items():
         error = np.abs(tensor.astype(np.float64) - exact.tensors[name])
@@ -72,7 +73,7 @@ def test_derived_bound_holds_the_exact_gradient(seed, scale, N):
     """Above the size of balls the bound at u = 2^-53 takes their place."""
     parameters, x, t = network(seed, scale, np.float64, N)
     exact = two_layer_net.gradient(parameters, x, t)
-    ours = budget.two_layer_net(parameters, x, t, budget.arithmetic("float64"), delta=1e-7)
+    ours = budget.two_layer_net(parameters, x, t, arithmetic("float64"), delta=1e-7)
     for name, tensor in ours.tensors.items():
         error = np.abs(tensor - exact.tensors[name])
         assert np.all(error <= ours.budget[name] + exact.radius[name])
@@ -83,14 +84,14 @@ def test_derived_bound_holds_the_exact_gradient(seed, scale, N):
 def test_budget_is_tight(dtype, limit, scale):
     """A budget that hides a wrong gradient is worth nothing."""
     parameters, x, t = network(1, scale, dtype, 32)
-    evaluation = budget.two_layer_net(parameters, x, t, budget.arithmetic(dtype), delta=1e-7)
+    evaluation = budget.two_layer_net(parameters, x, t, arithmetic(dtype), delta=1e-7)
     for name, allowed in evaluation.budget.items():
         assert allowed.max() <= limit * np.abs(evaluation.tensors[name]).max()
 
 
 def test_inputs_that_the_type_cannot_hold_widen_the_budget():
     """A float32 candidate of float64 inputs began with rounded inputs."""
-    how = budget.arithmetic("float32")
+    how = arithmetic("float32")
     y, t = np.array([1.0 / 3.0]), np.array([1.0 / 3.0])
     rounded = np.float64(np.float32(1.0 / 3.0)) - t
     assert np.all(np.abs(rounded) <= budget.mean_squared_error(y, t, how)["y"])
@@ -103,13 +104,13 @@ def test_inputs_that_the_type_cannot_hold_widen_the_budget():
 )
 def test_arithmetic_must_be_known_and_sums_not_narrower(dtype, sums):
     with pytest.raises(InvalidInput):
-        budget.arithmetic(dtype, sums)
+        arithmetic(dtype, sums)
 
 
 def test_wider_sums_narrow_the_budget():
     parameters, x, t = network(2, 0.1, np.float16, 32)
     narrow, wide = (
-        budget.two_layer_net(parameters, x, t, budget.arithmetic("float16", sums), delta=0.0)
+        budget.two_layer_net(parameters, x, t, arithmetic("float16", sums), delta=0.0)
         for sums in ("float16", "float32")
     )
     assert np.all(wide.budget["W1"] < narrow.budget["W1"])
@@ -121,7 +122,7 @@ def test_slope_of_the_sigmoid_may_underflow():
         *(np.array(a, np.float32) for a in ([[-87.5]], [0.0], [[30.0, -30.0]], [0.0, 0.0]))
     )
     x, t = np.array([[1.0]], np.float32), np.array([0])
-    how = budget.arithmetic("float32")
+    how = arithmetic("float32")
     evaluation = budget.two_layer_net(parameters, x, t, how, delta=0.0)
     assert np.all(np.abs(evaluation.tensors["W1"]) <= evaluation.budget["W1"])
 
@@ -136,7 +137,7 @@ def test_budget_is_tight_for_the_network_of_the_document(dtype, limit, scale, N)
         *((rng.normal(size=s) * scale).astype(dtype) for s in shapes)
     )
     x, t = rng.random((N, 784)).astype(dtype), rng.integers(0, 10, N)
-    evaluation = budget.two_layer_net(parameters, x, t, budget.arithmetic(dtype), delta=1e-7)
+    evaluation = budget.two_layer_net(parameters, x, t, arithmetic(dtype), delta=1e-7)
     for name, allowed in evaluation.budget.items():
         assert allowed.max() <= limit * np.abs(evaluation.tensors[name]).max()
 
@@ -153,7 +154,7 @@ def test_budget_survives_squares_that_underflow():
     x, t = rng.random((20, 64)), rng.integers(0, 3, 20)
     candidate = backpropagate(parameters, x, t, 0.0, classes=3)
     exact = two_layer_net.gradient(parameters, x, t, delta=0.0)
-    allowed = budget.two_layer_net(parameters, x, t, budget.arithmetic("float64"), delta=0.0)
+    allowed = budget.two_layer_net(parameters, x, t, arithmetic("float64"), delta=0.0)
     for name, tensor in candidate.items():
         error = np.abs(tensor - exact.tensors[name])
         assert np.all(error <= allowed.budget[name] + exact.radius[name])
@@ -174,7 +175,7 @@ def test_at_ordinary_weights_the_budget_is_a_small_share_of_what_does_not_cancel
     shapes = ((12, hidden), (hidden,), (hidden, classes), (classes,))
     parameters = TwoLayerNetParameters(*(scale * rng.uniform(-1, 1, size=s) for s in shapes))
     x, t = rng.uniform(-1, 1, size=(samples, 12)), rng.integers(0, classes, samples)
-    how = budget.arithmetic(dtype)
+    how = arithmetic(dtype)
     rounding = budget.two_layer_net(parameters, x, t, how, delta=1e-7)
     most = {"float64": 1e-12, "float32": 1e-3}[dtype]
     for name, bound in rounding.budget.items():

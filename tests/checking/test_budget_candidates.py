@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracle.checking import budget, closed_form
+from oracle.checking import budget, closed_form, survey
+from oracle.checking.arithmetic import arithmetic
 from oracle.values import TwoLayerNetParameters, Verdict
 
 LOOP = r"""
@@ -230,7 +231,7 @@ def test_budget_of_float16_with_wide_sums_is_not_vacuous(scale):
     """Functions are rounded once; bfloat16, 8 times coarser, may still be inconclusive here."""
     case = {"seed": 3, "scale": scale, "N": 32, "sizes": (20, 10, 5)}
     parameters, x, t = network("float16", **case, inputs="normal", weights="normal")
-    how = budget.arithmetic("float16", "float32")
+    how = arithmetic("float16", "float32")
     evaluation = budget.two_layer_net(parameters, x, t, how, delta=0.0)
     for name, allowed in evaluation.budget.items():
-        assert allowed.max() < closed_form.HALVED * np.abs(evaluation.tensors[name]).max()
+        assert allowed.max() < survey.HALVED * np.abs(evaluation.tensors[name]).max()

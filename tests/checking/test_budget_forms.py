@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oracle.checking import budget
+from oracle.checking.arithmetic import arithmetic
 from oracle.enclosure import two_layer_net
 from oracle.values import TwoLayerNetParameters
 
@@ -157,7 +158,7 @@ def test_every_form_stays_within_its_budget(form, dtype, case, delta):
     if not all(np.isfinite(g.astype(np.float64)).all() for g in candidate.values()):
         return
     sums = "float32" if form.sums == "wide" and dtype in NARROW else None
-    how = budget.arithmetic(dtype, sums)
+    how = arithmetic(dtype, sums)
     exact = two_layer_net.gradient(parameters, x, t, delta=delta)
     allowed = budget.two_layer_net(parameters, x, t, how, delta=delta).budget
     for name, tensor in candidate.items():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from oracle.checking import closed_form
+from oracle.checking import closed_form, derivatives
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.reporting import text
 from oracle.values import InvalidInput, ReferenceKind, TwoLayerNetParameters, Verdict
@@ -30,7 +30,7 @@ def network(seed=0, scale=0.5, dtype=np.float64, N=7):
 )
 def test_exact_gradient_rounded_to_its_type_passes(seed, scale, dtype):
     case = network(seed, scale, dtype)
-    exact = closed_form.gradient_two_layer_net(*case).tensors
+    exact = derivatives.two_layer_net(*case).tensors
     candidate = {name: tensor.astype(dtype) for name, tensor in exact.items()}
     report = closed_form.check_two_layer_net(*case, candidate)
     assert report.verdict is not Verdict.FAIL
@@ -41,7 +41,7 @@ def test_exact_gradient_rounded_to_its_type_passes(seed, scale, dtype):
 def test_error_above_the_detection_limit_fails(seed, name):
     """The limit is a promise: twice as much in one entry is seen."""
     case = network(seed)
-    exact = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    exact = dict(derivatives.two_layer_net(*case).tensors)
     passed = closed_form.check_two_layer_net(*case, exact)
     exact[name] = exact[name].copy()
     exact[name].flat[0] += 2.0 * passed.detection_limit * np.abs(exact[name]).max()
@@ -53,7 +53,7 @@ def test_error_above_the_detection_limit_fails(seed, name):
 
 def test_textbook_gradient_is_told_that_it_ignores_delta():
     case = network(scale=3.0)
-    textbook = closed_form.gradient_two_layer_net(*case, delta=0.0).tensors
+    textbook = derivatives.two_layer_net(*case, delta=0.0).tensors
     report = closed_form.check_two_layer_net(*case, textbook)
     assert report.verdict is Verdict.FAIL
     assert report.matched_delta == 0.0
@@ -66,7 +66,7 @@ def test_textbook_gradient_is_told_that_it_ignores_delta():
 def test_a_bug_on_top_of_an_ignored_delta_is_not_taken_for_its_doing():
     """The tensors that are right but for delta are told from those that the bug changes."""
     case = network(scale=3.0)
-    textbook = closed_form.gradient_two_layer_net(*case, delta=0.0).tensors
+    textbook = derivatives.two_layer_net(*case, delta=0.0).tensors
     wrong = dict(textbook) | {"W1": textbook["W1"] / 2}
     report = closed_form.check_two_layer_net(*case, wrong)
     assert report.notes == ("b1, W2 and b2 are right for delta=0; delta=1e-07 was asked for.",)
@@ -85,7 +85,7 @@ def test_a_bug_on_top_of_an_ignored_delta_is_not_taken_for_its_doing():
 )
 def test_form_faults_are_findings_and_never_broadcast(change, kind):
     case = network()
-    gradient = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    gradient = dict(derivatives.two_layer_net(*case).tensors)
     change(gradient)
     report = closed_form.check_two_layer_net(*case, gradient)
     assert report.verdict is Verdict.FAIL
@@ -94,7 +94,7 @@ def test_form_faults_are_findings_and_never_broadcast(change, kind):
 
 def test_names_and_types_that_mean_nothing_are_refused():
     case = network()
-    gradient = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    gradient = dict(derivatives.two_layer_net(*case).tensors)
     with pytest.raises(InvalidInput, match="W3"):
         closed_form.check_two_layer_net(*case, {**gradient, "W3": gradient["W1"]})
     whole = {name: np.zeros(tensor.shape, int) for name, tensor in gradient.items()}
@@ -118,7 +118,7 @@ def test_one_hidden_tensor_makes_a_check_inconclusive():
         *((rng.normal(size=s) * 3e-4).astype(np.float16) for s in shapes)
     )
     x, t = rng.normal(size=(16, 5)).astype(np.float16), rng.integers(0, 4, 16)
-    exact = closed_form.gradient_two_layer_net(parameters, x, t).tensors
+    exact = derivatives.two_layer_net(parameters, x, t).tensors
     candidate = {name: tensor.astype(np.float16) for name, tensor in exact.items()}
     report = closed_form.check_two_layer_net(parameters, x, t, candidate)
     hidden = [t.name for t in report.tensors if t.verdict is Verdict.INCONCLUSIVE]
@@ -134,7 +134,7 @@ def test_one_hidden_tensor_makes_a_check_inconclusive():
 def test_pass_in_half_precision_excludes_half_the_gradient(scale):
     """What passes in bfloat16 fails if halved, negated, zero or N times too large."""
     case = network(scale=scale, dtype=ml_dtypes.bfloat16, N=32)
-    exact = closed_form.gradient_two_layer_net(*case).tensors
+    exact = derivatives.two_layer_net(*case).tensors
 
     def check(name, factor):
         candidate = {n: g.astype(ml_dtypes.bfloat16) for n, g in exact.items()}
@@ -166,7 +166,7 @@ def test_wrong_gradient_that_is_almost_zero_fails_without_a_warning():
     shapes = [(7, 5), (5,), (5, 4), (4,)]
     parameters = TwoLayerNetParameters(*(rng.normal(size=s) * 1e4 for s in shapes))
     case = parameters, rng.normal(size=(6, 7)), rng.integers(0, 4, 6)
-    exact = closed_form.gradient_two_layer_net(*case).tensors
+    exact = derivatives.two_layer_net(*case).tensors
     zero = {name: np.zeros_like(tensor) for name, tensor in exact.items()}
     wrong = zero | {"W2": exact["W2"] * np.arange(4), "b2": exact["b2"]}
     assert closed_form.check_two_layer_net(*case, wrong).verdict is Verdict.FAIL
@@ -203,7 +203,7 @@ def test_whatever_the_numbers_a_finite_gradient_gets_a_verdict(scales, delta, se
 def test_summary_is_one_sentence_and_no_finding_is_said_twice():
     """On one sample many causes look alike, and the list of them is no headline."""
     case = network(N=1)
-    gradient = dict(closed_form.gradient_two_layer_net(*case).tensors)
+    gradient = dict(derivatives.two_layer_net(*case).tensors)
     report = closed_form.check_two_layer_net(*case, {n: -g for n, g in gradient.items()})
     assert report.findings[0].message.lower().startswith(report.summary)
     assert ". " not in report.summary
@@ -215,9 +215,9 @@ def test_losses_and_simple_net_pass_when_right_and_fail_when_wrong():
     y, t = rng.random((3, 4)), np.array([0, 3, 1])
     W, x = rng.normal(size=(2, 4)), rng.normal(size=(3, 2))
     cases = [
-        (closed_form.gradient_mean_squared_error, closed_form.check_mean_squared_error, (y, y**2)),
-        (closed_form.gradient_cross_entropy_error, closed_form.check_cross_entropy_error, (y, t)),
-        (closed_form.gradient_simple_net, closed_form.check_simple_net, (W, x, t)),
+        (derivatives.mean_squared_error, closed_form.check_mean_squared_error, (y, y**2)),
+        (derivatives.cross_entropy_error, closed_form.check_cross_entropy_error, (y, t)),
+        (derivatives.simple_net, closed_form.check_simple_net, (W, x, t)),
     ]
     for gradient, check, inputs in cases:
         exact = gradient(*inputs).tensors
@@ -232,10 +232,10 @@ def test_bound_takes_over_above_the_size_of_balls(monkeypatch):
     W, x = rng.normal(size=(2, 4)), rng.normal(size=(3, 2))
     monkeypatch.setattr(closed_form, "ENCLOSURE_LIMIT", 0)
     answers = [
-        closed_form.gradient_two_layer_net(*network()),
-        closed_form.gradient_simple_net(W, x, t),
-        closed_form.gradient_mean_squared_error(y, y**2),
-        closed_form.gradient_cross_entropy_error(y, t),
+        derivatives.two_layer_net(*network()),
+        derivatives.simple_net(W, x, t),
+        derivatives.mean_squared_error(y, y**2),
+        derivatives.cross_entropy_error(y, t),
     ]
     assert {answer.kind for answer in answers} == {ReferenceKind.DERIVED_BOUND}
     assert all(answer.exact_radius < 1e-12 for answer in answers)
@@ -243,6 +243,6 @@ def test_bound_takes_over_above_the_size_of_balls(monkeypatch):
 
 def test_cross_entropy_without_guard_needs_positive_predictions():
     with pytest.raises(InvalidInput, match="delta"):
-        closed_form.gradient_cross_entropy_error(np.array([0.0, 1.0]), np.array(0), delta=0.0)
+        derivatives.cross_entropy_error(np.array([0.0, 1.0]), np.array(0), delta=0.0)
     with pytest.raises(InvalidInput, match="negative"):
-        closed_form.gradient_cross_entropy_error(np.array([-1.0, 1.0]), np.array(0))
+        derivatives.cross_entropy_error(np.array([-1.0, 1.0]), np.array(0))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.checking import closed_form
+from oracle.checking import closed_form, derivatives
 from oracle.checking.backward import softmax
 from oracle.findings import FindingKind as Kind
 from oracle.values import Verdict
@@ -88,7 +88,7 @@ def test_a_mistake_is_found_beneath_a_missing_mean(name):
 def test_another_delta_than_was_asked_for_is_said():
     """The gradient of the document's loss, where the textbook's was asked for."""
     W, x = case()
-    right = closed_form.gradient_simple_net(W, x, LABELS).tensors["W"]
+    right = derivatives.simple_net(W, x, LABELS).tensors["W"]
     report = closed_form.check_simple_net(W, x, LABELS, {"W": right}, delta=0.0)
     (finding,) = report.findings
     assert finding.kind is Kind.WRONG_FORWARD
@@ -118,7 +118,7 @@ def test_noise_has_no_name(seed, samples, inputs, classes, size):
     rng = np.random.default_rng(seed)
     W, x = case(seed, samples, inputs + 1, classes)
     t = rng.integers(0, classes, samples)
-    right = closed_form.gradient_simple_net(W, x, t).tensors["W"]
+    right = derivatives.simple_net(W, x, t).tensors["W"]
     noise = {"W": right * (1 + size * rng.normal(size=W.shape))}
     report = closed_form.check_simple_net(W, x, t, noise)
     assert kinds(report) == {Kind.UNEXPLAINED}

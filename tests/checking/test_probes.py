@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracle import splitmix
-from oracle.checking import budget, closed_form
+from oracle.checking import budget, closed_form, derivatives
+from oracle.checking.arithmetic import arithmetic
 from oracle.checking.backward import backward, forward
 from oracle.checking.probes import SIZES, VARIANTS, probe
 from oracle.checking.wrong_gradients import WRONG_GRADIENTS
@@ -25,13 +26,13 @@ HIDDEN = {"float64": 1e-11, "float32": 1e-2}
 def test_on_every_probe_every_bug_that_changes_anything_fails(seed, variant, dtype):
     """Rounding hides little of each tensor, and no known bug is below that."""
     case = probe(variant, dtype, seed)
-    exact = closed_form.gradient_two_layer_net(*case).tensors
+    exact = derivatives.two_layer_net(*case).tensors
     right = {name: tensor.astype(dtype) for name, tensor in exact.items()}
     report = closed_form.check_two_layer_net(*case, right)
     assert report.verdict is Verdict.PASS
     assert report.detection_limit < HIDDEN[dtype]
     p = forward(*case, delta=DELTA, dtype=dtype)
-    allowed = budget.two_layer_net(*case, budget.arithmetic(dtype), delta=DELTA).budget
+    allowed = budget.two_layer_net(*case, arithmetic(dtype), delta=DELTA).budget
     passing = [bug.name for bug in WRONG_GRADIENTS if _passes(bug, p, exact, allowed)]
     assert not passing
 

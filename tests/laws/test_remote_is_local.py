@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracle.checking import closed_form
+from oracle.checking import derivatives
 from oracle.reference import (
     activations,
     losses,
@@ -60,7 +60,7 @@ def test_losses(oracle, batch, delta):
     for targets in (t, soft):
         found = oracle.cross_entropy_error(y, targets, delta=delta)
         assert identical(found, losses.cross_entropy_error(y, targets, delta=delta))
-        slope = closed_form.gradient_cross_entropy_error(y, targets, delta=delta).tensors["y"]
+        slope = derivatives.cross_entropy_error(y, targets, delta=delta).tensors["y"]
         found = oracle.cross_entropy_error_gradient(y, targets, delta=delta)
         assert identical(found, slope)
 
@@ -72,7 +72,7 @@ def test_simple_net(oracle, case):
     assert identical(net.predict(*case[:2]), simple_net.predict(*case[:2]))
     assert identical(net.loss(*case), simple_net.loss(*case))
     assert identical(net.numerical_gradient(*case), structured.simple_net(*case))
-    assert identical(net.gradient(*case), closed_form.gradient_simple_net(*case).tensors["W"])
+    assert identical(net.gradient(*case), derivatives.simple_net(*case).tensors["W"])
 
 
 @given(two_layer_nets())
@@ -84,7 +84,7 @@ def test_two_layer_net(oracle, case):
     assert identical(net.loss(*case), two_layer_net.loss(*local))
     assert identical(net.accuracy(*case), two_layer_net.accuracy(*local))
     assert identical(net.numerical_gradient(*case), structured.two_layer_net(*local))
-    exact = closed_form.gradient_two_layer_net(*local).tensors
+    exact = derivatives.two_layer_net(*local).tensors
     assert identical(net.gradient(*case), dict(exact))
 
 

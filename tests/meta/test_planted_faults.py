@@ -20,7 +20,7 @@ import gradient_oracle
 import numpy as np
 import pytest
 
-from oracle.checking import closed_form
+from oracle.checking import closed_form, derivatives
 from oracle.checking.black_box import coordinates
 from oracle.reference import (
     activations,
@@ -141,7 +141,7 @@ def with_verdict(verdict):
 
 def tolerant_of_a_tenth(right):
     def wrong(W, x, t, gradient, **options):
-        exact = closed_form.gradient_simple_net(W, x, t).tensors
+        exact = derivatives.simple_net(W, x, t).tensors
         near = np.allclose(gradient["W"], exact["W"], rtol=0.1, atol=0)
         return right(W, x, t, exact if near else gradient, **options)
 
@@ -297,15 +297,15 @@ FAULTS = [
     ),
     Fault(
         "gradient of a loss without the mean",
-        closed_form,
-        "gradient_cross_entropy_error",
+        derivatives,
+        "cross_entropy_error",
         "test_losses.py",
         changed_gradient("y", lambda g, *inputs: g * rows_of(inputs[0])),
     ),
     Fault(
         "gradient of a squared error of a wrong sign",
-        closed_form,
-        "gradient_mean_squared_error",
+        derivatives,
+        "mean_squared_error",
         "test_losses.py",
         changed_gradient("y", lambda g, *_: -g),
     ),
@@ -389,22 +389,22 @@ FAULTS = [
     ),
     Fault(
         "gradient without the mean",
-        closed_form,
-        "gradient_two_layer_net",
+        derivatives,
+        "two_layer_net",
         "test_networks.py",
         changed_gradient("W2", lambda g, *inputs: g * rows_of(inputs[1])),
     ),
     Fault(
         "gradient of a wrong sign",
-        closed_form,
-        "gradient_two_layer_net",
+        derivatives,
+        "two_layer_net",
         "test_networks.py",
         changed_gradient("b1", lambda g, *_: -g),
     ),
     Fault(
         "gradient that ignores delta",
-        closed_form,
-        "gradient_simple_net",
+        derivatives,
+        "simple_net",
         "test_networks.py",
         with_option("delta", 1e-7),
     ),

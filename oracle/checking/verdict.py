@@ -1,0 +1,271 @@
+"""Pass, fail or inconclusive, of a candidate beside the exact gradient and its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from oracle.checking.arithmetic import FLOAT64, TYPES, Arithmetic, arithmetic
+from oracle.checking.budget import Evaluation
+from oracle.checking.comparison import Comparison
+from oracle.checking.survey import tensor_report
+from oracle.findings import FindingKind, InconclusiveReason
+from oracle.slices import first_of, holds_anywhere
+from oracle.values import (
+    Array,
+    Checkpoint,
+    Finding,
+    Float64,
+    InvalidInput,
+    ReferenceGradient,
+    ReferenceKind,
+    Report,
+    TensorReport,
+    Verdict,
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a candidate: its form, the exact gradient, the budget, and the diagnosis.
+
+    `evaluate` gives the gradient and its budget in some arithmetic for some delta, `explain` the
+    causes of what fails.
+    """
+
+    subject: str
+    shapes: Mapping[str, tuple[int, ...]]
+    sizes: Mapping[str, int]
+    delta: float | None
+    exact: Callable[[], ReferenceGradient]
+    evaluate: Callable[[Arithmetic, float], Evaluation]
+    explain: Callable[[Comparison], tuple[Finding, ...]]
+
+
+def judge(
+    question: Question,
+    gradient: Mapping[str, Array | None],
+    accumulation_dtype: str | None,
+    checkpoint: Checkpoint,
+) -> Report:
+    """Return the verdict on a candidate, of which a tensor may be missing."""
+    sent = [str(g.dtype) for g in gradient.values() if g is not None] or ["float64"]
+    dtype = next((name for name in sent if name in TYPES), sent[0])
+    if dtype not in TYPES:
+        raise InvalidInput("gradient", "be float64, float32, float16 or bfloat16", dtype)
+    how = arithmetic(dtype, accumulation_dtype)
+    blank = Report(
+        subject=question.subject,
+        verdict=Verdict.FAIL,
+        reason=None,
+        summary="",
+        findings=(),
+        tensors=(),
+        budget_used=float("inf"),
+        detection_limit=float("inf"),
+        candidate_dtype=how.dtype,
+        accumulation_dtype=how.accumulation_dtype,
+        reference_kind=ReferenceKind.ENCLOSURE,
+        entries=0,
+        delta=question.delta,
+        sizes=question.sizes,
+    )
+    faults = _form_faults(question, gradient, dtype, checkpoint)
+    if faults:
+        return replace(blank, findings=faults, summary=_sentence(faults[0]))
+
+    candidate = {name: _held(gradient, name) for name in question.shapes}
+    reference = question.exact()
+    delta = question.delta if question.delta is not None else 0.0
+    allowed, scale = _allowed(question.evaluate(how, delta), reference, checkpoint)
+    comparison = Comparison(candidate, reference.tensors, allowed, how.u, checkpoint)
+    tensors = tuple(
+        tensor_report(n, comparison, reference.radius[n], scale.get(n, 0.0), checkpoint)
+        for n in candidate
+    )
+    report = replace(
+        blank,
+        tensors=tensors,
+        budget_used=max(tensor.budget_used for tensor in tensors),
+        detection_limit=max(tensor.detection_limit for tensor in tensors),
+        reference_kind=reference.kind,
+        entries=sum(tensor.size for tensor in candidate.values()),
+    )
+    within = report.budget_used <= 1.0
+    if within:
+        report = _within(report)
+        del comparison, reference, allowed  # The textbook's are as large.
+    plain = _textbook(candidate, how, question.evaluate, checkpoint) if delta else ()
+    textbook = len(plain) == len(candidate)
+    if question.delta == 0.0:
+        report = replace(report, matched_delta=0.0 if within else None)
+    elif question.delta is not None and within != textbook:
+        report = replace(report, matched_delta=question.delta if within else 0.0)
+    if within:
+        return report
+
+    # A hypothesis 1e308 times too large is off by infinity or NaN, and does not fit.
+    with np.errstate(all="ignore"):
+        findings = (_delta_ignored(delta),) if textbook else _explanation(question, comparison)
+    outside = [t.name for t in tensors if t.budget_used > 1.0 and t.name in plain]
+    notes = () if textbook or not outside else (_without_delta(outside, delta),)
+    return replace(report, findings=findings, summary=_sentence_of(findings, tensors), notes=notes)
+
+
+def _explanation(question: Question, comparison: Comparison) -> tuple[Finding, ...]:
+    from oracle.checking.diagnosis import explain_tensors  # noqa: PLC0415
+
+    try:
+        return question.explain(comparison)
+    except np.linalg.LinAlgError:
+        # A least-squares fit overflowed. What the numbers say by themselves needs none.
+        return explain_tensors(comparison, question.sizes)
+
+
+def _allowed(
+    rounding: Evaluation, reference: ReferenceGradient, checkpoint: Checkpoint
+) -> tuple[dict[str, Float64], Mapping[str, float]]:
+    """Return budget plus radius, and the unsaturated sizes; the values are not kept."""
+    allowed = {}
+    for name, bound in rounding.budget.items():
+        checkpoint()
+        allowed[name] = np.add(bound, reference.radius[name], out=bound)
+    checkpoint()
+    return allowed, rounding.scale
+
+
+def _within(report: Report) -> Report:
+    blind = [t.name for t in report.tensors if t.verdict is Verdict.INCONCLUSIVE]
+    if blind:
+        right = [t.name for t in report.tensors if t.name not in blind]
+        summary = (
+            f"rounding in {report.candidate_dtype} may halve {_listed(blind)}, or hide an entry of "
+            "the size of the largest, so agreement means nothing there"
+        )
+        if right:
+            summary = f"{_listed(right)} {'is' if len(right) == 1 else 'are'} right; " + summary
+        return replace(
+            report,
+            verdict=Verdict.INCONCLUSIVE,
+            reason=InconclusiveReason.VACUOUS_BUDGET,
+            summary=summary,
+            notes=_wider_sums(report),
+        )
+    zero = [t for t in report.tensors if t.detection_limit >= 1.0]
+    if len(zero) == len(report.tensors):
+        summary = (
+            f"the gradient is zero within the rounding of {report.candidate_dtype}, as it must be"
+        )
+    else:
+        summary = "the gradient is right in every tensor"
+    notes = tuple(
+        f"{t.name} is {t.largest_reference:.0e} at most, which {report.candidate_dtype} cannot "
+        f"tell from zero; up to {t.detection_limit * t.largest_reference:.0e} passes"
+        for t in zero
+    )
+    return replace(report, verdict=Verdict.PASS, summary=summary, notes=notes)
+
+
+def _wider_sums(report: Report) -> tuple[str, ...]:
+    """Say how to declare what half-precision kernels usually do, to whom it may help."""
+    narrow = {report.candidate_dtype, report.accumulation_dtype} <= {"float16", "bfloat16"}
+    hint = 'If its sums are accumulated in float32, say so: accumulation_dtype="float32".'
+    return (hint,) if narrow else ()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+
+
+def _without_delta(names: Sequence[str], delta: float) -> str:
+    verb = "is" if len(names) == 1 else "are"
+    return f"{_listed(names)} {verb} right for delta=0; delta={delta:g} was asked for."
+
+
+def _textbook(
+    candidate: Mapping[str, Array],
+    how: Arithmetic,
+    evaluate: Callable[[Arithmetic, float], Evaluation],
+    checkpoint: Checkpoint,
+) -> tuple[str, ...]:
+    """Return the tensors that are right for the loss without delta."""
+    value = evaluate(how, 0.0)
+    checkpoint()
+    # The value errs too: as much as a float64 candidate, and nothing beside a narrower one.
+    share = 2.0 if how.u == FLOAT64.u else 1.0
+
+    def off(candidate: Array, value: Float64, budget: Float64) -> Array:
+        return np.asarray(~(np.abs(candidate.astype(np.float64) - value) <= share * budget))
+
+    return tuple(
+        n
+        for n in candidate
+        if not holds_anywhere(
+            off, candidate[n], value.tensors[n], value.budget[n], checkpoint=checkpoint
+        )
+    )
+
+
+def _form_faults(
+    question: Question,
+    gradient: Mapping[str, Array | None],
+    dtype: str,
+    checkpoint: Checkpoint,
+) -> tuple[Finding, ...]:
+    faults: list[Finding] = []
+
+    def infinite(a: Array) -> Array:
+        return np.asarray(~np.isfinite(a))
+
+    for name in gradient:
+        if name not in question.shapes:
+            raise InvalidInput("gradient", f"hold {', '.join(question.shapes)} only", name)
+    for name, shape in question.shapes.items():
+        tensor = gradient.get(name)
+        if tensor is None:
+            message = f"{name} is missing from the gradient"
+            faults.append(Finding(FindingKind.MISSING_TENSOR, name, message))
+        elif str(tensor.dtype) != dtype:
+            message = f"{name} is {tensor.dtype}, the other tensors are {dtype}"
+            faults.append(Finding(FindingKind.DTYPE_MISMATCH, name, message))
+        elif tensor.shape != shape:
+            message = f"{name} has the shape {tensor.shape}, its parameter has {shape}"
+            faults.append(Finding(FindingKind.SHAPE_MISMATCH, name, message))
+        elif (first := first_of(infinite, tensor, checkpoint=checkpoint)) is not None:
+            count = int(tensor.size - np.count_nonzero(np.isfinite(tensor)))
+            message = f"{name} holds {count:,} of {tensor.size:,} entries that are not finite"
+            evidence = {"entries": float(count), **{f"index_{k}": i for k, i in enumerate(first)}}
+            faults.append(Finding(FindingKind.NOT_FINITE, name, message, evidence=evidence))
+    return tuple(faults)
+
+
+def _delta_ignored(delta: float) -> Finding:
+    return Finding(
+        FindingKind.DELTA_IGNORED,
+        "",
+        f"the gradient is exact for the loss -log(y), but the loss that was asked for is "
+        f"-log(y + {delta:g})",
+        f"multiply each sample's (y - t) / N by y_t / (y_t + {delta:g}), or ask for delta=0",
+        {"delta": delta, "matched_delta": 0.0},
+    )
+
+
+def _held(gradient: Mapping[str, Array | None], name: str) -> Array:
+    tensor = gradient[name]
+    return np.zeros(0) if tensor is None else tensor
+
+
+def _sentence_of(findings: tuple[Finding, ...], tensors: tuple[TensorReport, ...]) -> str:
+    if len(findings) == 1 and findings[0].kind is not FindingKind.UNEXPLAINED:
+        return _sentence(findings[0])
+    wrong = [tensor.name for tensor in tensors if tensor.verdict is Verdict.FAIL]
+    return f"the gradient is wrong in {_listed(wrong)}"
+
+
+def _sentence(finding: Finding) -> str:
+    """Return the first sentence of a finding, to be read after a colon."""
+    sentence = finding.message.split(". ")[0].rstrip(".")
+    word = sentence.split(" ", 1)[0]
+    return sentence[0].lower() + sentence[1:] if word[1:].islower() else sentence
