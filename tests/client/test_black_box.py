@@ -10,7 +10,7 @@ from types import MappingProxyType
 import grpc
 import numpy as np
 import pytest
-from gradient_oracle import black_box, trees
+from gradient_oracle import black_box, points, trees
 from gradient_oracle.errors import InvalidRequest, ServerFailure
 from gradient_oracle.training import Trained
 from gradient_oracle.transport import Connection
@@ -146,10 +146,10 @@ def test_a_torch_tree_stays_torch(client):
 def test_the_predicted_change_is_that_of_the_point_that_the_type_holds(seed, step):
     """In float32 x + step is rounded; the prediction uses what is left of the step."""
     x = np.linspace(-2, 2, 150, dtype=np.float32)
-    point = black_box.Point(lambda x: x.astype(float).sum(), x)
-    gradient = black_box.Gradient(np.ones(150, np.float32), point)
+    point = points.Point(lambda x: x.astype(float).sum(), x)
+    gradient = points.Gradient(np.ones(150, np.float32), point)
     probe = pb.Probe(tensor=0, begin=3, end=140, seed=seed, step=step)
-    evaluation = black_box._evaluate(point, gradient, probe)
+    evaluation = points.evaluate(point, gradient, probe)
     moved = x.astype(float)
     moved[3:140] += np.where(positive_signs(seed, 3, 140), step, -step)
     change = moved.astype(np.float32).astype(float) - x
@@ -163,14 +163,14 @@ def test_a_point_outside_the_domain_is_said_in_band():
 
     def f(x):
         if x[0] > 1:
-            raise black_box.OutsideDomain("above 1")
+            raise points.OutsideDomain("above 1")
         return np.nan
 
-    point = black_box.Point(f, np.ones(1))
-    gradient = black_box.Gradient(np.ones(1), point)
+    point = points.Point(f, np.ones(1))
+    gradient = points.Gradient(np.ones(1), point)
     for step, said in ((0.5, "above 1"), (-0.5, "f is nan"), (0.0, "f is nan")):
         probe = pb.Probe(begin=0, end=1, step=step if positive_signs(0, 0, 1)[0] else -step)
-        assert black_box._evaluate(point, gradient, probe).outside == said
+        assert points.evaluate(point, gradient, probe).outside == said
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradient_oracle import aio
-    from gradient_oracle.black_box import OutsideDomain
     from gradient_oracle.client import Oracle, connect, embedded
     from gradient_oracle.errors import (
         Cancelled,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         ServerFailure,
     )
     from gradient_oracle.information import Limits, ServerInfo
+    from gradient_oracle.points import OutsideDomain
     from gradient_oracle.report import Report
     from gradient_oracle.training import Progress, Trained
     from gradient_oracle.versions import VersionMismatch
@@ -52,7 +52,7 @@ __all__ = [
 
 _HOMES = {
     "Oracle": "client",
-    "OutsideDomain": "black_box",
+    "OutsideDomain": "points",
     "Limits": "information",
     "Progress": "training",
     "Report": "report",
