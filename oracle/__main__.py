@@ -11,12 +11,29 @@ import click
 NAMES = ("serve", "info", "demo", "check", "vectors", "check-function", "self-test", "bench")
 
 
+class Interrupted(click.ClickException):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+    def show(self, file: Any = None) -> None:
+        """Say so in one word: it is no error."""
+        click.echo(self.message, file=file, err=file is None)
+
+
 class Commands(click.Group):
     """Loads a command only when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click names it
         """Return the names of the commands that exist."""
         return [name for name in NAMES if importlib.util.find_spec(_module(name))]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl-C ends it with the code that shells know, which is no verdict."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Interrupted("interrupted") from error
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """Load a command."""

@@ -20,6 +20,9 @@ _REACHING = 5.0
 
 _ITEM = pytest.StashKey[pytest.Item]()
 _CHECKS = pytest.StashKey[list[dict[str, Any]]]()
+"""The checks of one test."""
+_ALL = pytest.StashKey[dict[str, list[dict[str, Any]]]]()
+"""The checks of all tests, by their names: of one that is run again, those of the last time."""
 
 
 class GradientOracle:
@@ -72,19 +75,8 @@ class GradientOracle:
 
     def _judge(self, method: str, *arguments: Any, **options: Any) -> Report:
         __tracebackhide__ = True
-        from gradient_oracle import OracleError
-
-        from oracle.values import InvalidInput
-
-        try:
+        with _CallersFrames():
             report = getattr(self._client, method)(*arguments, **options)
-        except (OracleError, InvalidInput) as error:
-            # The line of the test is what helps, not the lines of the client.
-            raise error.with_traceback(_beyond(error.__traceback__)) from None
-        except Exception as error:
-            # What `f` raised is its author's to mend, who wants the lines of `f`.
-            error.__traceback__ = _beyond(error.__traceback__) or error.__traceback__
-            raise
         item = self._config.stash[_ITEM]
         check = {
             "test": item.nodeid,
@@ -93,12 +85,33 @@ class GradientOracle:
         }
         for tensor in check["tensors"]:
             # A map of 4096 cells for each tensor of each check would drown the artefact.
-            del tensor["budget_map"]
-        item.stash.setdefault(_CHECKS, []).append(check)
+            tensor["budget_map"] = None
+        item.stash[_CHECKS].append(check)
         item.user_properties.append((_PROPERTY, f"{check['verdict']}  {_sentence(check)}"))
         if not report.passed:
             pytest.fail(str(report), pytrace=False)
         return report
+
+
+class _CallersFrames:
+    """Leaves an error the frames of the test and of its functions, without those of the client."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        from gradient_oracle import OracleError
+
+        from oracle.values import InvalidInput
+
+        if isinstance(error, OracleError | InvalidInput):
+            # What gRPC raised is its cause, and says less.
+            error.__cause__, error.__suppress_context__ = None, True
+            error.__traceback__ = _beyond(traceback)
+        elif error is not None:
+            error.__traceback__ = _beyond(traceback) or traceback
 
 
 def _beyond(traceback: TracebackType | None) -> TracebackType | None:
@@ -123,7 +136,7 @@ def gradient_oracle(request: pytest.FixtureRequest) -> Iterator[GradientOracle]:
     import gradient_oracle as package
 
     address = _address(request.config)
-    fault = _fault(address) if address else ""
+    fault = _fault(address)
     if fault:
         pytest.fail(fault, pytrace=False)
     with package.connect(address) if address else package.embedded() as client:
@@ -146,13 +159,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin with no checks."""
-    config.stash[_CHECKS] = []
+    config.stash[_ALL] = {}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember which test the session fixture is used by."""
     item.config.stash[_ITEM] = item
+    item.stash[_CHECKS] = []
 
 
 @pytest.hookimpl(wrapper=True)
@@ -168,10 +182,11 @@ class _Collector:
     """Gathers the checks where the terminal is: with pytest-xdist they come with the reports."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._checks = config.stash[_CHECKS]
+        self._checks = config.stash[_ALL]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._checks += getattr(report, _PROPERTY, [])
+        if report.when == "teardown":
+            self._checks[report.nodeid] = getattr(report, _PROPERTY, [])
 
 
 @pytest.hookimpl(trylast=True)
@@ -185,7 +200,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say how many gradients were checked, if any, and leave the artefacts that were asked for."""
-    checks = config.stash[_CHECKS]
+    checks = [check for of_one in config.stash[_ALL].values() for check in of_one]
     target = config.getoption("--gradient-oracle-report")
     if target:
         fault = _write(Path(target), checks)
@@ -254,11 +269,17 @@ def _address(config: pytest.Config) -> str:
 
 
 def _fault(address: str) -> str:
-    """Return why nobody answers at an address that was named, or "" if somebody does."""
+    """Return why there is no client, or nobody answers at an address that was named, or ""."""
     import gradient_oracle as package
 
     try:
-        with package.connect(address, timeout=_REACHING, connect_timeout=_REACHING) as client:
+        connect = package.connect
+    except ImportError as error:
+        return f"gradient-oracle: {error}"
+    if not address:
+        return ""
+    try:
+        with connect(address, timeout=_REACHING, connect_timeout=_REACHING) as client:
             client.info()
     except package.OracleError as error:
         return f"gradient-oracle: {error}"

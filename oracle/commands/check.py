@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import platform
@@ -142,11 +143,22 @@ def versions() -> str:
 def conclude(
     report: Any, reproduce: Mapping[str, str], *, as_json: bool, page: Path | None, quiet: bool
 ) -> NoReturn:
-    """Write the report where it was asked for, and end with the exit code of its verdict."""
-    if page is not None:
-        page.write_text(html.render(report.value, reproduce=reproduce), encoding="utf-8")
-    if not quiet:
-        click.echo(report.to_json() if as_json else str(report))
+    """Print the report, write it where it was asked for, and end with the code of its verdict.
+
+    Raises
+    ------
+    FileProblem
+        If it cannot be printed or written.
+    """
+    try:
+        if not quiet:
+            click.echo(report.to_json() if as_json else str(report))
+        if page is not None:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(html.render(report.value, reproduce=reproduce), encoding="utf-8")
+    except OSError as error:
+        where = error.filename or "the report"
+        raise FileProblem(f"cannot write {where}: {error.strerror}") from error
     raise SystemExit(EXIT_CODES[report.verdict])
 
 
@@ -234,7 +246,7 @@ def command(
 
     from gradient_oracle import OracleError
 
-    def check(oracle: Any, *, column_major: bool) -> Any:
+    def check(oracle: Any, *, column_major: bool, dtype: str | None) -> Any:
         *inputs, gradient = asked.arguments(paths, column_major)
         if dtype is not None:
             gradient = _in(gradient, dtype)
@@ -242,9 +254,13 @@ def command(
 
     try:
         with client(address) as oracle:
-            report = check(oracle, column_major=order == "column-major")
-            if report.verdict == "fail" and order == "auto" and not quiet:
-                _try_column_major(report, lambda: check(oracle, column_major=True))
+            report = check(oracle, column_major=order == "column-major", dtype=dtype)
+            if report.verdict == "fail" and not quiet:
+                again = functools.partial(check, oracle)
+                if dtype is None and paths["gradient"].suffix == ".json":
+                    report = report.noted(_as_float32(again, column_major=order == "column-major"))
+                if order == "auto":
+                    report = report.noted(_as_column_major(report, again, dtype=dtype))
     except OracleError as error:
         raise FileProblem(str(error)) from error
     reproduce = _reproduction(paths, order=order, dtype=dtype, delta=delta)
@@ -257,7 +273,13 @@ def _in(gradient: Any, dtype: str) -> Any:
     return gradient.astype(dtype)
 
 
-def _try_column_major(report: Any, check: Callable[[], Any]) -> None:
+def _as_float32(check: Callable[..., Any], *, column_major: bool) -> str:
+    """Say so if the numbers of a file that knows no types are right for float32, or nothing."""
+    right = check(column_major=column_major, dtype="float32").passed
+    return "Read as float32 the gradient is right: use --dtype=float32." if right else ""
+
+
+def _as_column_major(report: Any, check: Callable[..., Any], *, dtype: str | None) -> str:
     """Say so if the other memory order makes the gradient right, or right in more tensors.
 
     A fault is named only in the order in which the files were written.
@@ -265,14 +287,15 @@ def _try_column_major(report: Any, check: Callable[[], Any]) -> None:
     from gradient_oracle import OracleError
 
     try:
-        other = check()
+        other = check(column_major=True, dtype=dtype)
     except OracleError:
-        return
+        return ""
     if other.passed:
-        click.echo("Read as column-major the gradient is right: use --order=column-major", err=True)
-    elif _wrong(other) < _wrong(report) or (_unexplained(report) and not _unexplained(other)):
+        return "Read as column-major the gradient is right: use --order=column-major."
+    if _wrong(other) < _wrong(report) or (_unexplained(report) and not _unexplained(other)):
         said = str(other).splitlines()[0].partition(": ")[2]
-        click.echo(f"Read as column-major: {said}. Try --order=column-major", err=True)
+        return f"Try --order=column-major: read so, {said}"
+    return ""
 
 
 def _wrong(report: Any) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
+import os
 import queue
 import shlex
+import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ import numpy as np
 
 from oracle.commands.check import CheckCommand, client, conclude, versions
 from oracle.commands.files import FileProblem, is_typed_array, numbers
-from oracle.commands.options import server_address
+from oracle.commands.options import Seconds, server_address
 from oracle.values import Array, InvalidInput
 
 _END_GRACE = 5.0
@@ -35,8 +39,9 @@ class Subject:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            self._lines.put(line)
+        with self._process.stdout or io.StringIO() as lines:
+            for line in lines:
+                self._lines.put(line)
         self._lines.put(None)
 
     def line(self) -> str:
@@ -58,6 +63,13 @@ class Subject:
             code = self._process.wait()
             raise FileProblem(f"the program ended (exit code {code}) before the check did")
         return line
+
+    def farewell(self) -> str:
+        """Return what is unusual about how the program ended, or nothing."""
+        code = self._process.poll()
+        if code is None or code >= 0:
+            return f"the program ended with exit code {code} after the check" if code else ""
+        return f"the program was ended by {signal.Signals(-code).name} after the check"
 
     def value(self, x: Sequence[float]) -> float:
         """Return the program's value at a point; NaN where it says that there is none."""
@@ -88,7 +100,12 @@ def running(program: Sequence[str], timeout: float) -> Iterator[Subject]:
     """
     try:
         process = subprocess.Popen(  # noqa: S603 - the caller asks for this program
-            list(program), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            list(program),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
         )
     except OSError as error:
         raise FileProblem(f"cannot run {program[0]}: {error.strerror}") from error
@@ -104,10 +121,31 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.stdin.close()
         process.wait(_END_GRACE)
     except (OSError, subprocess.TimeoutExpired):
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+        _kill(process)
+    process.wait()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a program with all that it started, as `npm run` and shells do."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[str, float], None]]:
+    """Show on a terminal how much of the evaluations or of the time is used."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), TextColumn("{task.description}"))
+    off = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=off) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda stage, done: bar.update(task, description=stage, completed=done)
 
 
 def read_point(line: str) -> tuple[dict[str, Array], dict[str, Array], str]:
@@ -141,11 +179,17 @@ def _tensors(value: Any, dtype: str) -> dict[str, Array]:
 @click.option("--max-evaluations", default=2000, show_default=True, type=click.IntRange(1))
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(0, min_open=True),
     help="Seconds after which what is not settled is inconclusive.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the random directions.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for a line.")
+@click.option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    type=Seconds(0, min_open=True),
+    help="Seconds to wait for a line.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--report",
@@ -204,7 +248,7 @@ def command(
             return entries.dtype.type(subject.value(entries.tolist()))
 
         try:
-            with client(address) as oracle:
+            with client(address) as oracle, progress(quiet=quiet) as show:
                 report = oracle.check_gradient(
                     f,
                     x,
@@ -214,9 +258,12 @@ def command(
                     max_seconds=max_seconds,
                     seed=seed,
                     name=name,
+                    progress=show,
                 )
         except (OracleError, InvalidInput) as error:
             raise FileProblem(str(error)) from error
+    if not quiet and subject.farewell():
+        click.echo(subject.farewell(), err=True)
     asked = ["gradient-oracle", "check-function", f"--seed={seed}"]
     asked += [f"--max-evaluations={max_evaluations}"]
     asked += [] if max_seconds is None else [f"--max-seconds={max_seconds:g}"]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from numpy.lib.format import read_array as read_array_format
 
 from oracle.values import Array
 from oracle.wire.names import NET, Names, UnknownNames, documented, layers, listed
@@ -27,6 +32,24 @@ class FileProblem(click.ClickException):
     exit_code = 3
 
 
+DAMAGED = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What readers raise about a file that is damaged, or is another one than its name says."""
+
+
 def read_tensors(path: Path) -> dict[str, Array]:
     """Return the named arrays of a file or a folder; an array without a name has that of the file.
 
@@ -35,27 +58,56 @@ def read_tensors(path: Path) -> dict[str, Array]:
     FileProblem
         If it has another form, or cannot be read.
     """
+    read = _read_folder if path.is_dir() else _READERS.get(path.suffix)
+    if read is None:
+        raise FileProblem(f"{path} must be {FORMS}")
     try:
-        if path.is_dir():
-            return {file.stem: np.load(file, allow_pickle=False) for file in path.glob("*.npy")}
-        if path.suffix == ".npy":
-            return {path.stem: np.load(path, allow_pickle=False)}
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        if path.suffix == ".json":
-            return _json_tensors(json.loads(path.read_text(encoding="utf-8")), path.stem)
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
+        return read(path)
+    except DAMAGED as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise FileProblem(f"cannot read {path}: {why}") from error
 
-            return dict(load_file(path))
+
+def _read_folder(path: Path) -> dict[str, Array]:
+    return {file.stem: _read_npy(file)[file.stem] for file in sorted(path.glob("*.npy"))}
+
+
+def _read_npy(path: Path) -> dict[str, Array]:
+    with path.open("rb") as file:
+        return {path.stem: read_array_format(file, allow_pickle=False)}
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                arrays[name.removesuffix(".npy")] = read_array_format(file, allow_pickle=False)
+    return arrays
+
+
+def _read_json(path: Path) -> dict[str, Array]:
+    return _json_tensors(json.loads(path.read_text(encoding="utf-8")), path.stem)
+
+
+def _read_safetensors(path: Path) -> dict[str, Array]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
     except ImportError as error:
-        raise FileProblem(
-            "reading .safetensors needs: pip install 'gradient-oracle[files]'"
-        ) from error
-    except Exception as error:
-        raise FileProblem(f"cannot read {path}: {error}") from error
-    raise FileProblem(f"{path} must be {FORMS}")
+        raise FileProblem("reading .safetensors needs: pip install safetensors") from error
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+_READERS: Mapping[str, Callable[[Path], dict[str, Array]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".json": _read_json,
+    ".safetensors": _read_safetensors,
+}
 
 
 def _json_tensors(document: Any, name: str) -> dict[str, Array]:
@@ -68,7 +120,10 @@ def _json_array(value: Any) -> Array:
     if _is_shaped(value):
         flat = np.array(numbers(value["values"]), dtype=value.get("dtype"))
         return flat.reshape(value["shape"])
-    array = np.array(numbers(value))
+    try:
+        array = np.array(numbers(value))
+    except ValueError as error:
+        raise ValueError("its rows have different lengths") from error
     if array.dtype.kind not in "iuf":
         raise ValueError(f"arrays of numbers are needed, got {str(value)[:40]}")
     return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -12,8 +13,11 @@ import gradient_oracle
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from oracle.commands import files
 from oracle.commands.check import command
 
 NET = ("parameters", "inputs", "targets", "gradient")
@@ -355,6 +359,51 @@ def test_what_a_function_needs_is_said(arguments, said):
 def test_a_wrong_usage_is_not_a_verdict():
     """Usage is 3 too: 2 would say inconclusive."""
     assert CliRunner().invoke(command, ["two-layer-net"]).exit_code == 3
+
+
+def test_float32_numbers_in_json_are_known_for_what_they_are(tmp_path, net):
+    """JSON has no types: the hint is part of the report, in every form of it."""
+    narrow = {name: values.astype(np.float32).tolist() for name, values in net[3].items()}
+    (tmp_path / "g.json").write_text(json.dumps(narrow))
+    check(tmp_path, net)
+    arguments = ["two-layer-net", "--inputs", "x.npy", "--targets", "t.npy", "--parameters"]
+    arguments = [str(tmp_path / a) if "." in a else a for a in [*arguments, "p.npz"]]
+    arguments += ["--gradient", str(tmp_path / "g.json")]
+    done = CliRunner().invoke(command, [*arguments, "--json"])
+    assert done.exit_code == 1
+    assert "use --dtype=float32" in json.loads(done.output)["notes"][0]
+    assert CliRunner().invoke(command, [*arguments, "--dtype=float32"]).exit_code == 0
+
+
+def test_a_report_that_cannot_be_written_is_not_a_verdict(tmp_path, net):
+    """The verdict is printed all the same; a folder that is not there yet is made."""
+    page = tmp_path / "new" / "folder" / "page.html"
+    assert check(tmp_path, net, "--report", page).exit_code == 0
+    assert page.read_text().startswith("<!doctype html>")
+    done = check(tmp_path, net, "--report", page / "below a file.html")
+    assert (done.exit_code, done.output[:4]) == (3, "PASS")
+    assert "cannot write" in done.output
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "json", "safetensors"])
+@given(data=st.data())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_file_is_a_problem_of_the_file(tmp_path, suffix, data):
+    """Whatever is damaged in it: no traceback, and never a verdict."""
+    path = tmp_path / f"damaged.{suffix}"
+    array = {"a": np.arange(6.0).reshape(2, 3)}
+    {
+        "npy": lambda: np.save(path, array["a"]),
+        "npz": lambda: np.savez_compressed(path, **array),
+        "json": lambda: path.write_text(json.dumps({"a": {"shape": [2, 3], "values": [0.5] * 6}})),
+        "safetensors": lambda: save_file(array, path),
+    }[suffix]()
+    good = path.read_bytes()
+    at = data.draw(st.integers(0, len(good) - 1))
+    kept = data.draw(st.integers(at, len(good)))
+    path.write_bytes(good[:at] + data.draw(st.binary(max_size=4)) + good[kept:])
+    with contextlib.suppress(files.FileProblem):
+        files.read_tensors(path)
 
 
 def test_the_page_says_how_to_repeat_the_check(tmp_path, net):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,12 +108,49 @@ def test_a_function_without_a_value_is_inconclusive(tmp_path):
         ("pass", '{"x": [1.0], "gradient": [2.0], "dtype": "int8"}', '"dtype" must be'),
         ("sys.exit(7)", '{"x": [1.0], "gradient": [2.0]}', "exit code 7"),
         ("time.sleep(60)", '{"x": [1.0], "gradient": [2.0]}', "wrote no line for 0.5 s"),
+        ("sys.stdout.buffer.write(b'\\xff\\n')", '{"x": [1.0], "gradient": [2.0]}', "one number"),
     ],
 )
 def test_a_program_at_fault_is_explained(tmp_path, body, first, said):
     """Exit code 3, which no verdict has, and what the program must do."""
     done = check(python(tmp_path, body, first), "--timeout=0.5")
     assert (done.exit_code, said in done.output) == (3, True), done.output
+
+
+def test_what_a_program_started_ends_with_it(tmp_path):
+    """A shell, or a build tool, that runs a program which hangs."""
+    (tmp_path / "wrapper.sh").write_text("sleep 60; true")
+    began = time.monotonic()
+    done = check(["sh", tmp_path / "wrapper.sh"], "--timeout=0.2")
+    assert (done.exit_code, "wrote no line" in done.output) == (3, True)
+    assert time.monotonic() - began < 30
+
+
+def test_a_program_that_fails_at_its_end_is_noticed(tmp_path):
+    """Its numbers were right; its author wants to know."""
+    program = python(tmp_path, "print(repr(x[0] * x[0] + x[1] * x[1]))")
+    program[1].write_text(program[1].read_text() + "\nsys.exit(7)\n")
+    done = check(program)
+    assert (done.exit_code, done.stdout[:4]) == (0, "PASS")
+    assert "exit code 7" in done.stderr
+    assert check(program, "--quiet").output == ""
+
+
+@pytest.mark.parametrize("option", ["--timeout=nan", "--timeout=-1", "--timeout=inf"])
+def test_a_time_that_is_none_is_refused(option):
+    """Exit code 3, before anything runs."""
+    assert check(["true"], option).exit_code == 3
+
+
+def test_ctrl_c_is_no_verdict(tmp_path):
+    """130, as of any program that a shell runs; and the program ends too."""
+    program = python(tmp_path, "time.sleep(30)")
+    command = [sys.executable, "-m", "oracle", "check-function", "--", *map(str, program)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+    assert (process.returncode, said) == (130, "interrupted\n")
 
 
 def test_a_limit_of_time_is_kept_and_reported(tmp_path):

@@ -9,7 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import validate
 
+import oracle.reporting
+
+SCHEMA = json.loads(
+    (Path(oracle.reporting.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
+)
 PASSING = """
 import numpy as np
 
@@ -80,6 +86,8 @@ def test_a_failure_shows_the_report_and_no_stack(tmp_path):
     assert "test_wrong - Failed: FAIL  two-layer net" in done.stdout
     checks = json.loads(artefact.read_text(encoding="utf-8"))["checks"]
     assert [check["verdict"] for check in checks] == ["pass", "fail"]
+    for check in checks:
+        validate(check, SCHEMA)
     junit = (tmp_path / "junit.xml").read_text(encoding="utf-8")
     assert '<property name="gradient_oracle" value="pass  two-layer net: ' in junit
 
@@ -184,6 +192,32 @@ def test_an_address_that_is_down_is_named(tmp_path):
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stdout
     assert "Traceback" not in done.stdout
+    assert "client.py" not in done.stdout
+
+
+def test_a_test_that_is_run_again_counts_once(tmp_path):
+    """Its last result is its result."""
+    source = """
+import pytest
+def pytest_runtest_protocol(item, nextitem):
+    from _pytest.runner import runtestprotocol
+    for _ in range(3):
+        runtestprotocol(item, nextitem=nextitem)
+    return True
+"""
+    (tmp_path / "conftest.py").write_text(source, encoding="utf-8")
+    done = run(tmp_path, PASSING)
+    assert "1 gradient checked, 1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_project_with_a_package_of_the_same_name_is_told_so(tmp_path):
+    """`oracle` is also what this package installs: one hides the other."""
+    (tmp_path / "oracle").mkdir()
+    (tmp_path / "oracle" / "__init__.py").write_text("")
+    (tmp_path / "conftest.py").write_text("")
+    done = run(tmp_path, PASSING)
+    assert done.returncode == 1
+    assert "oracle hides the package of the same name" in done.stdout
     assert "client.py" not in done.stdout
 
 

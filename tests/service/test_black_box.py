@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc, report_pb2, tensor_pb2
 from oracle.service import black_box as service
+from oracle.service.gate import Calls
 from oracle.service.status import Statuses
 from oracle.splitmix import positive_signs
 from oracle.values import InvalidInput
@@ -204,7 +205,7 @@ def test_an_answer_to_a_timed_check_says_its_time(timing, removed, field):
 def served():
     """Serve two conversations at a time; yield the servicer and a channel to it."""
     servicer = service.BlackBoxServicer(max_sessions=2, idle_seconds=0.5)
-    server = grpc.server(futures.ThreadPoolExecutor(1), interceptors=[Statuses()])
+    server = grpc.server(futures.ThreadPoolExecutor(1), interceptors=[Statuses(Calls())])
     black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

@@ -7,6 +7,7 @@ and gRPC, and only `embedded()` loads the server.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,11 +68,23 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "aio":
-        return importlib.import_module("gradient_oracle.aio")
+        return _module("aio")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"gradient_oracle.{_HOMES.get(name, 'errors')}")
-    return getattr(home, name)
+    return getattr(_module(_HOMES.get(name, "errors")), name)
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(f"gradient_oracle.{name}")
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("oracle."):
+            raise
+        where = next(iter(sys.modules["oracle"].__path__))
+        raise ImportError(
+            f"{where} hides the package of the same name that gradient-oracle installs; rename it, "
+            "or take its folder off sys.path"
+        ) from error
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,11 @@ from oracle.findings import FindingKind as Kind
 from oracle.slices import parts
 from oracle.values import Array, Entry, Finding, Float64
 
+FEWEST_LEVELS = 6
+"""Different numbers that must lie on equal steps: two of them always do, and each other one of any
+numbers does with a probability of 0.002.
+"""
+
 NARROW = (("float32", 2.0**-24), ("float16", 2.0**-11), ("bfloat16", 2.0**-8))
 
 
@@ -100,7 +105,7 @@ def _levels(comparison: Comparison) -> str:
     """Return on how many steps of the same height all entries of a tensor lie, or nothing."""
     largest = max(comparison.candidate, key=lambda n: comparison.candidate[n].size)
     values = np.unique(np.abs(comparison.candidate[largest].astype(np.float64)))
-    if not 3 <= len(values) <= 2**16:
+    if not FEWEST_LEVELS <= len(values) <= 2**16:
         return ""
     top = float(values[-1])
     count = np.rint(top / np.diff(values).min())
