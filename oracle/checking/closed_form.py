@@ -76,6 +76,7 @@ def check_two_layer_net(
         lambda: derivatives.two_layer_net(parameters, x, t, delta=delta, checkpoint=checkpoint),
         lambda how, d: budget.two_layer_net(parameters, x, t, how, delta=d, checkpoint=checkpoint),
         explain,
+        _scores_with(delta),
     )
     return judge(question, gradient, accumulation_dtype, checkpoint)
 
@@ -109,6 +110,7 @@ def check_simple_net(
         lambda: derivatives.simple_net(W, x, t, delta=delta, checkpoint=checkpoint),
         lambda how, d: budget.simple_net(W, x, t, how, delta=d, checkpoint=checkpoint),
         explain,
+        _scores_with(delta),
     )
     return judge(question, gradient, accumulation_dtype, checkpoint)
 
@@ -185,8 +187,13 @@ def check_cross_entropy_error(
         lambda: derivatives.cross_entropy_error(y, t, delta=delta, checkpoint=checkpoint),
         evaluate,
         explain,
+        f"Write -t / (y + {delta:g}) / N",
     )
     return judge(question, gradient, accumulation_dtype, checkpoint)
+
+
+def _scores_with(delta: float) -> str:
+    return f"Multiply each sample's (y - t) / N by y_t / (y_t + {delta:g})"
 
 
 def _loss_sizes(y: Array) -> dict[str, int]:

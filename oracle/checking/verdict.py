@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,7 +33,7 @@ class Question:
     """What is asked of a candidate: its form, the exact gradient, the budget, and the diagnosis.
 
     `evaluate` gives the gradient and its budget in some arithmetic for some delta, `explain` the
-    causes of what fails.
+    causes of what fails; `with_delta` tells those who forgot delta where it belongs.
     """
 
     subject: str
@@ -42,6 +43,7 @@ class Question:
     exact: Callable[[], ReferenceGradient]
     evaluate: Callable[[Arithmetic, float], Evaluation]
     explain: Callable[[Comparison], tuple[Finding, ...]]
+    with_delta: str = ""
 
 
 def judge(
@@ -51,8 +53,9 @@ def judge(
     checkpoint: Checkpoint,
 ) -> Report:
     """Return the verdict on a candidate, of which a tensor may be missing."""
-    sent = [str(g.dtype) for g in gradient.values() if g is not None] or ["float64"]
-    dtype = next((name for name in sent if name in TYPES), sent[0])
+    sent = Counter(str(g.dtype) for g in gradient.values() if g is not None)
+    known = [name for name, _ in sent.most_common() if name in TYPES]
+    dtype = next(iter(known or sent), "float64")
     if dtype not in TYPES:
         raise InvalidInput("gradient", "be float64, float32, float16 or bfloat16", dtype)
     how = arithmetic(dtype, accumulation_dtype)
@@ -108,7 +111,11 @@ def judge(
 
     # A hypothesis 1e308 times too large is off by infinity or NaN, and does not fit.
     with np.errstate(all="ignore"):
-        findings = (_delta_ignored(delta),) if textbook else _explanation(question, comparison)
+        findings = (
+            (_delta_ignored(delta, question.with_delta),)
+            if textbook
+            else _explanation(question, comparison)
+        )
     outside = [t.name for t in tensors if t.budget_used > 1.0 and t.name in plain]
     notes = () if textbook or not outside else (_without_delta(outside, delta),)
     return replace(report, findings=findings, summary=_sentence_of(findings, tensors), notes=notes)
@@ -241,13 +248,13 @@ def _form_faults(
     return tuple(faults)
 
 
-def _delta_ignored(delta: float) -> Finding:
+def _delta_ignored(delta: float, with_delta: str) -> Finding:
     return Finding(
         FindingKind.DELTA_IGNORED,
         "",
-        f"the gradient is exact for the loss -log(y), but the loss that was asked for is "
-        f"-log(y + {delta:g})",
-        f"multiply each sample's (y - t) / N by y_t / (y_t + {delta:g}), or ask for delta=0",
+        "The gradient is exact for the loss -log(y), but the loss that was asked for is "
+        f"-log(y + {delta:g}).",
+        f"{with_delta}, or ask for delta=0.",
         {"delta": delta, "matched_delta": 0.0},
     )
 

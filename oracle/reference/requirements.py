@@ -102,6 +102,9 @@ def require_targets(
         if not _is_floating(array.dtype):
             raise InvalidInput("t", hint, str(array.dtype))
         soft = widen("t", array, checkpoint)
+        if soft.shape == y_shape[:-1]:
+            either = f"hold integers, which are labels, or have the shape of the scores {y_shape}"
+            raise InvalidInput("t", either, f"{array.dtype} of shape {soft.shape}")
         require_shape("t", soft, y_shape, "of the scores")
         if holds_anywhere(lambda a: a < 0, soft, checkpoint=checkpoint):
             raise InvalidInput("t", "have no negative entry", str(soft.min()))

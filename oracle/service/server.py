@@ -76,6 +76,10 @@ for; with these seconds, none of 450.
 """
 
 
+SETTLING = 0.1
+"""Seconds for connections that their clients closed just now; gRPC logs those that it cuts off."""
+
+
 class CannotServe(Exception):
     """An address that cannot be served; the message says why and what to do."""
 
@@ -240,7 +244,7 @@ class Server:
         self.health.enter_graceful_shutdown()
         if self.calls.close(grace) and grace:
             time.sleep(LAST_ANSWERS)
-        stopped = self.server.stop(0)
+        stopped = self.server.stop(SETTLING)
         self.gate.stopping.set()
         stopped.wait(5)
         for pool in (*self.pools, self.gate.helpers):

@@ -57,6 +57,8 @@ def to_numpy(value: Any, argument: str = "x") -> Array:
         array = _view(value)
     except (ValueError, TypeError, RuntimeError, BufferError) as error:
         raise invalid(argument, "be an array of numbers", f"{called(value)}: {error}") from error
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype not in FLOATING and array.dtype.kind not in "iub":
         requirement = "have a floating, integer or bool type"
         was = called(value) if array.dtype == object else f"{array.dtype}"

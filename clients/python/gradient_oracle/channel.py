@@ -40,7 +40,8 @@ def resolve(address: str | None) -> str:
     """
     target = address or os.environ.get("GRADIENT_ORACLE_ADDRESS") or DEFAULT_ADDRESS
     named = re.match(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):", target)
-    if not named and not re.search(r"[^:]:\d+$", target):
+    port = re.search(r"[^:]:(\d+)$", target)
+    if not named and not (port and 0 < int(port[1]) < 2**16):
         raise invalid("address", "be HOST:PORT", repr(target))
     return target
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -108,6 +108,20 @@ class Point:
         with self.departure.undoing(functools.partial(np.copyto, entries, entries.copy())):
             yield entries
 
+    def first_value(self) -> Array:
+        """Return f at x.
+
+        Raises
+        ------
+        InvalidRequest
+            If f changed what it was given, so that no other value of it would be one at its point.
+        """
+        value = self.value()
+        for leaf, entries in zip(self.floating, self.scratch, strict=True):
+            if not self.in_place and not _same(entries, leaf.array.reshape(-1)):
+                raise invalid("f", "leave its argument as it is", f"another {leaf.path}")
+        return value
+
     def value(self) -> Array:
         """Return f at the point as it stands, as a 0-d array of f's own type."""
         x = self._hand_over() if self.copied_each_time else self.shared
@@ -122,6 +136,14 @@ class Point:
             requirement = "return one number, or be given cotangent= for a vector"
             raise invalid("f", requirement, f"shape {result.shape}")
         return result.reshape(())
+
+
+def _same(one: Array, other: Array) -> bool:
+    """Tell whether two vectors hold the same numbers, NaN among them."""
+    return all(
+        np.array_equal(one[begin : begin + CHUNK], other[begin : begin + CHUNK], equal_nan=True)
+        for begin in range(0, one.size, CHUNK)
+    )
 
 
 def _some(paths: Sequence[str]) -> str:
@@ -168,7 +190,7 @@ class Gradient:
         if arrays.library(point.tree):
             return {point.floating[0].path: arrays.to_numpy(gradient, argument)}
         leaves = trees.flatten(gradient, argument)
-        if len(leaves) == len(point.floating) == 1:
+        if len(leaves) == len(point.floating) == 1 and not isinstance(gradient, Mapping):
             return {point.floating[0].path: leaves[0].array}
         return {leaf.path: leaf.array for leaf in leaves}
 

@@ -79,7 +79,7 @@ def explain(session: Session, tensors: Sequence[Measured]) -> Steps[list[Finding
         wrong = [t for t in wrong if t.index not in {a.index, b.index}]
     for tensor in wrong:
         ratio = factor([tensor])
-        if ratio is not None and tensor.spec.size > 1:
+        if ratio is not None and (tensor.spec.size > 1 or _is_common(ratio)):
             findings.append(_named_factor(tensor.spec.name, tensor.spec.name, ratio))
         else:
             findings.append((yield from _layout_or_entries(session, tensor)))
@@ -100,6 +100,11 @@ def factor(tensors: Sequence[Measured]) -> float | None:
     ratio = float(np.sum(weights * predicted * measured)) / bottom
     fits = np.abs(predicted - ratio * measured) <= 2 * max(1.0, abs(ratio)) * bars
     return ratio if ratio and bool(np.all(fits)) else None
+
+
+def _is_common(ratio: float) -> bool:
+    """Tell whether a factor means something of one number, of which any other is a multiple."""
+    return any(abs(ratio / common - 1) < SAME for common in (-1.0, 2.0, 0.5))
 
 
 def _named_factor(tensor: str, name: str, ratio: float) -> Finding:
@@ -209,17 +214,23 @@ def _layout_or_entries(session: Session, tensor: Measured) -> Steps[Finding]:
                 what = "transposed"
                 remedy = "Return its transpose: write dY.T @ x for x.T @ dY, or the reverse."
             return Finding(FindingKind.TRANSPOSED, name, f"{name} is {what}.", remedy)
-    found = yield from location.locate(session, tensor.index, tensor.spec, tensor.slopes)
-    if found is not None:
-        return found
+    if tensor.spec.size > 1:
+        found = yield from location.locate(session, tensor.index, tensor.spec, tensor.slopes)
+        if found is not None:
+            return found
     slopes = tensor.slopes.values()
+    remedy = "Check the parts of f one after the other: the first that fails holds the bug."
+    if tensor.spec.size == 1:
+        line, slope = min(tensor.slopes.items(), key=lambda pair: pair[1].error)
+        entry = location.entry_of(tensor.spec, line, slope)
+        message = f"{name} is {entry.candidate:.6g}, and {entry.reference:.6g} was measured."
+        return Finding(FindingKind.UNEXPLAINED, name, message, remedy, entries=(entry,))
     predicted = np.array([s.predicted for s in slopes])
     measured = np.array([s.measured for s in slopes])
     size = float(np.linalg.norm(predicted) * np.linalg.norm(measured))
     cosine = float(predicted @ measured) / size if size > 0 else math.nan
     message = f"None of the known causes fits {name}; its slopes are off in many directions."
     evidence = {"cosine": cosine} if math.isfinite(cosine) else {}
-    remedy = "Check the parts of f one after the other: the first that fails holds the bug."
     return Finding(FindingKind.UNEXPLAINED, name, message, remedy, evidence)
 
 

@@ -19,9 +19,16 @@ SEED = 1
 REMEDY = "Look at what the code does there and nowhere else: an edge, an index off by one, a mask."
 
 
-def sign(entry: int) -> float:
-    """Return the sign with which `SEED` moves an entry."""
-    return 1.0 if positive_signs(SEED, entry, entry + 1)[0] else -1.0
+def sign(entry: int, seed: int = SEED) -> float:
+    """Return the sign with which a seed moves an entry."""
+    return 1.0 if positive_signs(seed, entry, entry + 1)[0] else -1.0
+
+
+def entry_of(spec: TensorSpec, line: Line, slope: Slope) -> Entry:
+    """Return what the only entry of a line is and what it should be."""
+    index = tuple(int(n) for n in np.unravel_index(line.begin, spec.shape))
+    moved = sign(line.begin, line.seed)
+    return Entry(index, moved * slope.predicted, moved * slope.measured, 2 * slope.error)
 
 
 def locate(
@@ -139,7 +146,4 @@ class _Search:
     def entry(self, flat: int) -> Steps[Entry]:
         """Return what one entry is and what it should be."""
         slope = (yield from self.slope(flat, flat + 1)) or self.like
-        index = tuple(int(n) for n in np.unravel_index(flat, self.spec.shape))
-        return Entry(
-            index, sign(flat) * slope.predicted, sign(flat) * slope.measured, 2 * slope.error
-        )
+        return entry_of(self.spec, Line(self.index, flat, flat + 1, SEED), slope)

@@ -323,7 +323,7 @@ def _wrong_entries(view: Comparison, name: str) -> Array:
 def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     """Find a tensor that is right but for one row, one column, or a few that are zero."""
     where, g = _wrong_entries(view, name), _wide(view, name)
-    if g.ndim < 2 or not 0 < len(where) <= g.size // 2:
+    if g.ndim < 2 or not 1 < len(where) <= g.size // 2:
         return None
     zero = not np.any(g[tuple(where.T)])
     for axis, kind in enumerate(("row", "column")):
@@ -337,9 +337,10 @@ def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
 def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     where = _wrong_entries(view, name)
     size = view.candidate[name].size
-    if not 0 < len(where) <= max(1, size // 5):
+    if not 0 < len(where) <= max(1, size // 5) or len(where) == size:
         return None
-    return _single(view, name, where, f"{len(where)} of {size} entries")
+    one = f"the entry {where[0].tolist()}"
+    return _single(view, name, where, one if len(where) == 1 else f"{len(where)} of {size} entries")
 
 
 def _single(view: Comparison, name: str, where: Array, which: str) -> Finding:

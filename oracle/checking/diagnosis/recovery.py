@@ -67,7 +67,8 @@ def dropped_samples(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     if not dropped.any() or np.ptp(kept) > 1e-2 * largest:
         return
     which = some(np.flatnonzero(dropped))
-    message = f"{dropped.sum()} of {p.N} samples have no part in the gradient: {which}."
+    verb = "has" if dropped.sum() == 1 else "have"
+    message = f"{dropped.sum()} of {p.N} samples {verb} no part in the gradient: {which}."
     remedy = "Let every row of the batch count, and add the rows: dW += ..."
     level = float(kept.mean())
     level = 1.0 if abs(level - 1) < 1e-2 else level

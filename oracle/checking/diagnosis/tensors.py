@@ -19,6 +19,9 @@ FEWEST_LEVELS = 6
 numbers does with a probability of 0.002.
 """
 
+COMMON = (1.0, 2.0, 0.5)
+"""Factors that need no other sign of what they come from."""
+
 NARROW = (("float32", 2.0**-24), ("float16", 2.0**-11), ("bfloat16", 2.0**-8))
 
 
@@ -299,7 +302,7 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         key = (finding.kind, text)
         if key in once and finding.tensor:
             first = once[key]
-            names = f"{first.tensor} and {finding.tensor}"
+            names = f"{first.tensor.replace(' and ', ', ')} and {finding.tensor}"
             message = text.replace("{} is", "{} are").replace("{} holds", "{} hold")
             once[key] = replace(first, tensor=names, message=message.replace("{}", names))
         else:
@@ -398,9 +401,13 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
     g = comparison.candidate[name].astype(np.float64)
     r = comparison.reference[name]
     if not np.any(g):
-        return Finding(Kind.ZERO_TENSOR, name, f"{name} is all zeros.", f"compute {name}", {})
+        return Finding(Kind.ZERO_TENSOR, name, f"{name} is all zeros.", f"Compute {name}.")
     factor = best_factor(comparison, {name: r}, sizes)
-    if factor is not None and r.size > 1 and beyond_doubt(comparison, name):
+    # Of one number any other is a multiple.
+    telling = factor is not None and (
+        r.size > 1 or abs(factor) in COMMON or equals(abs(factor), sizes)
+    )
+    if factor is not None and telling and beyond_doubt(comparison, name):
         return tensor_factor(name, factor, sizes)
     if r.ndim == 2:
         for what, layout in _LAYOUTS.items():
@@ -408,11 +415,10 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
             if moved.shape == r.shape and comparison.fits(
                 name, moved, allowed=layout(comparison.allowed[name])
             ):
-                message, remedy = (
-                    f"{name} is {what}.",
-                    f"Return {name} in the shape of its parameter.",
-                )
-                return Finding(Kind.TRANSPOSED, name, message, remedy)
+                remedy = f"Write {name} row by row, as its parameter is."
+                if what == "transposed":
+                    remedy = f"Return {name}.T."
+                return Finding(Kind.TRANSPOSED, name, f"{name} is {what}.", remedy)
     return _permuted(comparison, name, g, r)
 
 
@@ -480,7 +486,7 @@ def _single_entries(comparison: Comparison, wrong: list[str]) -> tuple[Finding, 
     for name in wrong:
         g, r = comparison.candidate[name].astype(np.float64), comparison.reference[name]
         bad = np.argwhere(np.abs(g - r) > comparison.allowed[name])
-        if len(bad) > max(1, r.size // 20):
+        if len(bad) > max(1, r.size // 20) or len(bad) == r.size:
             return ()
         entries = tuple(
             Entry(i, float(g[i]), float(r[i]), float(comparison.allowed[name][i]))
