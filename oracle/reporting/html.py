@@ -8,7 +8,7 @@ from html import escape
 
 from oracle.reporting import machine
 from oracle.reporting.figures import heat_map, histogram, ladder, number, rough
-from oracle.reporting.text import ADVICE
+from oracle.reporting.text import ADVICE, told_apart
 from oracle.values import (
     Direction,
     Finding,
@@ -142,7 +142,9 @@ def _finding(finding: Finding) -> str:
     evidence = ""
     if finding.evidence:
         rows = [(name, number(value)) for name, value in finding.evidence.items()]
-        evidence = _table(("evidence", "value"), rows)
+        evidence = _table(
+            ("evidence", "value"), rows, f"evidence of {finding.kind} {finding.tensor}"
+        )
     return (
         f'<section class="finding"><h2><code>{escape(finding.kind)}</code>{tensor}</h2>'
         f"<p>{escape(finding.message)}</p>{remedy}{evidence}</section>"
@@ -168,7 +170,8 @@ def _facts(report: Report) -> str:
     if report.matched_delta is not None and report.matched_delta != report.delta:
         rows.append(("delta that fits the gradient", number(report.matched_delta)))
     rows += [(name, str(size)) for name, size in report.sizes.items()]
-    return f'<h2>The check</h2>\n<div class="facts">{_table(("what", "value"), rows)}</div>'
+    table = _table(("what", "value"), rows, "the check")
+    return f'<h2>The check</h2>\n<div class="facts">{table}</div>'
 
 
 def _tensor(tensor: TensorReport, *, folded: bool) -> str:
@@ -208,17 +211,16 @@ def _worst(tensor: TensorReport) -> str:
     rows = [
         (
             str(list(entry.index)),
-            number(entry.candidate),
-            number(entry.reference),
+            *told_apart(entry.candidate, entry.reference),
             number(entry.candidate - entry.reference),
             rough(entry.allowed),
         )
-        for entry in tensor.worst
+        for entry in tensor.worst[: tensor.wrong_entries or None]
     ]
     if not rows or tensor.budget_used == 0:
         return ""
     head = ("entry", "yours", "reference", "difference", "allowed")
-    return "<h3>Worst entries</h3>" + _table(head, rows)
+    return "<h3>Worst entries</h3>" + _table(head, rows, f"worst entries of {tensor.name}")
 
 
 def _measurement(measurement: Measurement, verdict: Verdict) -> str:
@@ -265,8 +267,10 @@ def _slopes(directions: Sequence[Direction]) -> str:
     head = ("direction", "predicted", "measured", "apart by", "known to", "verdict")
     rest = rows[_DIRECTIONS:]
     noun = "direction" if len(rest) == 1 else "directions"
-    more = f"<details><summary>{len(rest):,} {noun} more</summary>{_table(head, rest)}</details>"
-    return f"<h3>Slopes</h3>{_table(head, rows[:_DIRECTIONS])}{more if rest else ''}"
+    more = (
+        f"<details><summary>{len(rest):,} {noun} more</summary>{_table(head, rest, noun)}</details>"
+    )
+    return f"<h3>Slopes</h3>{_table(head, rows[:_DIRECTIONS], 'slopes')}{more if rest else ''}"
 
 
 def _reproduce(report: Report, reproduce: Mapping[str, str]) -> str:
@@ -280,13 +284,14 @@ def _reproduce(report: Report, reproduce: Mapping[str, str]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], name: str) -> str:
+    """Lay out rows of cells; the name tells the table from the others of the page."""
     cells = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="'
-        f'{escape(", ".join(head))}"><table><thead><tr>{cells}</tr></thead>'
+        f'{escape(name.strip())}"><table><thead><tr>{cells}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )

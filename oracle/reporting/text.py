@@ -118,7 +118,7 @@ def _table(tensors: Sequence[TensorReport], known: str, width: int) -> list[str]
         (
             _shortened(tensor.name, 24),
             _shortened(str(list(tensor.worst[0].index)), 20),
-            *_told_apart(tensor.worst[0].candidate, tensor.worst[0].reference),
+            *told_apart(tensor.worst[0].candidate, tensor.worst[0].reference),
             f"{tensor.worst[0].allowed:.1e}",
         )
         for tensor in shown
@@ -138,7 +138,7 @@ def _table(tensors: Sequence[TensorReport], known: str, width: int) -> list[str]
     return [_shortened(line.rstrip(), width) for line in lines]
 
 
-def _told_apart(one: float, other: float) -> tuple[str, str]:
+def told_apart(one: float, other: float) -> tuple[str, str]:
     """Return two numbers with six digits, or as many as it takes to see that they differ."""
     for digits in range(6, 17):
         # Adding zero turns -0.0, which is no less right than 0.0, into 0.0.

@@ -92,6 +92,16 @@ def test_form_faults_are_findings_and_never_broadcast(change, kind):
     assert report.findings[0].kind is kind
 
 
+def test_the_tensor_of_another_type_is_the_one_that_is_named():
+    """Wherever it stands: three of four have the type that was meant."""
+    case = network()
+    for name in ("W1", "b1", "W2", "b2"):
+        gradient = dict(derivatives.two_layer_net(*case).tensors)
+        gradient[name] = gradient[name].astype("float32")
+        (finding,) = closed_form.check_two_layer_net(*case, gradient).findings
+        assert finding.message == f"{name} is float32, the other tensors are float64"
+
+
 def test_names_and_types_that_mean_nothing_are_refused():
     case = network()
     gradient = dict(derivatives.two_layer_net(*case).tensors)

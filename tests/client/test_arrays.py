@@ -43,6 +43,13 @@ def test_the_dtype_of_an_array_is_kept(wrap, dtype):
     assert np.array_equal(decoded, array)
 
 
+@pytest.mark.parametrize("dtype", ["<f8", ">f8", ">f4", ">i4"])
+def test_the_byte_order_of_an_array_is_nobodys_concern(embedded, dtype):
+    """A file of another machine, or one of FITS or of Java."""
+    values = np.array([1, 2, 3], dtype)
+    assert embedded.mean_squared_error(np.zeros(3), values) == 7.0
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint16, np.uint32, np.uint64])
 def test_labels_of_any_integer_type_are_labels(embedded, dtype):
     """MNIST keeps them in bytes."""

@@ -198,7 +198,9 @@ def test_a_server_that_stops_during_a_conversation_is_an_error_of_the_tree():
             oracle.check_gradient(f, np.ones(2), np.ones(2))
 
 
-@pytest.mark.parametrize("address", ["localhost", "", ":", "host:port", "::1"])
+@pytest.mark.parametrize(
+    "address", ["localhost", "", ":", "host:port", "::1", "host:0", "host:65536"]
+)
 def test_an_address_needs_a_port(monkeypatch, address):
     """Without one gRPC would take 443 and say that nobody is there."""
     monkeypatch.setenv("GRADIENT_ORACLE_ADDRESS", address or "localhost")

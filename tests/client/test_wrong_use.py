@@ -22,6 +22,12 @@ def f(x):
     return np.sum(np.sin(x))
 
 
+def changing(x):
+    """Change the argument, as x *= 2 does in NumPy."""
+    x *= 2
+    return f(x)
+
+
 @pytest.mark.parametrize(
     ("call", "argument", "message"),
     [
@@ -46,6 +52,12 @@ def f(x):
         (lambda o: o.check_gradient(f, X, [1, 1, 1]), "gradient", "be of a floating type"),
         (lambda o: o.check_gradient(f, {"a": X}, {"a": G > 0}), "gradient", "in `a`, got bool"),
         (lambda o: o.check_gradient(f, {"a": X}, {"a": G, "c": G}), "gradient", "got c"),
+        (lambda o: o.check_gradient(f, {"a": X}, {"b": G}), "gradient", "of x, which are a, got b"),
+        (
+            lambda o: o.check_gradient(changing, X, G),
+            "f",
+            "leave its argument as it is, got another",
+        ),
         (lambda o: o.check_gradient(f, [X, X], {"a": G, "b": G}), "gradient", "got a, b"),
         (lambda o: o.numerical_gradient(f, X * np.nan), "x", "be finite, got NaN or infinity"),
         (lambda o: o.numerical_gradient(f, {"a": X * np.inf}), "a", "be finite"),
