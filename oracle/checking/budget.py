@@ -15,6 +15,11 @@ independent of its neighbours', which adds up by squares.
   same amount, together n/3 v S. This is charged in proportion to (Σ t_i)² / (n Σ t_i²), which is 1
   if all terms are equal and 1/n if their signs are random; and to the number of samples whose
   factor is the same, as all are where the weights are zero.
+- Equal terms err alike where their signs are mixed too: within a binade, what is lost of a term
+  depends on the term alone. Values that come m times each add up to λ v √(Σ m²) rms(s_i), and all
+  samples lose the same: of this, what goes beyond one of each, Σ m (m - 1), has one sign
+  everywhere. Terms are equal no more often than either of their factors, signs aside; where both
+  come often, the terms themselves are counted.
 - Copies of a sample or of a hidden unit err alike too: what is independent adds up over groups of
   copies, not over single ones. Sums over classes are charged by magnitude.
 - exp, tanh, log and a quotient cost f units in the last place and |argument error|; such errors of
@@ -82,6 +87,9 @@ SLICE = 2**20
 many entries of the product, of which a dozen arrays are made.
 """
 
+COUNTED = 2**27
+"""Terms of a block of sums of which equal ones are counted: some seconds."""
+
 _NORMAL = float(np.finfo(np.float64).tiny)
 
 _LEAST_SQUARE = 1e-290
@@ -122,8 +130,9 @@ def cross_entropy_error(
         size = targets / guarded / samples
         moved = (how.input_error(exact) + how.delta_error(delta)) / guarded
         error = size * (4 * how.u + _expm1(moved))
-        error += how.input_error(targets) / guarded / samples + how.tiny
-        return MARGIN * error
+        # t / N may have become zero, or some of its digits, before it is divided.
+        error += (how.input_error(targets) / samples + np.where(targets > 0, how.tiny, 0)) / guarded
+        return MARGIN * (error + how.tiny)
 
     return {"y": entrywise(bound, y, targets, checkpoint=checkpoint)}
 
@@ -189,6 +198,9 @@ def _rows_derivative(
     )
     e_w = common(how.input_error(targets))
     if delta:
+        # A product of two outputs may have become zero before it is divided by y + delta.
+        lost = how.tiny * (targets / guarded).sum(axis=1, keepdims=True)
+        error = error.plus(common(np.broadcast_to(lost, y.shape)))
         # An entry of y below `tiny` may have become zero; w never exceeds t.
         least = np.maximum(guarded - e_y.total, 0.5 * guarded)
         checkpoint()
@@ -301,6 +313,8 @@ def _product(
     """
     n, columns = b.value.shape
     equal = _most_equal(b.value, n * how.v / 8.0, checkpoint) if last else np.zeros(columns)
+    again = _repeats(b.value, checkpoint)
+    again_across = _repeats(a.value.T, checkpoint) if again.any() else np.zeros(a.value.shape[0])
     rows = a.value.shape[0]
     value, one_sign = np.empty((rows, columns)), np.empty((rows, columns))
     independent = np.broadcast_to(0.0, value.shape) if last else np.empty((rows, columns))
@@ -329,14 +343,23 @@ def _product(
                 if ours.any() and others.any():
                     spread += ours_squared @ others_squared
                     magnitude += ours @ others
-            local, value[r, c] = _rounded_sums(
-                a_value, b_value, how, squares=a_square @ b_square, shift=shift, equal=equal[c]
+            local, alike, value[r, c] = _rounded_sums(
+                a_value,
+                b_value,
+                how,
+                squares=a_square @ b_square,
+                shift=shift,
+                equal=equal[c],
+                repeats=_repeats_of_terms(
+                    a_value, b_value, np.minimum(again_across[r, np.newaxis], again[c]), checkpoint
+                ),
             )
-            local = np.fmin(local, (n * how.v + how.u) * (a_size @ b_size + np.abs(shift)))
+            most = (n * how.v + how.u) * (a_size @ b_size + np.abs(shift))
+            local = np.fmin(local, most)
             local += how.u * np.abs(value[r, c])
             followed = np.where(spread > _LEAST_SQUARE, np.sqrt(copies * spread), np.inf)
             local += np.fmin(followed, magnitude)
-            systematic = np.full_like(spread, n * how.tiny)
+            systematic = np.fmin(alike, most) + n * how.tiny
             if a_common.any():
                 systematic += a_common @ b_size
             if b_common.any():
@@ -358,12 +381,15 @@ def _rounded_sums(
     squares: Float64,
     shift: Float64 | float,
     equal: Float64,
-) -> tuple[Float64, Float64]:
+    repeats: Float64,
+) -> tuple[Float64, Float64, Float64]:
     """Return what rounding does to the terms and partial sums of a @ b + shift, and its value.
+
+    First what is independent, then what has one sign.
 
     The partial sums are those at 16 places; to their mean square comes Σ t_i², given as `squares`,
     for what a random order does between them, and shift², for sums that begin with it. `equal` is
-    how many terms of each column may be equal.
+    how many terms of each column may be equal, `repeats` is Σ m (m - 1) of the terms of each sum.
     """
     n = a.shape[1]
     step = -(-n // 16)
@@ -379,7 +405,9 @@ def _rounded_sums(
     drift = np.maximum(n * alike, equal) / 3.0
     rounding = how.v * (SIGMAS * np.sqrt(n) * root + drift * largest)
     rounding += how.u * (SIGMAS * np.sqrt(squares) + alike * largest)
-    return np.where(squares > _LEAST_SQUARE, rounding, np.inf), running + shift
+    grown = np.minimum(SIGMAS * np.sqrt(repeats), n * (repeats > 0))
+    one_sign = grown * (how.v * root + how.u * np.sqrt(squares / n))
+    return np.where(squares > _LEAST_SQUARE, rounding, np.inf), one_sign, running + shift
 
 
 def _most_equal(b: Float64, tolerance: float, checkpoint: Checkpoint) -> Float64:
@@ -394,6 +422,38 @@ def _most_equal(b: Float64, tolerance: float, checkpoint: Checkpoint) -> Float64
         ends = np.searchsorted(values, values + tolerance * np.abs(values), side="right")
         most[k] = (ends - np.arange(len(values))).max(initial=0)
     return np.where(most > 1, most, 0.0)
+
+
+def _repeats(columns: Float64, checkpoint: Checkpoint) -> Float64:
+    """Return Σ m (m - 1) for each column, whose numbers come m times each; zeros do not count."""
+    n, count = columns.shape
+    pairs = np.empty(count)
+    width = max(1, SLICE // n)
+    for left in range(0, count, width):
+        checkpoint()
+        lines = np.sort(np.abs(columns[:, left : left + width]).T, axis=1)
+        first = np.ones(lines.shape, dtype=bool)
+        np.not_equal(lines[:, 1:], lines[:, :-1], out=first[:, 1:])
+        starts = np.flatnonzero(first)
+        times = np.diff(starts, append=lines.size)
+        weights = np.where(lines.ravel()[starts] > 0.0, times * (times - 1.0), 0.0)
+        pairs[left : left + width] = np.bincount(starts // n, weights, len(lines))
+    return pairs
+
+
+def _repeats_of_terms(a: Float64, b: Float64, most: Float64, checkpoint: Checkpoint) -> Float64:
+    """Return Σ m (m - 1) of the terms of each entry of a @ b, of which it is at the `most` so much.
+
+    A pair of equal numbers here and there counts as none: Σ m² exceeds n by less than a sixtieth,
+    and its root by less than a hundredth, which is in `SAFETY`.
+    """
+    few = a.shape[1] / 60
+    wanted = most > few
+    if wanted.any() and a.size * b.shape[1] <= COUNTED:
+        for row in np.flatnonzero(wanted.any(axis=1)):
+            columns = np.flatnonzero(wanted[row])
+            most[row, columns] = _repeats(a[row, :, np.newaxis] * b[:, columns], checkpoint)
+    return np.where(most > few, most, 0.0)
 
 
 def _copies(rows: Float64) -> int:

@@ -136,11 +136,15 @@ def difference(y: Array, t: Array, checkpoint: Checkpoint) -> Float64:
     )
 
 
+LEAST = float(np.finfo(np.float64).tiny)
+"""What is divided by instead of zero: smaller numbers are zero where a process flushes them."""
+
+
 def _derived(
     tensors: Mapping[str, Float64], bound: Mapping[str, Float64], checkpoint: Checkpoint
 ) -> ReferenceGradient:
     relative = max(
-        largest_size(bound[n], checkpoint) / max(largest_size(tensors[n], checkpoint), 5e-324)
+        largest_size(bound[n], checkpoint) / max(largest_size(tensors[n], checkpoint), LEAST)
         for n in tensors
     )
     return ReferenceGradient(tensors, bound, ReferenceKind.DERIVED_BOUND, relative, False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ml_dtypes
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -63,13 +64,20 @@ forms = st.builds(
     sigmoid=st.sampled_from(["quotient", "tanh", "stable"]),
     slope=st.sampled_from(["z(1-z)", "z-z²", "quotient"]),
     softmax=st.sampled_from(["quotient", "logsumexp"]),
-    output=st.sampled_from(["y-t", "logarithm"]),
+    output=st.sampled_from(["y-t", "logarithm", "jacobian"]),
 )
 
 
 def function(f, a):
     """Evaluate f as libraries do for two-byte types: in float32, rounded once."""
     return f(a.astype(np.float32)).astype(a.dtype) if a.dtype.itemsize == 2 else f(a)
+
+
+def flushed(a):
+    """Return zero for subnormal numbers, as processors in their fast mode do but for float16."""
+    if a.dtype == np.float16:
+        return a
+    return np.where(np.abs(a) < ml_dtypes.finfo(a.dtype).tiny, 0, a).astype(a.dtype)
 
 
 def backpropagate(form, p, x, t, delta):
@@ -100,6 +108,10 @@ def backpropagate(form, p, x, t, delta):
     if form.output == "logarithm":
         dy = -T / N / (chosen + real(delta))
         g2 = y * (dy - total(y * dy, 1))
+    elif form.output == "jacobian" and delta:
+        jacobian = y * (T - flushed(chosen))
+        jacobian = np.where(T == 0, -flushed(y * chosen), jacobian)
+        g2 = jacobian * (-one / (chosen + real(delta))) / N
     elif delta:
         g2 = chosen / (chosen + real(delta)) * (y - T) / N
     else:
@@ -144,6 +156,12 @@ def written(sigmoid):
 @example(form=written("tanh"), dtype="float16", case=saturated, delta=0.0)
 @example(form=written("quotient"), dtype="float16", case=saturated, delta=0.0)
 @example(form=written("tanh"), dtype="bfloat16", case=saturated | {"N": 32}, delta=0.0)
+@example(
+    form=replace(written("quotient"), output="jacobian"),
+    dtype="float32",
+    case={"seed": 5, "scale": 10.0, "N": 3, "sizes": (6, 10, 12)},
+    delta=1e-7,
+)
 def test_every_form_stays_within_its_budget(form, dtype, case, delta):
     """Overflow to NaN is a fault of its own; overflow to a finite answer is rounding."""
     D, H, K = case["sizes"]
@@ -153,6 +171,10 @@ def test_every_form_stays_within_its_budget(form, dtype, case, delta):
     shapes = [(D, H), (H,), (H, K), (K,)]
     parameters = TwoLayerNetParameters(*((rng.normal(size=s) * scale).astype(held) for s in shapes))
     x, t = rng.normal(size=(N, D)).astype(held), rng.integers(0, K, N)
+    assert_within_budget(form, dtype, parameters, x, t, delta=delta)
+
+
+def assert_within_budget(form, dtype, parameters, x, t, *, delta):
     with np.errstate(all="ignore"):
         candidate = backpropagate(form, parameters, x, t, delta)
     if not all(np.isfinite(g.astype(np.float64)).all() for g in candidate.values()):
@@ -164,3 +186,43 @@ def test_every_form_stays_within_its_budget(form, dtype, case, delta):
     for name, tensor in candidate.items():
         error = np.abs(tensor.astype(np.float64) - exact.tensors[name])
         assert np.all(error <= allowed[name] + exact.radius[name])
+
+
+FEW = {
+    "0 or 1": lambda rng, shape: (rng.random(shape) < 0.3).astype(float),
+    "two, of mean 0": lambda rng, shape: ((rng.random(shape) < 0.3) - 0.3) / 0.46,
+    "three": lambda rng, shape: rng.choice([-0.7, 0.1, 0.3], size=shape),
+    "one in each column": lambda rng, shape: np.tile(rng.normal(size=shape[1]), (shape[0], 1)),
+    "one": lambda _, shape: np.full(shape, 0.1),
+    "any": lambda rng, shape: rng.normal(size=shape),
+}
+
+
+@pytest.mark.timeout(600)
+@given(
+    form=forms,
+    dtype=st.sampled_from(["float32", "float64"]),
+    kinds=st.tuples(st.sampled_from(list(FEW)), st.sampled_from(list(FEW))),
+    seed=st.integers(0, 2**32),
+    sizes=st.sampled_from([(N, 400, 10, 5) for N in (1, 8, 64)]),
+)
+@example(
+    form=Form("serial", "quotient", "z(1-z)", "quotient", "y-t"),
+    dtype="float32",
+    kinds=("two, of mean 0", "one in each column"),
+    seed=23,
+    sizes=(64, 784, 50, 10),
+)
+def test_sums_of_few_different_numbers_stay_within_their_budget(form, dtype, kinds, seed, sizes):
+    """Of equal terms the same is lost each time, and the same in every sample: it adds up."""
+    rng, held = np.random.default_rng(seed), TYPES[dtype]
+    N, D, H, K = sizes
+    shapes = {"W1": (D, H), "b1": (1, H), "W2": (H, K), "b2": (1, K)}
+    drawn = {name: FEW["any"](rng, shape) for name, shape in shapes.items()}
+    drawn["W1"] = FEW[kinds[1]](rng, shapes["W1"])
+    values = {name: tensor.astype(held) for name, tensor in drawn.items()}
+    parameters = TwoLayerNetParameters(
+        values["W1"], 0 * values["b1"][0], values["W2"], values["b2"][0]
+    )
+    x = FEW[kinds[0]](rng, (N, D)).astype(held)
+    assert_within_budget(form, dtype, parameters, x, rng.integers(0, K, N), delta=0.0)
