@@ -165,6 +165,14 @@ def _within(report: Report) -> Report:
         summary = (
             f"the gradient is zero within the rounding of {report.candidate_dtype}, as it must be"
         )
+    elif zero:
+        seen = [t.name for t in report.tensors if t not in zero]
+        hidden = [t.name for t in zero]
+        are, they = ("is", "it") if len(zero) == 1 else ("are", "they")
+        summary = (
+            f"the gradient is right in {_listed(seen)}; {_listed(hidden)} {are} zero within the "
+            f"rounding of {report.candidate_dtype}, as {they} must be"
+        )
     else:
         summary = "the gradient is right in every tensor"
     notes = tuple(

@@ -156,12 +156,15 @@ def _closing(report: Report, width: int) -> list[str]:
     if report.accumulation_dtype not in {"", report.candidate_dtype}:
         parts[0] += f" accumulated in {report.accumulation_dtype}"
     # A limit of 1 or more is a tensor that its type cannot tell from zero, which a note says.
-    told = [t.detection_limit for t in report.tensors if t.detection_limit < 1.0]
+    told = [t for t in report.tensors if t.detection_limit < 1.0]
     limit = report.detection_limit
+    place = ""
     if limit >= 1.0:
-        limit = max(told, default=math.inf)
+        limit = max((t.detection_limit for t in told), default=math.inf)
+        place = f" in {', '.join(t.name for t in told)}"
     if report.verdict is not Verdict.INCONCLUSIVE and 0 < limit < math.inf:
-        parts.append(f"an error above {limit:.0e} of the largest entry would have been seen")
+        seen = f"an error above {limit:.0e} of the largest entry would have been seen"
+        parts.append(seen + _shortened(place, 40))
     if report.verdict is Verdict.PASS and report.reference_kind is not ReferenceKind.MEASURED:
         used = f"{report.budget_used:.0%}" if report.budget_used >= 0.01 else "under 1%"
         parts.append(f"{used} of the budget used")

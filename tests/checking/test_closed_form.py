@@ -170,6 +170,22 @@ def test_zero_is_the_right_gradient_of_saturated_outputs():
     assert wrong.verdict is Verdict.FAIL
 
 
+def test_a_pass_names_the_tensors_that_it_cannot_tell_from_zero():
+    """Nobody takes "right" for more than was seen: behind saturated units there is nothing."""
+    rng = np.random.default_rng(15)
+    shapes = [(20, 10), (10,), (10, 5), (5,)]
+    made = (20 * rng.normal(size=s) for s in shapes)
+    parameters = TwoLayerNetParameters(*(a.astype(np.float32) for a in made))
+    x, t = rng.normal(size=(4, 20)).astype(np.float32), rng.integers(0, 5, 4)
+    exact = derivatives.two_layer_net(parameters, x, t, delta=0.0).tensors
+    candidate = {name: tensor.astype(np.float32) for name, tensor in exact.items()}
+    report = closed_form.check_two_layer_net(parameters, x, t, candidate, delta=0.0)
+    assert report.summary == (
+        "the gradient is right in W2 and b2; W1 and b1 are zero within the rounding of float32, "
+        "as they must be"
+    )
+
+
 def test_wrong_gradient_that_is_almost_zero_fails_without_a_warning():
     """Hypotheses about a gradient of 1e-217 are too large by infinity, and its square is zero."""
     rng = np.random.default_rng(0)

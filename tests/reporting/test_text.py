@@ -145,7 +145,7 @@ def test_the_limit_is_that_of_the_tensors_that_are_not_zero():
     tiny = dataclasses.replace(TENSOR, verdict=Verdict.PASS, detection_limit=3e206)
     seen = dataclasses.replace(TENSOR, name="W2", verdict=Verdict.PASS, detection_limit=4e-14)
     both = dataclasses.replace(PASSED, tensors=(tiny, seen), detection_limit=3e206)
-    assert "an error above 4e-14 of the largest entry" in text.render(both)
+    assert "4e-14 of the largest entry would have been seen in W2" in text.render(both)
     alone = dataclasses.replace(PASSED, tensors=(tiny,), detection_limit=3e206)
     assert "of the largest entry" not in text.render(alone)
 
