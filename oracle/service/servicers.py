@@ -27,7 +27,15 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2,
     two_layer_net_pb2_grpc,
 )
-from oracle.reference import activations, losses, mini_batch, simple_net, structured, two_layer_net
+from oracle.reference import (
+    activations,
+    losses,
+    mini_batch,
+    simple_net,
+    structured,
+    training,
+    two_layer_net,
+)
 from oracle.service import requests
 from oracle.service.gate import Gate, blas_name, single_threaded_blas
 from oracle.values import Array, TwoLayerNetParameters, never_stop
@@ -311,7 +319,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         method = requests.choice(request, "method")
         options = requests.options(request, learning_rate="lr", step="h")
         with self.gate.stream(context) as turn:
-            steps = two_layer_net.train(
+            steps = training.train(
                 parameters,
                 x,
                 t,

@@ -18,6 +18,7 @@ from oracle.reference import (
     numerical,
     simple_net,
     structured,
+    training,
     two_layer_net,
 )
 from oracle.values import TwoLayerNetParameters
@@ -104,7 +105,7 @@ def test_training(oracle, case, seed):
     p, x, t = case
     options = {"step_num": 3, "batch_size": 2, "seed": seed}
     *_, result = oracle.two_layer_net.train(p, x, t, **options)
-    *_, (_, loss, trained) = two_layer_net.train(TwoLayerNetParameters(**p), x, t, **options)
+    *_, (_, loss, trained) = training.train(TwoLayerNetParameters(**p), x, t, **options)
     assert identical(result, trained)
     assert identical(result.loss, loss)
 

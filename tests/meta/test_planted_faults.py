@@ -29,6 +29,7 @@ from oracle.reference import (
     requirements,
     simple_net,
     structured,
+    training,
     two_layer_net,
 )
 from oracle.values import TwoLayerNetParameters, Verdict
@@ -173,7 +174,7 @@ FAULTS = [
     ),
     Fault(
         "another learning rate if none is told",
-        two_layer_net,
+        training,
         "train",
         "test_contract.py",
         with_default("lr", 0.01),
@@ -459,21 +460,21 @@ FAULTS = [
     ),
     Fault(
         "training uphill",
-        two_layer_net,
+        training,
         "_moved",
         "test_training.py",
         lambda right: lambda wide, slope, lr, *o, **k: right(wide, slope, -lr, *o, **k),
     ),
     Fault(
         "training on one mini-batch again and again",
-        two_layer_net,
+        training,
         "outputs",
         "test_training.py",
         lambda right: lambda seed, *_: right(seed, 0, 1),
     ),
     Fault(
         "training at a rate of its own",
-        two_layer_net,
+        training,
         "train",
         "test_training.py",
         with_option("lr", 0.1),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oracle.data import load_digits
-from oracle.reference import activations, losses, simple_net, two_layer_net
+from oracle.reference import activations, losses, simple_net, training, two_layer_net
 from oracle.values import InvalidInput, TwoLayerNetParameters
 
 Y = np.full((3, 4), 0.25)
@@ -53,9 +53,9 @@ def changed(**tensors):
         ("W1", lambda: two_layer_net.predict(changed(W1=np.full((2, 5), 1e308)), 9 * X)),
         ("W", lambda: simple_net.predict(W * 1e308, 9 * X)),
         ("t", lambda: two_layer_net.accuracy(NET, X, T[:2])),
-        ("lr", lambda: next(two_layer_net.train(NET, X, T, lr=-0.1))),
-        ("batch_size", lambda: next(two_layer_net.train(NET, X, T, batch_size=0))),
-        ("method", lambda: next(two_layer_net.train(NET, X, T, method="magic"))),
+        ("lr", lambda: next(training.train(NET, X, T, lr=-0.1))),
+        ("batch_size", lambda: next(training.train(NET, X, T, batch_size=0))),
+        ("method", lambda: next(training.train(NET, X, T, method="magic"))),
     ],
 )
 def test_refused(argument, call):
