@@ -44,7 +44,7 @@ def encode_evaluation(value: float, predicted: float, moved: float) -> pb.Evalua
 def encode_tensors(tensors: Mapping[str, Array]) -> list[tensor_pb2.NamedTensor]:
     """Name tensors on the wire."""
     return [
-        tensor_pb2.NamedTensor(name=name, tensor=tensor.fields(array))
+        tensor_pb2.NamedTensor(name=name, tensor=tensor.encode(array))
         for name, array in tensors.items()
     ]
 

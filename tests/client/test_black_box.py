@@ -90,6 +90,22 @@ def test_the_remote_descent_is_the_local_one(client, dtype):
 
 
 @pytest.mark.parametrize("transport", ["stream", "unary"])
+def test_an_x_of_any_size_comes_back(client, transport):
+    """From 64 KiB on, the data of other messages are views, which these do not take."""
+    x = np.linspace(-1, 1, 8192)
+
+    def first_square(x):
+        return x[0] * x[0]
+
+    gradient = black_box.numerical_gradient(client, first_square, x, h=0.5, transport=transport)
+    end = black_box.gradient_descent(
+        client, first_square, x, lr=0.5, step_num=1, h=0.5, transport=transport
+    )
+    assert gradient.tolist() == [-2.0] + [0.0] * 8191
+    assert end.tolist() == [0.0, *x[1:]]
+
+
+@pytest.mark.parametrize("transport", ["stream", "unary"])
 @pytest.mark.parametrize("in_place", [False, True])
 def test_an_exception_of_f_comes_out_as_itself_and_x_is_restored(client, transport, in_place):
     """The caller debugs its own function, with its own traceback, and its own x."""
