@@ -37,10 +37,11 @@ from oracle.gradcheck.v1 import (
 )
 from oracle.reference.requirements import MOST_NUMBERS
 from oracle.service import servicers
-from oracle.service.black_box import BlackBoxServicer
+from oracle.service.black_box import IDLE_SECONDS, MAX_SESSIONS, BlackBoxServicer
 from oracle.service.gate import Calls, Gate
 from oracle.service.self_test import SelfTest
 from oracle.service.status import Statuses
+from oracle.service.tasks import MAX_ENTRIES
 from oracle.wire.tensor import MAX_RANK
 
 CONTRACT = (
@@ -174,6 +175,10 @@ class Server:
             max_waiting_calls=settings.max_waiting_calls,
             max_rank=MAX_RANK,
             max_numbers=MOST_NUMBERS,
+            max_trainings=settings.max_streams,
+            max_conversations=MAX_SESSIONS,
+            max_idle_seconds=IDLE_SECONDS,
+            max_entries=MAX_ENTRIES,
         )
         shared = (self.gate, settings.max_message_bytes)
         net: Any = servicers.TwoLayerNet(*shared)
@@ -204,7 +209,7 @@ class Server:
             ),
             (
                 black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server,
-                BlackBoxServicer(look=self.gate.turn),
+                BlackBoxServicer(max_message_bytes=settings.max_message_bytes, look=self.gate.turn),
             ),
             (self_test_pb2_grpc.add_SelfTestServiceServicer_to_server, SelfTest(*shared)),
             (health_pb2_grpc.add_HealthServicer_to_server, answers),

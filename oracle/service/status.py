@@ -41,8 +41,18 @@ FIELDS = {
 """Paths in the request of the arguments that the document names otherwise."""
 
 
+MOST_TEXT = 600
+"""Characters of a message. It travels three times, beside 8 KB of which gRPC drops everything."""
+
+
 class Abandoned(Exception):
     """A conversation that its caller closed before the result."""
+
+
+def _shortened(text: str) -> str:
+    """Return a text without its middle, if it is long; its ends say what must be and what was."""
+    half = MOST_TEXT // 2
+    return text if len(text) <= MOST_TEXT else f"{text[:half]} ... {text[-half:]}"
 
 
 def _status(code: int, message: str, reason: str, *details: Any) -> Any:
@@ -80,12 +90,13 @@ _MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
 def status_of(error: Exception, request: Any = None) -> Any:
     """Return the status that tells a caller about an exception; only the log has the rest."""
     if isinstance(error, InvalidInput | MalformedTensor):
+        text = _shortened(str(error))
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_field(error, request), description=str(error)
+            field=_field(error, request), description=text
         )
         reason = "MALFORMED_TENSOR" if isinstance(error, MalformedTensor) else "INVALID_ARGUMENT"
         bad = error_details_pb2.BadRequest(field_violations=[violation])
-        return _status(code_pb2.INVALID_ARGUMENT, str(error), reason, bad)
+        return _status(code_pb2.INVALID_ARGUMENT, text, reason, bad)
     if type(error) in _MAP:
         code, message, reason, details = _MAP[type(error)]
         return _status(code, message or str(error), reason, *details)

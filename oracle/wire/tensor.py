@@ -77,7 +77,8 @@ def fields(array: Any) -> Any:
 def _memory(array: Array) -> memoryview:
     """Return the bytes of an array in C order: a view of its own if they lie so, else of a copy."""
     # Reshaping alone keeps the gaps of a vector such as x[::2], which has no view as bytes.
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    entries: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(entries)
 
 
 def encode(array: Any) -> pb.Tensor:

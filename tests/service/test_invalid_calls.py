@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import ml_dtypes
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oracle.gradcheck.v1 import report_pb2, tensor_pb2, two_layer_net_pb2
+from oracle.gradcheck.v1 import black_box_pb2, report_pb2, tensor_pb2, two_layer_net_pb2
 from oracle.wire import tensor
 
 MSE, CEE = "LossService/MeanSquaredError", "LossService/CrossEntropyError"
@@ -245,6 +247,148 @@ def test_an_invalid_call_names_its_field(call, field, method, request_fields):
     assert (found.code, found.field) == ("INVALID_ARGUMENT", field)
     assert " must " in found.text
     assert ", got " in found.text
+
+
+FLOAT64, FLOAT16, BFLOAT16, INT64 = 1, 3, 4, 5
+
+
+def one(**changed):
+    """Return what the oracle is told of one tensor of a black box."""
+    told = {"name": "x", "shape": [3], "data_type": FLOAT64, "largest": 1.0, "mean_square": 1.0}
+    told |= {"gradient_largest": 1.0, "gradient_norm": 1.0}
+    return black_box_pb2.BlackBoxTensor(**(told | changed))
+
+
+def named(array, name="x"):
+    return tensor_pb2.NamedTensor(name=name, tensor=message(array))
+
+
+def check(*tensors, **extra):
+    found = {"tensors": tensors or [one()], "value_data_type": FLOAT64, **extra}
+    return {"check": black_box_pb2.BlackBoxCheck(**found)}
+
+
+def slope(*tensors, **extra):
+    found = {"tensors": tensors or [one()], **extra}
+    return {"numerical_gradient": black_box_pb2.BlackBoxNumericalGradient(**found)}
+
+
+def descent(*initial, **extra):
+    found = {"initial": initial or [named(np.ones(3))], **extra}
+    return {"gradient_descent": black_box_pb2.BlackBoxGradientDescent(**found)}
+
+
+def shape(*lengths):
+    return black_box_pb2.BlackBoxShape(lengths=lengths)
+
+
+SHAPES = [(-1,), (2**62, 2**62), (1,) * 33, (0,) * 65, (0, 2**62), (2**62,) * 50_000]
+STARTS = [
+    ("task", {}),
+    ("check.tensors", {"check": black_box_pb2.BlackBoxCheck(value_data_type=FLOAT64)}),
+    ("check.tensors", check(one(shape=[10**12]))),
+    ("check.tensors", check(*(one(name=f"{i}", shape=[10**8]) for i in range(200)))),
+    ("check.tensors", check(*(one(name=f"{i}") for i in range(10_001)))),
+    ("check.tensors[1].name", check(one(), one())),
+    ("check.tensors[0].name", check(one(name=""))),
+    ("check.tensors[0].name", check(one(name="\x1b[31mred"))),
+    ("check.subject", check(subject="two\nlines")),
+    ("check.tensors[0].data_type", check(one(data_type=INT64))),
+    ("check.value_data_type", check(value_data_type=0)),
+    *(
+        (f"check.tensors[0].{name}", check(one(**{name: value})))
+        for name in ("largest", "mean_square", "gradient_largest", "gradient_norm")
+        for value in (np.nan, np.inf, -1.0)
+    ),
+    *(("check.tensors[0].shape", check(one(shape=lengths))) for lengths in SHAPES),
+    ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=-1))),
+    ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=0))),
+    ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=4))),
+    ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(3)))),
+    ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(-3)))),
+    ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(*[1] * 33)))),
+    ("check.max_evaluations", check(max_evaluations=0)),
+    ("check.max_evaluations", check(max_evaluations=1_000_001)),
+    ("check.miss_probability", check(miss_probability=1.0)),
+    ("check.resolution", check(resolution=np.inf)),
+    ("check.max_seconds", check(max_seconds=0.0)),
+    (
+        "numerical_gradient.tensors",
+        {"numerical_gradient": black_box_pb2.BlackBoxNumericalGradient()},
+    ),
+    ("numerical_gradient.tensors", slope(one(shape=[10**8]))),
+    (
+        "numerical_gradient.tensors",
+        slope(*(one(name=f"{i}", shape=[10**8]) for i in range(10_000))),
+    ),
+    *(("numerical_gradient.tensors[0].shape", slope(one(shape=lengths))) for lengths in SHAPES),
+    ("numerical_gradient.tensors[1].name", slope(one(), one())),
+    ("numerical_gradient.tensors[0].data_type", slope(one(data_type=0))),
+    ("numerical_gradient.tensors[0].largest", slope(one(largest=np.inf))),
+    ("numerical_gradient.tensors[0].largest", slope(one(largest=1e6, data_type=FLOAT16))),
+    *(("numerical_gradient.step", slope(step=step)) for step in (0.0, -1.0, np.nan, 1e308, 1e-20)),
+    ("numerical_gradient.step", slope(one(largest=1e13))),
+    ("numerical_gradient.step", slope(one(largest=4, data_type=FLOAT16))),
+    ("numerical_gradient.step", slope(one(largest=1, data_type=BFLOAT16), step=2.0**-9)),
+    ("numerical_gradient.step", slope(one(largest=6e4, data_type=FLOAT16), step=1e4)),
+    ("gradient_descent.initial", {"gradient_descent": black_box_pb2.BlackBoxGradientDescent()}),
+    ("gradient_descent.initial[1].name", descent(named(np.ones(3)), named(np.ones(2)))),
+    ("gradient_descent.initial[0].name", descent(named(np.ones(3), ""))),
+    ("gradient_descent.initial[0].tensor", descent(tensor_pb2.NamedTensor(name="x"))),
+    ("gradient_descent.initial[0].tensor", descent(named(np.ones(3, int)))),
+    ("gradient_descent.initial[0].tensor", descent(named(np.ones(3, bool)))),
+    ("gradient_descent.initial[0].tensor", descent(named(np.array([np.nan])))),
+    ("gradient_descent.initial[0].tensor.data", descent(named(raw(b"1234567", (1,))))),
+    *(("gradient_descent.step", descent(step=step)) for step in (0.0, np.inf, 1e308, 1e-20)),
+    ("gradient_descent.step", descent(named(np.array([1e13, 1.0])))),
+    ("gradient_descent.step", descent(named(np.array([3, 4], np.float16), "h"))),
+    ("gradient_descent.learning_rate", descent(learning_rate=np.nan)),
+    ("gradient_descent.step_count", descent(step_count=-1)),
+]
+
+
+@pytest.mark.parametrize(("field", "task"), STARTS, ids=[field for field, _ in STARTS])
+def test_an_invalid_start_names_its_field(call, field, task):
+    """It costs no more than its bytes to be refused, however much it speaks of."""
+    began = time.process_time()
+    start = black_box_pb2.Start(**task)
+    found = call.failure("BlackBoxService/Step", turn=black_box_pb2.Turn(start=start))
+    assert (found.code, found.field) == ("INVALID_ARGUMENT", f"turn.start.{field}")
+    assert " must " in found.text
+    assert ", got " in found.text
+    assert len(found.text) < 1000
+    assert time.process_time() - began < 1
+
+
+ONE_EVALUATION = {"value": 1.0, "predicted": 0.0, "moved": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("", {"value": None}),
+        *((".predicted", {"predicted": value}) for value in (np.nan, np.inf, -np.inf)),
+        *((".moved", {"moved": value}) for value in (np.nan, np.inf, -1e-9)),
+    ],
+)
+def test_an_invalid_evaluation_names_its_field(call, field, changed):
+    """A verdict on numbers that cannot be would be worth nothing."""
+    first = call("BlackBoxService/Step", turn={"start": black_box_pb2.Start(**check())})
+    evaluations = [ONE_EVALUATION for _ in first.reply.ask.probes]
+    evaluations[1] = ONE_EVALUATION | changed
+    answer = black_box_pb2.Answer(number=0, evaluations=evaluations)
+    found = call.failure("BlackBoxService/Step", token=first.token, turn={"answer": answer})
+    assert found.code == "INVALID_ARGUMENT"
+    assert found.field == f"turn.answer.evaluations[1]{field}"
+
+
+def test_where_f_has_no_value_the_other_numbers_do_not_count(call):
+    """A caller that could not evaluate has nothing to say about its point."""
+    first = call("BlackBoxService/Step", turn={"start": black_box_pb2.Start(**check())})
+    evaluations = [ONE_EVALUATION for _ in first.reply.ask.probes]
+    evaluations[1] = {"outside": "a pole", "predicted": np.nan, "moved": -1.0}
+    answer = black_box_pb2.Answer(number=0, evaluations=evaluations)
+    assert call("BlackBoxService/Step", token=first.token, turn={"answer": answer}).reply
 
 
 @st.composite

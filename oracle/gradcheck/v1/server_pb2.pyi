@@ -105,6 +105,10 @@ class Limits(_message.Message):
     MAX_WAITING_CALLS_FIELD_NUMBER: _builtins.int
     MAX_RANK_FIELD_NUMBER: _builtins.int
     MAX_NUMBERS_FIELD_NUMBER: _builtins.int
+    MAX_TRAININGS_FIELD_NUMBER: _builtins.int
+    MAX_CONVERSATIONS_FIELD_NUMBER: _builtins.int
+    MAX_IDLE_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_ENTRIES_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Bytes of the largest message that the server receives or sends."""
     max_call_seconds: _builtins.float
@@ -117,6 +121,14 @@ class Limits(_message.Message):
     """Dimensions of a tensor."""
     max_numbers: _builtins.int
     """Numbers in a layer of a network: samples times hidden units, and samples times classes."""
+    max_trainings: _builtins.int
+    """Trainings at a time; one more is refused with RESOURCE_EXHAUSTED."""
+    max_conversations: _builtins.int
+    """Streams of BlackBoxService.Converse at a time; one more is refused with RESOURCE_EXHAUSTED."""
+    max_idle_seconds: _builtins.float
+    """Longest silence of the caller in such a stream, in seconds."""
+    max_entries: _builtins.int
+    """Entries of all tensors of a black-box check together."""
     def __init__(
         self,
         *,
@@ -126,10 +138,14 @@ class Limits(_message.Message):
         max_waiting_calls: _builtins.int = ...,
         max_rank: _builtins.int = ...,
         max_numbers: _builtins.int = ...,
+        max_trainings: _builtins.int = ...,
+        max_conversations: _builtins.int = ...,
+        max_idle_seconds: _builtins.float = ...,
+        max_entries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_slots", b"compute_slots", "max_call_seconds", b"max_call_seconds", "max_message_bytes", b"max_message_bytes", "max_numbers", b"max_numbers", "max_rank", b"max_rank", "max_waiting_calls", b"max_waiting_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_slots", b"compute_slots", "max_call_seconds", b"max_call_seconds", "max_conversations", b"max_conversations", "max_entries", b"max_entries", "max_idle_seconds", b"max_idle_seconds", "max_message_bytes", b"max_message_bytes", "max_numbers", b"max_numbers", "max_rank", b"max_rank", "max_trainings", b"max_trainings", "max_waiting_calls", b"max_waiting_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
