@@ -257,13 +257,13 @@ def test_gradient_of_the_squared_error_is_the_difference(functions, pair):
     assert np.array_equal(functions.mean_squared_error_gradient(y, t), y - t)
 
 
-@given(batches(), st.sampled_from([0.0, DELTA, 1e-2]))
-def test_gradient_of_the_cross_entropy(functions, batch, delta):
+@given(batches(), generators(), st.sampled_from([0.0, DELTA, 1e-2]))
+def test_gradient_of_the_cross_entropy(functions, batch, rng, delta):
     """-t / (y + delta) / N: four roundings here, one there."""
     y, t = batch
-    one_hot = np.eye(y.shape[1])[t]
-    expected = -one_hot / (y + delta) / len(y)
-    for targets in (t, one_hot):
+    one_hot, soft = np.eye(y.shape[1])[t], rng.random(y.shape)
+    for targets, weights in ((t, one_hot), (one_hot, one_hot), (soft, soft)):
+        expected = -weights / (y + delta) / len(y)
         found = functions.cross_entropy_error_gradient(y, targets, delta=delta)
         assert np.all(np.abs(found - expected) <= 4 * EPSILON * np.abs(expected))
 
