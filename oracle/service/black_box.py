@@ -18,7 +18,7 @@ from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service import requests as decoded
 from oracle.service import tasks
-from oracle.service.gate import CallerLeft, Overloaded
+from oracle.service.gate import CallerLeft, Overloaded, Watchdog
 from oracle.service.requests import require
 from oracle.service.status import Abandoned
 from oracle.values import Array, Checkpoint, InvalidInput, Report, never_stop
@@ -260,24 +260,6 @@ def _next(
         raise CallerLeft from None
 
 
-class Watchdog:
-    """Cancels a stream whose caller is silent for too long."""
-
-    def __init__(self, context: grpc.ServicerContext, seconds: float) -> None:
-        self.context = context
-        self.seconds = seconds
-        self.timer: threading.Timer | None = None
-
-    def __enter__(self) -> None:
-        self.timer = threading.Timer(self.seconds, self.context.cancel)
-        self.timer.daemon = True
-        self.timer.start()
-
-    def __exit__(self, *exception: object) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-
-
 class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
     """The two transports of a session."""
 
@@ -333,6 +315,8 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
                 session = _take(session, request.turn, self.max_message_bytes)
                 response = pb.BlackBoxServiceConverseResponse(reply=session.reply)
                 decoded.require_sendable(response, "turn", self.max_message_bytes)
-                yield response
+                # One who does not read is as silent as one who does not speak.
+                with Watchdog(context, self.idle_seconds):
+                    yield response
         finally:
             self.sessions.release()

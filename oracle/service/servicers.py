@@ -332,9 +332,10 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
                             steps_done=done, step_num=step_num, loss=loss
                         )
                     )
-        parameters = requests.encode_parameters(trained.tensors())
-        result = {"parameters": parameters, "steps_done": done, "loss": loss}
-        yield build(two_layer_net_pb2.TrainResponse, result=result)
+            parameters = requests.encode_parameters(trained.tensors())
+            result = {"parameters": parameters, "steps_done": done, "loss": loss}
+            # A caller that does not read it is still one that is served.
+            yield build(two_layer_net_pb2.TrainResponse, result=result)
 
 
 DRAW_WORK = 512

@@ -106,9 +106,10 @@ class BlackBoxServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Converse(self, request_iterator, context):
-        """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-        ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-        that half-closes before the result gets ABORTED.
+        """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+        not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+        CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+        half-closes before the result gets ABORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

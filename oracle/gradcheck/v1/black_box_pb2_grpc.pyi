@@ -62,9 +62,10 @@ class BlackBoxServiceStub:
     next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`.
     """
     Converse: _grpc.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]
-    """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-    ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-    that half-closes before the result gets ABORTED.
+    """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+    not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+    CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+    half-closes before the result gets ABORTED.
     """
 
 @_typing.type_check_only
@@ -101,9 +102,10 @@ class BlackBoxServiceAsyncStub(BlackBoxServiceStub):
     next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`.
     """
     Converse: _aio.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]  # type: ignore[assignment]
-    """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-    ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-    that half-closes before the result gets ABORTED.
+    """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+    not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+    CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+    half-closes before the result gets ABORTED.
     """
 
 class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -149,9 +151,10 @@ class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_black_box_pb2.BlackBoxServiceConverseRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_black_box_pb2.BlackBoxServiceConverseResponse], _abc.AsyncIterator[_black_box_pb2.BlackBoxServiceConverseResponse]]:
-        """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-        ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-        that half-closes before the result gets ABORTED.
+        """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+        not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+        CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+        half-closes before the result gets ABORTED.
         """
 
 def add_BlackBoxServiceServicer_to_server(servicer: BlackBoxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -112,7 +112,10 @@ class Limits(_message.Message):
     max_message_bytes: _builtins.int
     """Bytes of the largest message that the server receives or sends."""
     max_call_seconds: _builtins.float
-    """Longest time for one call, in seconds; a longer or missing deadline is shortened to this."""
+    """Longest time for one call, in seconds; a longer or missing deadline is shortened to this. A training
+    whose caller does not read is then CANCELLED. BlackBoxService.Converse alone may take longer, for the
+    caller's f may: it has `max_idle_seconds`, and the caller's own deadline.
+    """
     compute_slots: _builtins.int
     """Calls that may compute at the same time."""
     max_waiting_calls: _builtins.int
@@ -126,7 +129,9 @@ class Limits(_message.Message):
     max_conversations: _builtins.int
     """Streams of BlackBoxService.Converse at a time; one more is refused with RESOURCE_EXHAUSTED."""
     max_idle_seconds: _builtins.float
-    """Longest silence of the caller in such a stream, in seconds."""
+    """Longest silence of the caller in such a stream, in seconds: neither answering nor reading. It is then
+    CANCELLED.
+    """
     max_entries: _builtins.int
     """Entries of all tensors of a black-box check together."""
     def __init__(
