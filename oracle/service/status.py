@@ -37,6 +37,7 @@ FIELDS = {
     "h": "step",
     "lr": "learning_rate",
     "dtype": "data_type",
+    "accumulation_dtype": "arithmetic.accumulation_data_type",
 }
 """Paths in the request of the arguments that the document names otherwise."""
 
