@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from google.protobuf.message import Message
 
 from oracle.values import Array, InvalidInput, TwoLayerNetParameters
@@ -13,8 +14,8 @@ from oracle.wire import tensor
 FIELDS = {"W1": "w1", "b1": "b1", "W2": "w2", "b2": "b2"}
 """The four tensors of a two-layer net by the document's names, and their names in messages."""
 
-HEAD = 4096
-"""Bytes that are enough for all of an answer but its numbers."""
+HEAD = 1024
+"""Bytes that are enough for all of an answer but its numbers: a shape has at most 32 lengths."""
 
 FLOATING = tensor.NAMES[:4]
 
@@ -140,6 +141,13 @@ def require_room(field: str, value: int | str, numbers: int, max_bytes: int) -> 
     if numbers > most:
         requirement = f"lead to at most {most} numbers (max_message_bytes)"
         raise InvalidInput(field, requirement, f"{value}, which leads to {numbers}")
+
+
+def require_held(field: str, value: float, dtype: str) -> None:
+    """Raise unless a number is finite in a floating type, whose values it scales."""
+    with np.errstate(over="ignore"):
+        held = np.isfinite(np.asarray(value).astype(tensor.numpy_dtype(dtype)))
+    require(bool(held), field, f"be finite in {dtype}", value)
 
 
 def require_sendable(response: Message, field: str, max_bytes: int) -> None:

@@ -280,10 +280,12 @@ def test_the_limit_is_that_of_the_server():
         assert oracle.mean_squared_error(np.ones(9_000), np.ones(9_000, np.float16)) == 0
         with pytest.raises(gradient_oracle.MessageTooLarge, match="at most 100,000"):
             oracle.mean_squared_error(np.ones(10_000), np.ones(10_000))
-        with pytest.raises(gradient_oracle.InvalidRequest):
+        with pytest.raises(gradient_oracle.MessageTooLarge) as refused:
             oracle.mini_batch(10, 20_000)
-        with pytest.raises(gradient_oracle.InvalidRequest):
+        assert refused.value.argument == "batch_size"
+        with pytest.raises(gradient_oracle.MessageTooLarge) as refused:
             oracle.two_layer_net.init(1000, 1000, 1)
+        assert refused.value.argument == "input_size"
     server.stop()
 
 

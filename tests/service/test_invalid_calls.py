@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from oracle.gradcheck.v1 import black_box_pb2, report_pb2, tensor_pb2, two_layer_net_pb2
 from oracle.wire import tensor
+from tests.service.conftest import serving
 
 MSE, CEE = "LossService/MeanSquaredError", "LossService/CrossEntropyError"
 Y = np.full((3, 4), 0.25)
@@ -74,6 +75,8 @@ DEEP = {
     ),
     "inputs": message(np.ones((6000, 1))),
 }
+FARTHEST = np.full((3, 4), 1.7e308)
+"""Numbers whose differences float64 does not hold."""
 ALL_THE_SAME = labels(np.zeros(6000, int))
 
 MALFORMED = [
@@ -153,6 +156,25 @@ VALUES = [
         "LossService/CheckMeanSquaredError",
         mse(
             gradient=message(Y),
+            arithmetic=report_pb2.CandidateArithmetic(accumulation_data_type=2),  # type: ignore[arg-type]
+        ),
+    ),
+    ("predictions", "LossService/MeanSquaredErrorGradient", mse(FARTHEST, -FARTHEST)),
+    (
+        "predictions",
+        "LossService/CheckMeanSquaredError",
+        mse(FARTHEST, -FARTHEST, gradient=message(Y)),
+    ),
+    (
+        "predictions",
+        "LossService/CrossEntropyErrorGradient",
+        cee(np.full((3, 4), 5e-324), delta=0.0),
+    ),
+    (
+        "arithmetic.accumulation_data_type",
+        "LossService/CheckMeanSquaredError",
+        mse(
+            gradient=message(Y),
             arithmetic=report_pb2.CandidateArithmetic(accumulation_data_type=5),  # type: ignore[arg-type]
         ),
     ),
@@ -172,6 +194,8 @@ VALUES = [
     ("step", "SimpleNetService/NumericalGradient", simple(step=1e-30)),
     ("step", "SimpleNetService/NumericalGradient", simple(step=np.nan)),
     ("step", "SimpleNetService/NumericalGradient", simple(step=np.inf)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=1e308)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=1.7e308)),
     ("weights", "SimpleNetService/NumericalGradient", simple(np.ones((2, 4), int))),
     ("gradient", "SimpleNetService/CheckGradient", simple()),
     ("parameters.w1", "TwoLayerNetService/Predict", {"inputs": message(X)}),
@@ -186,6 +210,7 @@ VALUES = [
     ("targets", "TwoLayerNetService/Accuracy", without(net(), "targets")),
     ("step", "TwoLayerNetService/NumericalGradient", net(step=0.0)),
     ("step", "TwoLayerNetService/NumericalGradient", net(step=1e-300)),
+    ("step", "TwoLayerNetService/NumericalGradient", net(step=1e308)),
     ("delta", "TwoLayerNetService/Gradient", net(delta=-1.0)),
     ("gradient", "TwoLayerNetService/CheckGradient", net()),
     (
@@ -197,6 +222,10 @@ VALUES = [
     ("hidden_size", "TwoLayerNetService/Initialize", {**SIZES, "hidden_size": -1}),
     ("output_size", "TwoLayerNetService/Initialize", {**SIZES, "output_size": 2**62}),
     ("weight_init_std", "TwoLayerNetService/Initialize", {**SIZES, "weight_init_std": np.nan}),
+    ("weight_init_std", "TwoLayerNetService/Initialize", {**SIZES, "weight_init_std": 1.7e308}),
+    ("weight_scale", "SelfTestService/RunSelfTest", {"weight_scale": 1e39, "data_type": 2}),
+    ("weight_scale", "SelfTestService/RunSelfTest", {"weight_scale": np.inf}),
+    ("data_type", "SelfTestService/RunSelfTest", {"data_type": 99}),
     ("variant", "TwoLayerNetService/Probe", {"variant": 9}),
     ("variant", "TwoLayerNetService/Probe", {"variant": -1}),
     ("data_type", "TwoLayerNetService/Probe", {"data_type": 5}),
@@ -431,6 +460,74 @@ def test_bytes_that_are_no_message_break_nothing(call, data):
         method(data, timeout=10)
     assert caught.value.code().name in {"INTERNAL", "INVALID_ARGUMENT"}
     assert call(MSE, **mse()).error == 0
+
+
+HALF = np.float16
+DEEP_IN_HALF = {
+    "w1": np.ones((1, 1500), HALF),
+    "b1": np.ones(1500, HALF),
+    "w2": np.ones((1500, 1), HALF),
+    "b2": np.ones(1, HALF),
+}
+ROW = np.ones((1, 4000), HALF)
+ONES = np.ones((3, 1), HALF)
+NONE = labels(np.zeros(3, int))
+RANDOM = np.random.default_rng(0).normal(size=1500)
+"""What a token cannot pack more tightly."""
+LARGE_ANSWERS = [
+    ("scores", "ActivationService/Sigmoid", {"scores": message(ROW)}),
+    ("scores", "ActivationService/Softmax", {"scores": message(ROW)}),
+    ("predictions", "LossService/MeanSquaredErrorGradient", mse(ROW, ROW)),
+    (
+        "predictions",
+        "LossService/CrossEntropyErrorGradient",
+        cee(ROW, labels(np.zeros(1, int))),
+    ),
+    ("inputs", "SimpleNetService/Predict", without(simple(ROW, ONES), "targets")),
+    ("weights", "SimpleNetService/NumericalGradient", simple(ROW, ONES, NONE, step=0.5)),
+    ("weights", "SimpleNetService/Gradient", simple(ROW, ONES, NONE)),
+    (
+        "inputs",
+        "TwoLayerNetService/Predict",
+        {
+            "parameters": parameters(
+                w1=np.ones((1, 1)), b1=np.ones(1), w2=np.ones((1, 900)), b2=np.ones(900)
+            ),
+            "inputs": message(ONES),
+        },
+    ),
+    ("parameters", "TwoLayerNetService/NumericalGradient", net(ONES, NONE, DEEP_IN_HALF)),
+    ("parameters", "TwoLayerNetService/Gradient", net(ONES, NONE, DEEP_IN_HALF)),
+    ("parameters", "TwoLayerNetService/Train", net(ONES, NONE, DEEP_IN_HALF)),
+    ("output_size", "TwoLayerNetService/Initialize", {**SIZES, "output_size": 4000}),
+    ("batch_size", "MiniBatchService/Draw", {"train_size": 9, "batch_size": 4000}),
+    (
+        "turn.start.numerical_gradient.tensors",
+        "BlackBoxService/Step",
+        {"turn": {"start": black_box_pb2.Start(**slope(one(shape=[4000])))}},
+    ),
+    (
+        "token",
+        "BlackBoxService/Step",
+        {"turn": {"start": black_box_pb2.Start(**descent(named(RANDOM)))}},
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    with serving(max_message_bytes=20_000) as caller:
+        yield caller
+
+
+@pytest.mark.parametrize(
+    ("field", "method", "request_fields"), LARGE_ANSWERS, ids=[m for _, m, _ in LARGE_ANSWERS]
+)
+def test_an_answer_that_is_too_large_is_refused_as_a_request(narrow, field, method, request_fields):
+    """Before the work is done, and with the limit: gRPC would say RESOURCE_EXHAUSTED after it."""
+    found = narrow.failure(method, **request_fields)
+    assert (found.code, found.field) == ("INVALID_ARGUMENT", field)
+    assert "max_message_bytes" in found.text
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
