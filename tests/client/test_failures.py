@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -287,6 +288,37 @@ def test_the_limit_is_that_of_the_server():
             oracle.two_layer_net.init(1000, 1000, 1)
         assert refused.value.argument == "input_size"
     server.stop()
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_the_limit_is_that_of_the_server_that_is_there(kind):
+    """One that was started again may take more than the one before."""
+    large = np.ones(10_000)
+
+    async def ask(address, between):
+        async with gradient_oracle.aio.connect(address) as oracle:
+            with pytest.raises(gradient_oracle.MessageTooLarge):
+                await oracle.mean_squared_error(large, large)
+            between()
+            return await oracle.mean_squared_error(large, large)
+
+    servers = [Server(Settings("127.0.0.1:0", max_message_bytes=100_000))]
+    servers[0].start()
+
+    def start_again():
+        servers[0].stop()
+        servers.append(Server(Settings(servers[0].address)))
+        servers[1].start()
+
+    if kind == "asyncio":
+        assert asyncio.run(ask(servers[0].address, start_again)) == 0
+    else:
+        with gradient_oracle.connect(servers[0].address) as oracle:
+            with pytest.raises(gradient_oracle.MessageTooLarge):
+                oracle.mean_squared_error(large, large)
+            start_again()
+            assert oracle.mean_squared_error(large, large) == 0
+    servers[1].stop()
 
 
 def test_the_limit_of_an_embedded_server_is_an_argument():

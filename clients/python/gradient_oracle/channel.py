@@ -100,9 +100,16 @@ def service_config() -> dict[str, Any]:
     return {"methodConfig": [{"name": names, "retryPolicy": policy}]}
 
 
-def require_size(size: int, limit: int, address: str) -> None:
-    """Raise `MessageTooLarge` if a request is above the limit of the server; 0 is no limit."""
-    if limit and size > limit:
+def fits(size: int, server: ServerInfo) -> bool:
+    """Tell whether a server takes a request of so many bytes, as far as it told; 0 is no limit."""
+    limit = server.limits.max_message_bytes
+    return not limit or size <= limit
+
+
+def require_size(size: int, server: ServerInfo, address: str) -> None:
+    """Raise `MessageTooLarge` if a request is above the limit of the server."""
+    if not fits(size, server):
+        limit = server.limits.max_message_bytes
         most = min(2 ** size.bit_length(), LARGEST_MESSAGE_BYTES)
         raise MessageTooLarge(
             f"the request has {size:,} bytes and the oracle at {address} takes messages of at most "
