@@ -22,7 +22,10 @@ from oracle.service.server import CannotServe, Settings, require_servable
 _LOG = logging.getLogger(__name__)
 
 SHORT_LIFE = 2.0
-"""Seconds; a worker that ends sooner than this after its start would only end again."""
+"""Seconds; a worker that ends sooner than this after its start may well end again."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds before the next of many workers in a row that had a short life; the first has one."""
 
 GRACE_OF_OURS = 7.0
 """Seconds beyond the grace of running calls in which a worker stops by itself: a few for gRPC."""
@@ -91,18 +94,31 @@ class Workers:
         Raises
         ------
         CannotServe
-            If one ends soon after its start.
+            If the last one ends by itself soon after its start: another would do the same. One that
+            was killed would not, and as long as others serve there is time to try again.
         """
+        due: list[float] = []
+        short_lives = 0
         while not stopped():
+            now = time.monotonic()
             for process, began in list(self._running):
                 if process.poll() is None:
                     continue
                 self._running.remove((process, began))
-                code = process.returncode
-                if time.monotonic() - began < SHORT_LIFE:
+                process.communicate()  # Closes its pipes.
+                code, short = process.returncode, now - began < SHORT_LIFE
+                if short and code >= 0 and not self._running:
                     raise CannotServe(f"a worker ended with exit code {code}")
-                _LOG.error("a worker ended; another takes its place", extra={"exit_code": code})
-                self._await(self._spawn())
+                short_lives = short_lives + 1 if short else 0
+                pause = min(2.0 ** (short_lives - 1), LONGEST_PAUSE) if short else 0.0
+                _LOG.error(
+                    "a worker ended; another takes its place",
+                    extra={"exit_code": code, "pause": pause},
+                )
+                due.append(now + pause)
+            for at in [at for at in due if at <= now]:
+                due.remove(at)
+                self._spawn()
             time.sleep(0.1)
 
     def stop(self, grace: float) -> None:
