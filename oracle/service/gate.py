@@ -20,6 +20,10 @@ PATIENCE = 0.02
 """Seconds between two looks at the caller while a call waits for a slot."""
 
 
+GLANCE = 0.1
+"""Seconds between two looks of a server that stops at whether it is to hurry."""
+
+
 SOON = 0.05
 """Seconds that a call may compute before others start beside it, though there is a free slot.
 
@@ -73,12 +77,17 @@ class Calls:
             if self._closed:
                 self._changed.notify_all()
 
-    def close(self, seconds: float) -> bool:
-        """Refuse new calls, wait for those under way, and tell whether there were any."""
+    def close(self, seconds: float, hurried: Callable[[], bool] = lambda: False) -> bool:
+        """Refuse new calls, wait for those under way, and tell whether there were any.
+
+        The wait has an end when `hurried()` is true, too.
+        """
+        end = time.monotonic() + seconds
         with self._changed:
             self._closed = True
             found = self._count > 0
-            self._changed.wait_for(lambda: self._count == 0, seconds)
+            while self._count and not hurried() and (left := end - time.monotonic()) > 0:
+                self._changed.wait(min(left, GLANCE))
             return found
 
 

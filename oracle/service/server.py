@@ -239,15 +239,16 @@ class Server:
         # Threads of pools are joined before atexit functions run; only this hook comes earlier.
         threading._register_atexit(_stop_if_alive, weakref.ref(self))  # type: ignore[attr-defined]
 
-    def stop(self, grace: float = 0.0) -> None:
+    def stop(self, grace: float = 0.0, hurried: Callable[[], bool] = lambda: False) -> None:
         """Refuse new calls, let running ones end within `grace` seconds, then stop them.
 
+        The grace is over when `hurried()` is true, too.
         A fork leaves nothing of it in the child that could be stopped.
         """
         if os.getpid() != self.process:
             return
         self.health.enter_graceful_shutdown()
-        if self.calls.close(grace) and grace:
+        if self.calls.close(grace, hurried) and grace:
             time.sleep(LAST_ANSWERS)
         stopped = self.server.stop(SETTLING)
         self.gate.stopping.set()

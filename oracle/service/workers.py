@@ -7,7 +7,6 @@ do its streams; unary conversations travel in their tokens, and go on in any of 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
@@ -17,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from oracle.service.gate import GLANCE
 from oracle.service.server import CannotServe, Settings, require_servable
 
 _LOG = logging.getLogger(__name__)
@@ -121,17 +121,26 @@ class Workers:
                 self._spawn()
             time.sleep(0.1)
 
-    def stop(self, grace: float) -> None:
-        """Stop the processes, whose running calls have `grace` seconds to end."""
+    def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Stop the processes, whose running calls have `grace` seconds to end.
+
+        They are told again when `hurried()` is true, and then give their calls no time.
+        """
+        self._terminate()
+        end, told = time.monotonic() + grace + GRACE_OF_OURS, False
+        while time.monotonic() < end and any(p.poll() is None for p, _ in self._running):
+            if not told and hurried():
+                told = True
+                self._terminate()
+            time.sleep(GLANCE)
         for process, _ in self._running:
-            process.terminate()
-        end = time.monotonic() + grace + GRACE_OF_OURS
-        for process, _ in self._running:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, end - time.monotonic()))
             process.kill()
             process.communicate()
         self._port.close()
+
+    def _terminate(self) -> None:
+        for process, _ in self._running:
+            process.terminate()
 
 
 def end_with_parent(stop: Callable[[], object]) -> None:

@@ -13,11 +13,18 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import grpc
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from oracle.__main__ import NAMES, main
-from oracle.gradcheck.v1 import server_pb2, server_pb2_grpc
+from oracle.gradcheck.v1 import (
+    server_pb2,
+    server_pb2_grpc,
+    two_layer_net_pb2,
+    two_layer_net_pb2_grpc,
+)
+from oracle.wire import tensor
 
 COMMAND = [sys.executable, "-m", "oracle"]
 
@@ -79,6 +86,41 @@ def test_a_signal_ends_the_server_in_order(number):
     call = server.log[1]
     assert call["method"] == "/oracle.gradcheck.v1.ServerService/GetServerInfo"
     assert call["code"] == "OK"
+
+
+def training(address):
+    """Begin a training that takes longer than any test, and wait until it runs."""
+    channel = grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)])
+    parameters = {
+        name: tensor.encode(np.zeros(shape))
+        for name, shape in {"w1": (1, 1), "b1": (1,), "w2": (1, 1), "b2": (1,)}.items()
+    }
+    request = two_layer_net_pb2.TrainRequest(
+        parameters=two_layer_net_pb2.TwoLayerNetParameters(**parameters),
+        inputs=tensor.encode(np.zeros((1, 1))),
+        targets={"labels": tensor.encode(np.zeros(1, np.int64))},
+        step_num=2**40,
+    )
+    run = two_layer_net_pb2_grpc.TwoLayerNetServiceStub(channel).Train(request)
+    next(run)
+    return channel, run
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_does_not_wait_for_running_calls(number, workers):
+    """Whoever presses Ctrl-C again wants the prompt back, and not a training to its end."""
+    with running("--grace", "60", "--workers", workers) as server:
+        channel, _run = training(server.address)
+        server.process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(timeout=0.7)
+        began = time.monotonic()
+        server.process.send_signal(number)
+        server.process.wait(timeout=10)
+        assert time.monotonic() - began < 5
+        channel.close()
+    assert server.returncode == 0
 
 
 def test_settings_come_from_the_environment():
