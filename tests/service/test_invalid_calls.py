@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from oracle.gradcheck.v1 import black_box_pb2, report_pb2, tensor_pb2, two_layer_net_pb2
 from oracle.wire import tensor
-from tests.service.conftest import serving
+from oracle.wire.message import LARGE
+from tests.service.conftest import describe, serving
 
 MSE, CEE = "LossService/MeanSquaredError", "LossService/CrossEntropyError"
 Y = np.full((3, 4), 0.25)
@@ -452,14 +453,38 @@ def test_random_tensors_are_answered_or_refused(call, y, t, form):
         assert call.code(method, **fields) in {"OK", "INVALID_ARGUMENT"}, method
 
 
+@example(data=b"\xff")
 @given(data=st.binary(max_size=200))
 def test_bytes_that_are_no_message_break_nothing(call, data):
-    """What protobuf cannot parse is refused by gRPC, and the next call is served."""
+    """What protobuf cannot parse is an argument as any other, and the next call is served."""
     method = call.channel.unary_unary("/oracle.gradcheck.v1.LossService/MeanSquaredError")
     with pytest.raises(grpc.RpcError) as caught:
         method(data, timeout=10)
-    assert caught.value.code().name in {"INTERNAL", "INVALID_ARGUMENT"}
+    assert caught.value.code().name == "INVALID_ARGUMENT"
     assert call(MSE, **mse()).error == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        (MSE, "unary_unary"),
+        ("TwoLayerNetService/Train", "unary_stream"),
+        ("BlackBoxService/Converse", "stream_stream"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, LARGE + 1])
+def test_bytes_that_are_no_message_are_told_so(call, caplog, method, kind, size):
+    """With a status of ours, and without a traceback in the log for every such message."""
+    data = b"\xff" * size
+    ask = getattr(call.channel, kind)(f"/oracle.gradcheck.v1.{method}")
+    requests = iter([data]) if kind == "stream_stream" else data
+    with pytest.raises(grpc.RpcError) as caught:
+        list(ask(requests, timeout=10))
+    found = describe(caught.value)
+    assert (found.code, found.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+    assert " must be a oracle.gradcheck.v1." in found.text
+    assert f", got {size} bytes" in found.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 HALF = np.float16
