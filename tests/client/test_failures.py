@@ -209,6 +209,14 @@ def test_an_address_needs_a_port(monkeypatch, address):
         gradient_oracle.connect(address)
 
 
+@pytest.mark.parametrize("address", [50051, b"localhost:50051", ["localhost:50051"]])
+@pytest.mark.parametrize("connect", [gradient_oracle.connect, gradient_oracle.aio.connect])
+def test_an_address_is_a_text(connect, address):
+    """Anything else is an error of the one family."""
+    with pytest.raises(gradient_oracle.InvalidRequest, match="HOST:PORT, got"):
+        connect(address)
+
+
 @pytest.mark.parametrize("name", ["timeout", "connect_timeout"])
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), "1"])
 def test_a_time_is_positive(name, seconds):

@@ -36,8 +36,10 @@ def resolve(address: str | None) -> str:
     Raises
     ------
     InvalidRequest
-        If it has no port: gRPC would silently take 443.
+        If it is no text, or has no port: gRPC would silently take 443.
     """
+    if not isinstance(address, str | None):
+        raise invalid("address", "be HOST:PORT", repr(address))
     target = address or os.environ.get("GRADIENT_ORACLE_ADDRESS") or DEFAULT_ADDRESS
     named = re.match(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):", target)
     port = re.search(r"[^:]:(\d+)$", target)
@@ -74,7 +76,7 @@ def options(address: str) -> list[tuple[str, Any]]:
 def is_loopback(address: str) -> bool:
     """Tell whether an address is on this machine."""
     host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -31,6 +31,7 @@ def require_callable(argument: str, value: Any) -> Any:
     """Return an argument that can be called."""
     if not callable(value):
         raise invalid(argument, "be a function", f"a {type(value).__name__}")
+    arrays.require_ordinary(argument, value)
     return value
 
 
