@@ -277,7 +277,7 @@ def _in_pool(behaviour: Callable[..., Any], pool: futures.ThreadPoolExecutor) ->
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -298,6 +298,8 @@ def require_servable(settings: Settings) -> tuple[str, str, int]:
     # gRPC takes the port modulo 65536.
     if not (port.isascii() and port.isdigit() and int(port) < 2**16):
         raise CannotServe("it must be HOST:PORT with a port between 0 and 65535")
+    if ":" in bare and host == bare:
+        raise CannotServe(f"an IPv6 address stands in brackets: [{bare}]:{port}")
     if not settings.allow_remote and not _is_loopback(bare):
         raise CannotServe(
             f"{host or settings.address} is not a loopback address, and there is neither "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,6 +153,33 @@ def test_what_is_not_loopback_needs_a_flag(address):
     found = run("serve", "--address", address)
     assert found.returncode == 1
     assert "not a loopback address" in found.stderr
+
+
+@pytest.mark.parametrize("address", ["LOCALHOST:0", "[::1]:0"])
+def test_loopback_is_known_however_it_is_written(address):
+    """Names of hosts have no case."""
+    if address.startswith("[") and not ipv6():
+        pytest.skip("no IPv6 here")
+    with running("--address", address) as server:
+        assert server.address.rpartition(":")[0] == address.rpartition(":")[0]
+        assert info(server.address).version
+
+
+def ipv6():
+    """Tell whether this machine has the loopback address of IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    """Else nobody knows where it ends; gRPC would log a line of its own."""
+    found = run("serve", "--address", "::1:0")
+    assert found.returncode == 1
+    assert "stands in brackets: [::1]:0" in found.stderr
+    assert found.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:70000", "127.0.0.1:port", "nonsense"])
