@@ -198,6 +198,8 @@ def unseal(token: bytes, checkpoint: Checkpoint = never_stop) -> list[bytes]:
                 packed = unpacker.unconsumed_tail
     except zlib.error as error:
         raise InvalidInput("token", "be one that this version returned", str(error)) from None
+    if len(plain) >= MAX_SESSION_BYTES:
+        raise InvalidInput("token", f"hold less than {MAX_SESSION_BYTES} bytes", "a longer session")
     turns, at = [], 0
     while at < len(plain):
         length = int.from_bytes(plain[at : at + 4], "little")

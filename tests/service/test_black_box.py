@@ -58,6 +58,13 @@ def test_a_damaged_token_is_an_invalid_argument(data):
         service.step(bytes(damaged), answer())
 
 
+def test_a_session_that_outgrew_its_token_is_told_so():
+    """What it unpacks to is bounded, and a session that is cut off would be another one."""
+    turn = bytes(service.MAX_SESSION_BYTES // 2)
+    with pytest.raises(InvalidInput, match="a longer session"):
+        service.unseal(service.seal([turn, turn]))
+
+
 @given(turns=st.lists(st.binary(max_size=30), max_size=4))
 def test_a_well_sealed_token_without_a_session_is_an_invalid_argument(turns):
     """A digest is no secret: what it seals is still not to be trusted."""
