@@ -90,7 +90,7 @@ ms; with this, and blocks of 2 ms between two turns of exact arithmetic, it is 3
     default=5.0,
     type=Seconds(0),
     show_envvar=True,
-    help="Seconds that running calls have to end after SIGTERM.",
+    help="Seconds that running calls have to end after SIGTERM; a second one ends them at once.",
 )
 @click.option(
     "--log-level",
@@ -104,8 +104,8 @@ def command(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
-    Prints the address once it listens. Exits with 0 after a stop, with 1 if the address cannot be
-    served, with 2 if an option is wrong.
+    Prints the address once it listens. A second signal does not wait for running calls. Exits with
+    0 after a stop, with 1 if the address cannot be served, with 2 if an option is wrong.
 
     BLAS computes with one thread in this process: calls run beside each other instead.
     """
@@ -135,7 +135,7 @@ def _one(settings: dict[str, Any], grace: float, signals: list[int]) -> None:
         while not signals:
             time.sleep(0.1)
         _announce_end(signals[0], grace)
-        server.stop(grace)
+        server.stop(grace, partial(_repeated, signals))
 
 
 def _several(
@@ -155,7 +155,11 @@ def _several(
         workers.watch(lambda: signals)
         _announce_end(signals[0], grace)
     finally:
-        workers.stop(grace)
+        workers.stop(grace, partial(_repeated, signals))
+
+
+def _repeated(signals: list[int]) -> bool:
+    return len(signals) > 1
 
 
 def _announce(address: str) -> None:

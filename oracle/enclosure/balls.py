@@ -114,6 +114,7 @@ def enclose(
     evaluate: Callable[[], Mapping[str, list[Ball]]],
     shapes: Mapping[str, tuple[int, ...]],
     checkpoint: Checkpoint,
+    argument: str = "x",
 ) -> ReferenceGradient:
     """Evaluate in rising precision until every tensor is proven, and round it to float64.
 
@@ -125,6 +126,8 @@ def enclose(
         Shape of every tensor.
     checkpoint : callable
         Called between blocks.
+    argument : str
+        Whose extreme numbers keep the gradient from being enclosed, if anything does.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def enclose(
     Raises
     ------
     InvalidInput
-        If no precision gives a finite enclosure: the scores are beyond any float64 use.
+        If no precision gives a finite enclosure: the gradient is beyond any float64 use.
     """
     precision = FIRST_PRECISION
     while precision <= LAST_PRECISION:
@@ -155,9 +158,7 @@ def enclose(
         if proven and (answer.correctly_rounded or precision >= ROUNDING_PRECISION):
             return answer
         precision *= 2
-    raise InvalidInput(
-        "x", "give scores whose exponentials can be enclosed", "scores of an extreme size"
-    )
+    raise InvalidInput(argument, "lead to a gradient that float64 holds", "extreme numbers")
 
 
 def _rounded(
@@ -190,7 +191,8 @@ def _rounded(
         all_rounded = all_rounded and bool(rounded.all())
         # Half a unit in the last place, or the ball where its rounding is undecided.
         half = np.maximum(np.spacing(np.abs(middle)) / 2, np.finfo(np.float64).smallest_subnormal)
-        undecided = np.maximum(high - middle, middle - low)
+        with np.errstate(invalid="ignore"):  # An end that is infinite is not finite either way.
+            undecided = np.maximum(high - middle, middle - low)
         radius = np.where(rounded, half, np.nextafter(undecided, np.inf) + half)
         tensors[name] = middle.reshape(shapes[name])
         radii[name] = radius.reshape(shapes[name])

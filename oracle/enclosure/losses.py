@@ -24,6 +24,7 @@ def mean_squared_error_gradient(
         },
         {"y": y.shape},
         checkpoint,
+        argument="y",
     )
 
 
@@ -43,4 +44,5 @@ def cross_entropy_error_gradient(
         },
         {"y": y.shape},
         checkpoint,
+        argument="y",
     )

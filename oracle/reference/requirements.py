@@ -145,6 +145,8 @@ def require_delta(delta: float) -> None:
 def require_step(h: float, checkpoint: Checkpoint = never_stop, **arrays: Array) -> None:
     """Raise unless h is finite, positive and changes every entry of every array in its own type."""
     require_finite("h", h, positive=True)
+    if math.isinf(2 * h):
+        raise InvalidInput("h", "be at most half of the largest float64, for 2h divides", str(h))
     step = np.asarray(h, np.float64)
 
     def unmoved(array: Array) -> Array:

@@ -71,7 +71,10 @@ def init(
     require_finite("weight_init_std", weight_init_std, positive=False)
     first = input_size * hidden_size
     numbers = gaussian(seed, first + hidden_size * output_size, checkpoint)
-    numbers *= weight_init_std
+    with np.errstate(over="ignore"):
+        numbers *= weight_init_std
+    if holds_anywhere(lambda a: ~np.isfinite(a), numbers, checkpoint=checkpoint):
+        raise InvalidInput("weight_init_std", "lead to finite weights", str(weight_init_std))
     return TwoLayerNetParameters(
         W1=numbers[:first].reshape(input_size, hidden_size),
         b1=np.zeros(hidden_size),

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from google.protobuf.message import Message
+
 from oracle.values import Array, InvalidInput, TwoLayerNetParameters
 from oracle.wire import tensor
 
 FIELDS = {"W1": "w1", "b1": "b1", "W2": "w2", "b2": "b2"}
 """The four tensors of a two-layer net by the document's names, and their names in messages."""
 
-HEAD = 4096
-"""Bytes that are enough for all of an answer but its numbers."""
+HEAD = 1024
+"""Bytes that are enough for all of an answer but its numbers: a shape has at most 32 lengths."""
 
 FLOATING = tensor.NAMES[:4]
 
@@ -118,12 +121,18 @@ def choice(request: Any, name: str) -> str:
     return known[number]
 
 
-def require_room(field: str, value: int, numbers: int, max_bytes: int) -> None:
+def require(condition: bool, field: str, requirement: str, was: object) -> None:
+    """Raise unless a condition on a field holds."""
+    if not condition:
+        raise InvalidInput(field, requirement, f"{was}")
+
+
+def require_room(field: str, value: int | str, numbers: int, max_bytes: int) -> None:
     """Raise unless that many float64 numbers fit into a message, before any of them is made.
 
     Parameters
     ----------
-    field, value : str, int
+    field, value : str, int or str
         The size in the request that leads to them.
     numbers, max_bytes : int
         How many, and the largest message.
@@ -132,3 +141,25 @@ def require_room(field: str, value: int, numbers: int, max_bytes: int) -> None:
     if numbers > most:
         requirement = f"lead to at most {most} numbers (max_message_bytes)"
         raise InvalidInput(field, requirement, f"{value}, which leads to {numbers}")
+
+
+def require_held(field: str, value: float, dtype: str) -> None:
+    """Raise unless a number is finite in a floating type, whose values it scales."""
+    with np.errstate(over="ignore"):
+        held = np.isfinite(np.asarray(value).astype(tensor.numpy_dtype(dtype)))
+    require(bool(held), field, f"be finite in {dtype}", value)
+
+
+def require_sendable(response: Message, field: str, max_bytes: int) -> None:
+    """Raise unless a response fits into a message.
+
+    Parameters
+    ----------
+    response : Message
+        What would be sent.
+    field, max_bytes : str, int
+        The field that leads to it, and the largest message.
+    """
+    size = response.ByteSize()
+    requirement = f"lead to an answer of at most {max_bytes} bytes (max_message_bytes)"
+    require(size <= max_bytes, field, requirement, f"one of {size}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from oracle.checking import self_test
 from oracle.gradcheck.v1 import self_test_pb2_grpc
+from oracle.service import requests
 from oracle.service.servicers import Servicer
 from oracle.wire import self_test as wire
 from oracle.wire import tensor
@@ -20,6 +21,7 @@ class SelfTest(Servicer, self_test_pb2_grpc.SelfTestServiceServicer):
         options = {name: getattr(request, name) for name in OPTIONS if request.HasField(name)}
         dtype = tensor.decode_data_type(request.data_type or 1)
         self_test.require_case(dtype=dtype, **options)
+        requests.require_held("weight_scale", request.weight_scale, dtype)
         with self.compute(context) as checkpoint:
             result = self_test.run(dtype=dtype, seed=request.seed, checkpoint=checkpoint, **options)
         return wire.encode(result)

@@ -37,10 +37,11 @@ from oracle.gradcheck.v1 import (
 )
 from oracle.reference.requirements import MOST_NUMBERS
 from oracle.service import servicers
-from oracle.service.black_box import BlackBoxServicer
+from oracle.service.black_box import IDLE_SECONDS, MAX_SESSIONS, BlackBoxServicer
 from oracle.service.gate import Calls, Gate
 from oracle.service.self_test import SelfTest
 from oracle.service.status import Statuses
+from oracle.service.tasks import MAX_ENTRIES
 from oracle.wire.tensor import MAX_RANK
 
 CONTRACT = (
@@ -174,6 +175,10 @@ class Server:
             max_waiting_calls=settings.max_waiting_calls,
             max_rank=MAX_RANK,
             max_numbers=MOST_NUMBERS,
+            max_trainings=settings.max_streams,
+            max_conversations=MAX_SESSIONS,
+            max_idle_seconds=IDLE_SECONDS,
+            max_entries=MAX_ENTRIES,
         )
         shared = (self.gate, settings.max_message_bytes)
         net: Any = servicers.TwoLayerNet(*shared)
@@ -204,7 +209,7 @@ class Server:
             ),
             (
                 black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server,
-                BlackBoxServicer(look=self.gate.turn),
+                BlackBoxServicer(max_message_bytes=settings.max_message_bytes, look=self.gate.turn),
             ),
             (self_test_pb2_grpc.add_SelfTestServiceServicer_to_server, SelfTest(*shared)),
             (health_pb2_grpc.add_HealthServicer_to_server, answers),
@@ -234,15 +239,16 @@ class Server:
         # Threads of pools are joined before atexit functions run; only this hook comes earlier.
         threading._register_atexit(_stop_if_alive, weakref.ref(self))  # type: ignore[attr-defined]
 
-    def stop(self, grace: float = 0.0) -> None:
+    def stop(self, grace: float = 0.0, hurried: Callable[[], bool] = lambda: False) -> None:
         """Refuse new calls, let running ones end within `grace` seconds, then stop them.
 
+        The grace is over when `hurried()` is true, too.
         A fork leaves nothing of it in the child that could be stopped.
         """
         if os.getpid() != self.process:
             return
         self.health.enter_graceful_shutdown()
-        if self.calls.close(grace) and grace:
+        if self.calls.close(grace, hurried) and grace:
             time.sleep(LAST_ANSWERS)
         stopped = self.server.stop(SETTLING)
         self.gate.stopping.set()
@@ -271,7 +277,7 @@ def _in_pool(behaviour: Callable[..., Any], pool: futures.ThreadPoolExecutor) ->
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -292,6 +298,8 @@ def require_servable(settings: Settings) -> tuple[str, str, int]:
     # gRPC takes the port modulo 65536.
     if not (port.isascii() and port.isdigit() and int(port) < 2**16):
         raise CannotServe("it must be HOST:PORT with a port between 0 and 65535")
+    if ":" in bare and host == bare:
+        raise CannotServe(f"an IPv6 address stands in brackets: [{bare}]:{port}")
     if not settings.allow_remote and not _is_loopback(bare):
         raise CannotServe(
             f"{host or settings.address} is not a loopback address, and there is neither "

@@ -62,6 +62,10 @@ class Servicer:
         """Enter the gate; the context manager yields the checkpoint of the computation."""
         return self.gate.enter(context)
 
+    def require_room(self, field: str, array: Array, numbers: int) -> None:
+        """Raise unless an answer of so many numbers, to which an array leads, fits a message."""
+        requests.require_room(field, f"shape {array.shape}", numbers, self.max_message_bytes)
+
     def compute_if_long(self, context: Any, work: int) -> Any:
         """Enter the gate for much work, in multiply-adds; a short call never waits for others."""
         return self.compute(context) if work > SHORT else nullcontext(never_stop)
@@ -79,12 +83,14 @@ class Activation(Servicer, activation_pb2_grpc.ActivationServiceServicer):
 
     def Sigmoid(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
+        self.require_room("scores", a, a.size)
         with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
             y = activations.sigmoid(a, checkpoint=checkpoint)
         return build(activation_pb2.SigmoidResponse, activations=tensor.fields(y))
 
     def Softmax(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
+        self.require_room("scores", a, a.size)
         with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
             y = activations.softmax(a, checkpoint=checkpoint)
         return build(activation_pb2.SoftmaxResponse, probabilities=tensor.fields(y))
@@ -116,6 +122,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
 
     def MeanSquaredErrorGradient(self, request: Any, context: Any) -> Any:
         y, t = self._mse(request)
+        self.require_room("predictions", y, y.size)
         with self.compute(context) as checkpoint:
             losses.mean_squared_error(y, t, checkpoint=checkpoint)
             exact = derivatives.mean_squared_error(y, t, checkpoint=checkpoint)
@@ -128,6 +135,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
     def CrossEntropyErrorGradient(self, request: Any, context: Any) -> Any:
         y, t = self._cee(request)
         options = requests.options(request)
+        self.require_room("predictions", y, y.size)
         with self.compute(context) as checkpoint:
             losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
             exact = derivatives.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
@@ -159,10 +167,19 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         return loss_pb2.CheckCrossEntropyErrorResponse(report=report.encode(found))
 
 
+def _samples(x: Array) -> int:
+    """Return how many samples the inputs are, if they have a shape that fits."""
+    return x.shape[0] if x.ndim > 1 else 1
+
+
+def _units(W: Array) -> int:
+    """Return how many units a matrix of weights leads to, if it is one."""
+    return W.shape[-1] if W.ndim else 1
+
+
 def _work(W: Array, x: Array) -> int:
     """Return the multiply-adds of one layer for the samples of `x`, if the shapes fit."""
-    samples, units = x.shape[0] if x.ndim > 1 else 1, W.shape[-1] if W.ndim else 1
-    return samples * (W.size + ENTRY_WORK * units) + READ_WORK * W.size
+    return _samples(x) * (W.size + ENTRY_WORK * _units(W)) + READ_WORK * W.size
 
 
 class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
@@ -177,6 +194,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def Predict(self, request: Any, context: Any) -> Any:
         W, x = requests.array(request, "weights"), requests.array(request, "inputs")
+        self.require_room("inputs", x, _samples(x) * _units(W))
         with self.compute_if_long(context, _work(W, x)) as checkpoint:
             scores = simple_net.predict(W, x, checkpoint=checkpoint)
         return build(simple_net_pb2.SimpleNetServicePredictResponse, scores=tensor.fields(scores))
@@ -189,6 +207,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def NumericalGradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request, step="h")
+        self.require_room("weights", inputs[0], inputs[0].size)
         with self.compute(context) as turn:
             slope = structured.simple_net(*inputs, checkpoint=turn, spread=turn.spread, **options)
         return build(
@@ -197,6 +216,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def Gradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request)
+        self.require_room("weights", inputs[0], inputs[0].size)
         with self.compute(context) as checkpoint:
             simple_net.loss(*inputs, checkpoint=checkpoint, **options)
             exact = derivatives.simple_net(*inputs, checkpoint=checkpoint, **options)
@@ -229,6 +249,12 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         x = requests.array(request, "inputs")
         return requests.parameters(request), x, requests.targets(request)
 
+    def _require_room_for(self, parameters: TwoLayerNetParameters) -> None:
+        """Raise unless an answer of the size of the parameters fits a message."""
+        numbers = sum(tensor.size for tensor in parameters.tensors().values())
+        was = f"{numbers} parameters"
+        requests.require_room("parameters", was, numbers, self.max_message_bytes)
+
     def Initialize(self, request: Any, context: Any) -> Any:
         sizes = (request.input_size, request.hidden_size, request.output_size)
         inner, hidden, classes = (max(size, 0) for size in sizes)
@@ -245,6 +271,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
 
     def Predict(self, request: Any, context: Any) -> Any:
         parameters, x = requests.parameters(request), requests.array(request, "inputs")
+        self.require_room("inputs", x, _samples(x) * parameters.b2.size)
         with self.compute_if_long(context, _forward_work(parameters, x)) as checkpoint:
             y = two_layer_net.predict(parameters, x, checkpoint=checkpoint)
         return build(
@@ -265,6 +292,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
 
     def NumericalGradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request, step="h")
+        self._require_room_for(inputs[0])
         with self.compute(context) as turn:
             slope = structured.two_layer_net(
                 *inputs, checkpoint=turn, spread=turn.spread, **options
@@ -276,6 +304,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
 
     def Gradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request)
+        self._require_room_for(inputs[0])
         with self.compute(context) as checkpoint:
             two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
             exact = derivatives.two_layer_net(*inputs, checkpoint=checkpoint, **options)
@@ -314,6 +343,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         step_num = requests.count(request, "step_num", 100)
         batch_size = requests.count(request, "batch_size", 100)
         every = requests.count(request, "report_every", 1)
+        self._require_room_for(parameters)
         row = sum(parameters.W1.shape) + parameters.b2.size
         requests.require_room("batch_size", batch_size, batch_size * row, self.max_message_bytes)
         method = requests.choice(request, "method")
@@ -340,9 +370,10 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
                             steps_done=done, step_num=step_num, loss=loss
                         )
                     )
-        parameters = requests.encode_parameters(trained.tensors())
-        result = {"parameters": parameters, "steps_done": done, "loss": loss}
-        yield build(two_layer_net_pb2.TrainResponse, result=result)
+            parameters = requests.encode_parameters(trained.tensors())
+            result = {"parameters": parameters, "steps_done": done, "loss": loss}
+            # A caller that does not read it is still one that is served.
+            yield build(two_layer_net_pb2.TrainResponse, result=result)
 
 
 DRAW_WORK = 512

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -37,12 +38,27 @@ FIELDS = {
     "h": "step",
     "lr": "learning_rate",
     "dtype": "data_type",
+    "accumulation_dtype": "arithmetic.accumulation_data_type",
 }
 """Paths in the request of the arguments that the document names otherwise."""
 
 
+MOST_TEXT = 600
+"""Characters of a message. It travels three times, beside 8 KB of which gRPC drops everything."""
+
+
 class Abandoned(Exception):
     """A conversation that its caller closed before the result."""
+
+
+class Undecodable(Exception):
+    """Bytes that came as a request and are no message of its class."""
+
+
+def _shortened(text: str) -> str:
+    """Return a text without its middle, if it is long; its ends say what must be and what was."""
+    half = MOST_TEXT // 2
+    return text if len(text) <= MOST_TEXT else f"{text[:half]} ... {text[-half:]}"
 
 
 def _status(code: int, message: str, reason: str, *details: Any) -> Any:
@@ -69,6 +85,7 @@ _RETRY = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1
 _OVER = "the call took longer than the caller waits or the server allows (max_call_seconds)"
 _MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
     Overloaded: (code_pb2.RESOURCE_EXHAUSTED, "", "OVERLOADED", (_RETRY,)),
+    Undecodable: (code_pb2.INVALID_ARGUMENT, "", "MALFORMED_MESSAGE", ()),
     Abandoned: (code_pb2.ABORTED, "", "ABANDONED", ()),
     CallerLeft: (code_pb2.CANCELLED, "the caller left", "CALLER_LEFT", ()),
     TimeOver: (code_pb2.DEADLINE_EXCEEDED, _OVER, "TIME_OVER", ()),
@@ -80,12 +97,13 @@ _MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
 def status_of(error: Exception, request: Any = None) -> Any:
     """Return the status that tells a caller about an exception; only the log has the rest."""
     if isinstance(error, InvalidInput | MalformedTensor):
+        text = _shortened(str(error))
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_field(error, request), description=str(error)
+            field=_field(error, request), description=text
         )
         reason = "MALFORMED_TENSOR" if isinstance(error, MalformedTensor) else "INVALID_ARGUMENT"
         bad = error_details_pb2.BadRequest(field_violations=[violation])
-        return _status(code_pb2.INVALID_ARGUMENT, str(error), reason, bad)
+        return _status(code_pb2.INVALID_ARGUMENT, text, reason, bad)
     if type(error) in _MAP:
         code, message, reason, details = _MAP[type(error)]
         return _status(code, message or str(error), reason, *details)
@@ -108,18 +126,62 @@ class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
         handler = continuation(details)
         if handler is None or not details.method.startswith(PACKAGE):
             return handler
-        if handler.response_streaming:
-            name = "stream_stream" if handler.request_streaming else "unary_stream"
-            wrapped = _streaming(getattr(handler, name), details.method, self._calls)
+        if handler.request_streaming:
+            name = "stream_stream"
+            behaviour = _each_decoded(handler.stream_stream)
+            wrapped = _streaming(behaviour, details.method, self._calls)
+        elif handler.response_streaming:
+            name = "unary_stream"
+            wrapped = _streaming(_decoded(handler.unary_stream), details.method, self._calls)
         else:
-            name, wrapped = "unary_unary", _unary(handler.unary_unary, details.method, self._calls)
+            name = "unary_unary"
+            wrapped = _unary(_decoded(handler.unary_unary), details.method, self._calls)
         # The generated code reads and writes messages whole, with a copy of every tensor for each.
         ours = handler._replace(
-            request_deserializer=reader(handler.request_deserializer.__self__),
+            request_deserializer=_deserializer(handler.request_deserializer.__self__),
             response_serializer=methodcaller("SerializeToString"),
             **{name: wrapped},
         )
         return self._wrapped.setdefault(details.method, ours)
+
+
+# What a deserializer raises, gRPC answers with INTERNAL and logs with a traceback. So it returns
+# what went wrong, and the handler raises that.
+
+
+def _deserializer(kind: type[Message]) -> Callable[[bytes], Any]:
+    read = reader(kind)
+
+    def deserialize(data: bytes) -> Any:
+        try:
+            return read(data)
+        except DecodeError:
+            name = kind.DESCRIPTOR.full_name
+            return Undecodable(f"the request must be a {name}, got {len(data)} bytes that are none")
+
+    return deserialize
+
+
+def _require_decoded(request: Any) -> Any:
+    if isinstance(request, Undecodable):
+        raise request
+    return request
+
+
+def _decoded(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(behaviour)
+    def call(request: Any, context: Any) -> Any:
+        return behaviour(_require_decoded(request), context)
+
+    return call
+
+
+def _each_decoded(behaviour: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(behaviour)
+    def call(requests: Iterator[Any], context: Any) -> Any:
+        return behaviour(map(_require_decoded, requests), context)
+
+    return call
 
 
 # The exception of `abort_with_status` rises outside of every `try`, so that no clause wraps it.

@@ -7,7 +7,6 @@ do its streams; unary conversations travel in their tokens, and go on in any of 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
@@ -17,12 +16,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from oracle.service.gate import GLANCE
 from oracle.service.server import CannotServe, Settings, require_servable
 
 _LOG = logging.getLogger(__name__)
 
 SHORT_LIFE = 2.0
-"""Seconds; a worker that ends sooner than this after its start would only end again."""
+"""Seconds; a worker that ends sooner than this after its start may well end again."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds before the next of many workers in a row that had a short life; the first has one."""
 
 GRACE_OF_OURS = 7.0
 """Seconds beyond the grace of running calls in which a worker stops by itself: a few for gRPC."""
@@ -91,31 +94,53 @@ class Workers:
         Raises
         ------
         CannotServe
-            If one ends soon after its start.
+            If the last one ends by itself soon after its start: another would do the same. One that
+            was killed would not, and as long as others serve there is time to try again.
         """
+        due: list[float] = []
+        short_lives = 0
         while not stopped():
+            now = time.monotonic()
             for process, began in list(self._running):
                 if process.poll() is None:
                     continue
                 self._running.remove((process, began))
-                code = process.returncode
-                if time.monotonic() - began < SHORT_LIFE:
+                process.communicate()  # Closes its pipes.
+                code, short = process.returncode, now - began < SHORT_LIFE
+                if short and code >= 0 and not self._running:
                     raise CannotServe(f"a worker ended with exit code {code}")
-                _LOG.error("a worker ended; another takes its place", extra={"exit_code": code})
-                self._await(self._spawn())
+                short_lives = short_lives + 1 if short else 0
+                pause = min(2.0 ** (short_lives - 1), LONGEST_PAUSE) if short else 0.0
+                _LOG.error(
+                    "a worker ended; another takes its place",
+                    extra={"exit_code": code, "pause": pause},
+                )
+                due.append(now + pause)
+            for at in [at for at in due if at <= now]:
+                due.remove(at)
+                self._spawn()
             time.sleep(0.1)
 
-    def stop(self, grace: float) -> None:
-        """Stop the processes, whose running calls have `grace` seconds to end."""
+    def stop(self, grace: float, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Stop the processes, whose running calls have `grace` seconds to end.
+
+        They are told again when `hurried()` is true, and then give their calls no time.
+        """
+        self._terminate()
+        end, told = time.monotonic() + grace + GRACE_OF_OURS, False
+        while time.monotonic() < end and any(p.poll() is None for p, _ in self._running):
+            if not told and hurried():
+                told = True
+                self._terminate()
+            time.sleep(GLANCE)
         for process, _ in self._running:
-            process.terminate()
-        end = time.monotonic() + grace + GRACE_OF_OURS
-        for process, _ in self._running:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, end - time.monotonic()))
             process.kill()
             process.communicate()
         self._port.close()
+
+    def _terminate(self) -> None:
+        for process, _ in self._running:
+            process.terminate()
 
 
 def end_with_parent(stop: Callable[[], object]) -> None:

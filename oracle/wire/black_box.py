@@ -44,13 +44,22 @@ def encode_evaluation(value: float, predicted: float, moved: float) -> pb.Evalua
 def encode_tensors(tensors: Mapping[str, Array]) -> list[tensor_pb2.NamedTensor]:
     """Name tensors on the wire."""
     return [
-        tensor_pb2.NamedTensor(name=name, tensor=tensor.fields(array))
+        tensor_pb2.NamedTensor(name=name, tensor=tensor.encode(array))
         for name, array in tensors.items()
     ]
 
 
 def decode_tensors(messages: Sequence[tensor_pb2.NamedTensor], field: str) -> dict[str, Array]:
-    """Read named tensors as arrays that may be written; `field` is their place, for errors."""
+    """Read named tensors as arrays that may be written; `field` is their place, for errors.
+
+    Raises
+    ------
+    InvalidInput, MalformedTensor
+        If one is not set, or does not describe an array.
+    """
+    for index, message in enumerate(messages):
+        if not message.HasField("tensor"):
+            raise InvalidInput(f"{field}[{index}].tensor", "be set", "nothing")
     return {
         message.name: np.array(tensor.decode(message.tensor, f"{field}[{index}].tensor"))
         for index, message in enumerate(messages)

@@ -61,7 +61,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 def fields(array: Any) -> Any:
     """Return the fields of an array's message, for `message.build` of one that contains it.
 
-    The data of a large array are a view of it, not a copy.
+    The data of a large array that lies in C order are a view of it, not a copy.
     """
     array = np.asarray(array)
     name = _name(array.dtype)
@@ -70,8 +70,15 @@ def fields(array: Any) -> Any:
     return {
         "data_type": encode_data_type(name),
         "shape": array.shape,
-        "data": memoryview(little.reshape(-1).view(np.uint8)) if view else little.tobytes(),
+        "data": _memory(little) if view else little.tobytes(),
     }
+
+
+def _memory(array: Array) -> memoryview:
+    """Return the bytes of an array in C order: a view of its own if they lie so, else of a copy."""
+    # Reshaping alone keeps the gaps of a vector such as x[::2], which has no view as bytes.
+    entries: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(entries)
 
 
 def encode(array: Any) -> pb.Tensor:

@@ -25,6 +25,19 @@ class Exporter:
         return self.array.__dlpack_device__()
 
 
+class Older:
+    """An array that speaks the first DLPack, which knew no version and no device."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, stream=None):
+        return self.array.__dlpack__()
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
 class OnDevice(Exporter):
     """An array that refuses an implicit copy to the host, as those on a GPU do."""
 
@@ -33,7 +46,7 @@ class OnDevice(Exporter):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.int32])
-@pytest.mark.parametrize("wrap", [np.asarray, Exporter, OnDevice])
+@pytest.mark.parametrize("wrap", [np.asarray, Exporter, Older, OnDevice])
 def test_the_dtype_of_an_array_is_kept(wrap, dtype):
     """It is part of the question."""
     array = np.arange(6).reshape(2, 3).astype(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -208,6 +209,14 @@ def test_an_address_needs_a_port(monkeypatch, address):
         gradient_oracle.connect(address)
 
 
+@pytest.mark.parametrize("address", [50051, b"localhost:50051", ["localhost:50051"]])
+@pytest.mark.parametrize("connect", [gradient_oracle.connect, gradient_oracle.aio.connect])
+def test_an_address_is_a_text(connect, address):
+    """Anything else is an error of the one family."""
+    with pytest.raises(gradient_oracle.InvalidRequest, match="HOST:PORT, got"):
+        connect(address)
+
+
 @pytest.mark.parametrize("name", ["timeout", "connect_timeout"])
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), "1"])
 def test_a_time_is_positive(name, seconds):
@@ -280,11 +289,44 @@ def test_the_limit_is_that_of_the_server():
         assert oracle.mean_squared_error(np.ones(9_000), np.ones(9_000, np.float16)) == 0
         with pytest.raises(gradient_oracle.MessageTooLarge, match="at most 100,000"):
             oracle.mean_squared_error(np.ones(10_000), np.ones(10_000))
-        with pytest.raises(gradient_oracle.InvalidRequest):
+        with pytest.raises(gradient_oracle.MessageTooLarge) as refused:
             oracle.mini_batch(10, 20_000)
-        with pytest.raises(gradient_oracle.InvalidRequest):
+        assert refused.value.argument == "batch_size"
+        with pytest.raises(gradient_oracle.MessageTooLarge) as refused:
             oracle.two_layer_net.init(1000, 1000, 1)
+        assert refused.value.argument == "input_size"
     server.stop()
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_the_limit_is_that_of_the_server_that_is_there(kind):
+    """One that was started again may take more than the one before."""
+    large = np.ones(10_000)
+
+    async def ask(address, between):
+        async with gradient_oracle.aio.connect(address) as oracle:
+            with pytest.raises(gradient_oracle.MessageTooLarge):
+                await oracle.mean_squared_error(large, large)
+            between()
+            return await oracle.mean_squared_error(large, large)
+
+    servers = [Server(Settings("127.0.0.1:0", max_message_bytes=100_000))]
+    servers[0].start()
+
+    def start_again():
+        servers[0].stop()
+        servers.append(Server(Settings(servers[0].address)))
+        servers[1].start()
+
+    if kind == "asyncio":
+        assert asyncio.run(ask(servers[0].address, start_again)) == 0
+    else:
+        with gradient_oracle.connect(servers[0].address) as oracle:
+            with pytest.raises(gradient_oracle.MessageTooLarge):
+                oracle.mean_squared_error(large, large)
+            start_again()
+            assert oracle.mean_squared_error(large, large) == 0
+    servers[1].stop()
 
 
 def test_the_limit_of_an_embedded_server_is_an_argument():

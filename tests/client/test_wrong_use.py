@@ -22,6 +22,11 @@ def f(x):
     return np.sum(np.sin(x))
 
 
+async def awaited(x):
+    """Sum sines, later."""
+    return f(x)
+
+
 def changing(x):
     """Change the argument, as x *= 2 does in NumPy."""
     x *= 2
@@ -33,6 +38,12 @@ def changing(x):
     [
         (lambda o: o.check_gradient(None, X, G), "f", "be a function, got a NoneType"),
         (lambda o: o.numerical_gradient(3, X), "f", "be a function"),
+        (lambda o: o.check_gradient(awaited, X, G), "f", "be an ordinary function, got one that"),
+        (
+            lambda o: o.check_gradient(awaited, X, G, timeout=5.0),
+            "f",
+            "be an ordinary function, got one that",
+        ),
         (lambda o: o.gradient_descent("f", X), "f", "be a function"),
         (lambda o: o.check_jvp(G, X, V, G), "f", "be a function, got a ndarray"),
         (lambda o: o.check_adjoint(G, np.negative, X), "jvp", "be a function"),

@@ -6,6 +6,7 @@ An exponential is within 2 ulp, a sum of K terms within K u of itself, a quotien
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,3 +94,15 @@ def test_sigmoid_does_not_overflow(functions, a, expected):
 def test_sigmoid_keeps_the_shape(functions, a):
     """It acts on every entry alone."""
     assert functions.sigmoid(a).shape == a.shape
+
+
+def test_sigmoid_of_a_number_is_a_number(functions):
+    """No axis at all is a shape too, which is not that of one entry in a row."""
+    assert functions.sigmoid(np.float64(0.0)).shape == ()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+def test_sigmoid_of_a_narrow_type_is_that_of_its_numbers(functions, dtype):
+    """Two bytes are five bits of exponent, or eight: the type says which."""
+    a = np.array([-2.5, -1.0, 0.15625, 3.0], dtype)
+    assert np.array_equal(functions.sigmoid(a), functions.sigmoid(a.astype(np.float64)))

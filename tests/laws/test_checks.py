@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.strategies import batches, generators, simple_nets, two_layer_nets
+from tests.strategies import EPSILON, batches, generators, simple_nets, two_layer_nets
 
 PROBLEMS = st.tuples(batches(), simple_nets(), two_layer_nets())
 DTYPES = st.sampled_from(["float64", "float32", "float16"])
@@ -63,6 +63,74 @@ def test_a_wrong_gradient_fails(functions, problem, rng, factor):
             assert case.verdict(functions, wrong) == "fail", case.check
 
 
+@given(PROBLEMS)
+def test_the_right_gradient_of_another_delta_passes(functions, problem):
+    """Delta is part of the question, for a check as for a gradient."""
+    (y, t), simple, net = problem
+    found = [
+        functions.check_cross_entropy_error(
+            y, t, functions.cross_entropy_error_gradient(y, t, delta=0.1), delta=0.1
+        ),
+        functions.check_simple_net(
+            *simple, functions.simple_net.gradient(*simple, delta=0.1), delta=0.1
+        ),
+        functions.check_two_layer_net(
+            *net, functions.two_layer_net.gradient(*net, delta=0.1), delta=0.1
+        ),
+    ]
+    assert [report.verdict for report in found] == ["pass"] * 3
+
+
+@given(PROBLEMS, generators())
+def test_an_entry_that_is_wrong_fails(functions, problem, rng):
+    """Wherever it is: one that is off by the largest entry of all is no rounding."""
+    for case in cases(functions, *problem):
+        wrong = {name: tensor.copy() for name, tensor in case.gradient.items()}
+        name = rng.choice(sorted(wrong))
+        largest = max(np.abs(tensor).max() for tensor in wrong.values())
+        wrong[name].flat[rng.integers(wrong[name].size)] += largest
+        if largest > 0:
+            assert case.verdict(functions, wrong) == "fail", case.check
+
+
+@given(batches(), generators())
+def test_a_difference_of_two_numbers_is_allowed_a_few_roundings(functions, batch, rng):
+    """Subtraction rounds once, by half an ulp, and -t / (y + delta) / N four times.
+
+    32 ulp are more than either needs in any order, and far below what a check would allow that
+    had a tolerance of its own.
+    """
+    y, t = batch
+    target = rng.random(y.shape)
+    off = 1 + 32 * EPSILON
+    exact = functions.cross_entropy_error_gradient(y, t)
+    assert functions.check_mean_squared_error(y, target, off * (y - target)).verdict == "fail"
+    assert functions.check_cross_entropy_error(y, t, off * exact).verdict == "fail"
+
+
+@given(two_layer_nets())
+def test_a_net_of_a_few_units_is_allowed_a_billionth_at_most(functions, net):
+    """Some hundred roundings of 1e-16 each, of numbers of size 1 and sums of at most 6 terms."""
+    exact = functions.two_layer_net.gradient(*net)
+    wrong = {name: (1 + 1e-9) * tensor for name, tensor in exact.items()}
+    if max(np.abs(tensor).max() for tensor in exact.values()) > 0:
+        assert functions.check_two_layer_net(*net, wrong).verdict == "fail"
+
+
+@given(two_layer_nets())
+def test_a_wider_accumulation_leaves_less_to_rounding(functions, net):
+    """Half precision that sums in float32 is told so, and is allowed less."""
+    gradient = {
+        name: tensor.astype(np.float16)
+        for name, tensor in functions.two_layer_net.gradient(*net).items()
+    }
+    plain = functions.check_two_layer_net(*net, gradient)
+    wide = functions.check_two_layer_net(*net, gradient, accumulation_dtype="float32")
+    assert plain.value.accumulation_dtype == "float16"
+    assert wide.value.accumulation_dtype == "float32"
+    assert not wide.detection_limit > plain.detection_limit
+
+
 @given(PROBLEMS, st.sampled_from([np.nan, np.inf]))
 def test_a_gradient_that_is_not_finite_fails(functions, problem, value):
     """No budget covers NaN."""
@@ -77,7 +145,9 @@ def test_a_missing_tensor_fails(functions):
     x, t = np.ones((2, 3)), np.array([0, 1])
     gradient = dict(functions.two_layer_net.gradient(p, x, t))
     del gradient["b1"]
-    assert functions.check_two_layer_net(p, x, t, gradient).verdict == "fail"
+    report = functions.check_two_layer_net(p, x, t, gradient)
+    assert report.verdict == "fail"
+    assert [(f.kind, f.tensor) for f in report.findings] == [("missing_tensor", "b1")]
 
 
 @given(st.integers(0, 100), st.sampled_from([1.0, 2.0, -1.0]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gradient_oracle
 import grpc
 import numpy as np
 import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from oracle.gradcheck.v1 import (
     activation_pb2,
@@ -183,6 +186,71 @@ def test_the_last_event_of_a_training_is_its_result(channel):
     request = two_layer_net_pb2.TrainRequest(**NET, step_num=10, batch_size=2, report_every=3)
     *progress, last = TWO_LAYER_NET(channel).Train(request, timeout=60)
     steps = [event.progress.steps_done for event in progress]
-    assert steps[:3] == [3, 6, 9]
+    assert steps == [3, 6, 9, 10]
     assert all(event.progress.step_num == 10 for event in progress)
     assert last.result.steps_done == 10
+
+
+FLOAT64, INT64, INT32, BOOL = 1, 5, 6, 7
+
+
+@pytest.mark.parametrize(
+    ("part", "malformed"),
+    [
+        ("shape", {"data_type": FLOAT64, "shape": [1] * 33, "data": bytes(8)}),
+        ("shape", {"data_type": FLOAT64, "shape": [-1], "data": bytes(8)}),
+        ("data", {"data_type": FLOAT64, "shape": [1], "data": bytes(9)}),
+        ("data", {"data_type": FLOAT64, "shape": [1], "data": bytes(16)}),
+        ("data", {"data_type": FLOAT64, "shape": [2], "data": bytes(8)}),
+        ("data", {"data_type": BOOL, "shape": [1], "data": bytes([2])}),
+        ("data_type", {"shape": [1], "data": bytes(8)}),
+        ("values", {"shape": [2], "values": [1.0]}),
+        ("values", {"data_type": INT64, "shape": [1], "values": [0.5]}),
+        ("values", {"data_type": INT32, "shape": [1], "values": [2.0**31]}),
+        ("values", {"data_type": BOOL, "shape": [1], "values": [2.0]}),
+    ],
+)
+def test_a_malformed_tensor_is_refused_by_its_part(channel, part, malformed):
+    """Nothing is cut off, filled in or rounded to make a tensor of what is none."""
+    request = loss_pb2.MeanSquaredErrorRequest(
+        predictions=PROBABILITIES, targets=tensor_pb2.Tensor(**malformed)
+    )
+    with pytest.raises(grpc.RpcError) as refusal:
+        LOSS(channel).MeanSquaredError(request, timeout=60)
+    assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    status = rpc_status.from_call(refusal.value)
+    bad = error_details_pb2.BadRequest()
+    assert any(detail.Unpack(bad) for detail in status.details)
+    assert [violation.field for violation in bad.field_violations] == [f"targets.{part}"]
+
+
+def test_32_dimensions_are_taken(channel):
+    """The most that a tensor may have."""
+    request = activation_pb2.SigmoidRequest(scores=tensor.encode(np.zeros([1] * 32)))
+    answer = activation_pb2_grpc.ActivationServiceStub(channel).Sigmoid(request, timeout=60)
+    assert list(answer.activations.shape) == [1] * 32
+
+
+def test_a_difference_is_correctly_rounded_and_says_so(channel):
+    """y - t is rounded once, which the contract promises; so the answer proves it."""
+    request = loss_pb2.MeanSquaredErrorGradientRequest(
+        predictions=PROBABILITIES, targets=tensor.encode(RNG.normal(size=(3, 3)))
+    )
+    certainty = LOSS(channel).MeanSquaredErrorGradient(request, timeout=60).certainty
+    assert certainty.correctly_rounded
+    assert 0 <= certainty.radius < 1e-15
+
+
+def test_limits_are_those_that_hold(functions):
+    """What is told is what a client plans with: no message above it, and an answer neither."""
+    limits = functions.info().limits
+    assert limits.max_rank == 32
+    assert 0 < limits.max_message_bytes < 2**31
+    with pytest.raises(gradient_oracle.InvalidRequest) as refusal:
+        functions.mini_batch(2, limits.max_message_bytes // 8 + 1)
+    assert refusal.value.argument == "batch_size"
+    samples = limits.max_numbers // 2**13 + 1
+    wide = (np.zeros((1, 2**13), np.float16), np.zeros((samples, 1), np.float16))
+    with pytest.raises(gradient_oracle.InvalidRequest) as refusal:
+        functions.simple_net.predict(*wide)
+    assert refusal.value.argument == "x"

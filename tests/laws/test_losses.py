@@ -113,12 +113,35 @@ def test_squared_error_ignores_translation(functions, pair, shift):
     assert moved == functions.mean_squared_error(y, t)
 
 
-@given(pairs(), st.integers(-20, 20))
+@example(pair=(np.ones((2, 3)), np.zeros((2, 3))), power=400)
+@given(pairs(), st.integers(-400, 400))
 def test_squared_error_scales_with_the_square(functions, pair, power):
-    """A power of two scales without rounding."""
+    """A power of two scales without rounding, as long as float64 holds the square."""
     y, t = pair
     scaled = functions.mean_squared_error(y * 2.0**power, t * 2.0**power)
     assert scaled == 4.0**power * functions.mean_squared_error(y, t)
+
+
+def test_squared_error_above_the_largest_number_is_infinite(functions):
+    """As IEEE arithmetic has it, and the contract says."""
+    assert functions.mean_squared_error(np.array([1e200]), np.array([0.0])) == math.inf
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32])
+def test_integers_of_any_size_are_targets(functions, dtype):
+    """What a byte does not hold is no smaller number."""
+    t = np.array([-300, 1000, 70_000])
+    found = functions.mean_squared_error(np.zeros(3), t.astype(dtype))
+    assert found == functions.mean_squared_error(np.zeros(3), t.astype(float))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32])
+def test_labels_beyond_a_byte_are_labels(functions, dtype):
+    """There may be more than 256 classes; -log of the one that is not like the others tells."""
+    y = np.full((1, 300), 0.25)
+    y[0, 299] = 0.5
+    found = functions.cross_entropy_error(y, np.array([299], dtype))
+    assert abs(found + math.log(0.5 + DELTA)) <= rounding(1, 1.0)
 
 
 @given(pairs())
@@ -207,8 +230,9 @@ def test_cross_entropy_ignores_the_other_classes(functions, batch):
 def test_one_sample_is_a_batch_of_one(functions, batch):
     """A vector is one sample, N = 1."""
     y, t = batch
-    alone = functions.cross_entropy_error(y[0], np.int64(t[0]))
-    assert alone == functions.cross_entropy_error(y[:1], t[:1])
+    batch_of_one = functions.cross_entropy_error(y[:1], t[:1])
+    assert functions.cross_entropy_error(y[0], np.int64(t[0])) == batch_of_one
+    assert functions.cross_entropy_error(y[0], t[:1]) == batch_of_one
 
 
 @given(batches())
@@ -233,13 +257,13 @@ def test_gradient_of_the_squared_error_is_the_difference(functions, pair):
     assert np.array_equal(functions.mean_squared_error_gradient(y, t), y - t)
 
 
-@given(batches(), st.sampled_from([0.0, DELTA, 1e-2]))
-def test_gradient_of_the_cross_entropy(functions, batch, delta):
+@given(batches(), generators(), st.sampled_from([0.0, DELTA, 1e-2]))
+def test_gradient_of_the_cross_entropy(functions, batch, rng, delta):
     """-t / (y + delta) / N: four roundings here, one there."""
     y, t = batch
-    one_hot = np.eye(y.shape[1])[t]
-    expected = -one_hot / (y + delta) / len(y)
-    for targets in (t, one_hot):
+    one_hot, soft = np.eye(y.shape[1])[t], rng.random(y.shape)
+    for targets, weights in ((t, one_hot), (one_hot, one_hot), (soft, soft)):
+        expected = -weights / (y + delta) / len(y)
         found = functions.cross_entropy_error_gradient(y, targets, delta=delta)
         assert np.all(np.abs(found - expected) <= 4 * EPSILON * np.abs(expected))
 

@@ -50,6 +50,12 @@ def test_simple_scores_scale_with_the_input(functions, case, power):
     assert np.array_equal(scaled, functions.simple_net.predict(w, x) * 2.0**power)
 
 
+def test_scores_of_any_number_of_samples_are_exact(functions):
+    """One weight of 1 copies the inputs: a large answer keeps every digit that a small one does."""
+    x = np.linspace(-1, 1, 10_001).reshape(-1, 1)
+    assert np.array_equal(functions.simple_net.predict(np.ones((1, 1)), x), x)
+
+
 @given(simple_nets())
 def test_simple_loss_is_softmax_and_cross_entropy(functions, case):
     """The network is its parts."""
@@ -139,10 +145,29 @@ def test_the_first_of_equal_scores_counts(functions, case):
 
 
 @given(two_layer_nets())
+def test_the_first_of_equal_targets_counts(functions, case):
+    """Targets that prefer no class are met by class 0 alone."""
+    p, x, _ = case
+    undecided = np.full((len(x), len(p["b2"])), 0.5)
+    net = functions.two_layer_net
+    hits = np.argmax(net.predict(p, x), axis=1) == 0
+    assert abs(net.accuracy(p, x, undecided) - hits.mean()) < ROUNDING
+
+
+@given(two_layer_nets(), st.integers(1, 51))
+def test_the_larger_of_two_scores_counts_however_near(functions, case, power):
+    """With W2 = 0 the scores are b2: 1, and after it a number that float64 tells from 1."""
+    p, x, _ = case
+    near = {"W2": np.zeros((len(p["b1"]), 2)), "b2": np.array([1.0, 1.0 + 2.0**-power])}
+    assert functions.two_layer_net.accuracy({**p, **near}, x, np.ones(len(x), int)) == 1
+
+
+@given(two_layer_nets())
 def test_one_sample_is_a_batch_of_one(functions, case):
-    """A vector is one sample, N = 1."""
+    """A vector is one sample, N = 1, and its answer a vector."""
     p, x, t = case
     net = functions.two_layer_net
+    assert net.predict(p, x[0]).shape == (len(p["b2"]),)
     assert abs(net.loss(p, x[0], np.int64(t[0])) - net.loss(p, x[:1], t[:1])) < ROUNDING
 
 
@@ -202,6 +227,35 @@ def test_numerical_gradient_is_that_of_the_loss(functions, case, delta):
             moved[name][index] += step
             sides.append(net.loss(moved, x, t, delta=delta))
         assert abs(found[name][index] - (sides[0] - sides[1]) / (2 * h)) < ROUNDING / h
+
+
+@given(simple_nets(), DELTAS)
+def test_simple_numerical_gradient_is_that_of_the_loss(functions, case, delta):
+    """Each entry is the difference of two losses; rounding of a loss below 17 is divided by 2h."""
+    w, x, t = case
+    net, h = functions.simple_net, 1e-1
+    found = net.numerical_gradient(w, x, t, h=h, delta=delta)
+    sides = []
+    for step in (h, -h):
+        moved = w.copy()
+        moved[-1, -1] += step
+        sides.append(net.loss(moved, x, t, delta=delta))
+    assert abs(found[-1, -1] - (sides[0] - sides[1]) / (2 * h)) < ROUNDING / h
+
+
+@given(two_layer_nets(), generators(), DELTAS)
+def test_gradient_of_soft_targets_is_the_slope_of_the_loss(functions, case, rng, delta):
+    """Targets that are no labels count with their weights, whose sum of up to 6 scales the loss."""
+    p, x, _ = case
+    soft = rng.random((len(x), len(p["b2"])))
+    net, h = functions.two_layer_net, 1e-4
+    sides = [
+        net.loss({**p, "b2": p["b2"] + step * np.eye(len(p["b2"]))[0]}, x, soft, delta=delta)
+        for step in (h, -h)
+    ]
+    slope = (sides[0] - sides[1]) / (2 * h)
+    for find in (net.gradient, net.numerical_gradient):
+        assert abs(find(p, x, soft, delta=delta)["b2"][0] - slope) < 6 * DIFFERENCE
 
 
 @given(simple_nets(), DELTAS)

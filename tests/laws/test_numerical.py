@@ -5,6 +5,7 @@ A value of f is off by a few eps of its size, and so is x + h; the difference di
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,6 +46,13 @@ def test_exact_for_quadratics(functions, x):
     """The central difference has no error of truncation below the third degree."""
     error = functions.numerical_gradient(square, x) - 2 * x
     assert np.abs(error).max() <= noise(x.size, square(x))
+
+
+def test_every_coordinate_has_its_own_slope(functions):
+    """Far more than are asked for at a time: with h = 1, sums of small integers are exact."""
+    x, weights = np.zeros((7, 50)), np.arange(350.0).reshape(7, 50)
+    found = functions.numerical_gradient(lambda p: float(np.sum(weights * p)), x, h=1.0)
+    assert np.array_equal(found, weights)
 
 
 @given(sizes, st.sampled_from([0.5, 1.0, 2.0]))
@@ -127,6 +135,14 @@ def test_descent_is_repeated_gradients(functions, x):
     found = functions.gradient_descent(square, x, lr=0.1, step_num=3)
     assert np.array_equal(found, expected)
     assert np.array_equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
+def test_a_descent_of_no_step_ends_where_it_starts(functions, dtype):
+    """Bit for bit, whatever the type: negative zero and subnormal numbers included."""
+    x = np.array([-0.0, 0.0, 1.5, -2.5, float(ml_dtypes.finfo(dtype).smallest_subnormal)], dtype)
+    found = functions.gradient_descent(square, x, step_num=0, h=0.25)
+    assert (found.dtype, found.tobytes()) == (x.dtype, x.tobytes())
 
 
 def test_descent_of_the_document(functions):

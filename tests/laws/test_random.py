@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.strategies import sizes
@@ -33,11 +33,21 @@ def gaussian(seed, count):
     return np.array(numbers[:count])
 
 
+@example(train_size=10**6, batch_size=5, seed=WORD - 1)
+@example(train_size=2**63 - 1, batch_size=5, seed=2**63 + 1)
 @given(st.integers(1, 10**6), st.integers(1, 50), seeds)
 def test_mini_batch_is_that_of_the_contract(functions, train_size, batch_size, seed):
     """Index i is (output i * train_size) >> 64."""
     expected = [splitmix(seed, i) * train_size >> 64 for i in range(batch_size)]
     assert functions.mini_batch(train_size, batch_size, seed=seed).tolist() == expected
+
+
+def test_a_large_mini_batch_is_that_of_the_contract(functions):
+    """Index i is that of output i, however many come before it."""
+    found = functions.mini_batch(1000, 70_000, seed=3)
+    assert len(found) == 70_000
+    places = [*range(100), *range(65_500, 65_600), *range(69_900, 70_000)]
+    assert found[places].tolist() == [splitmix(3, i) * 1000 >> 64 for i in places]
 
 
 @given(st.integers(1, 5), seeds)
@@ -54,6 +64,7 @@ def test_mini_batch_reaches_every_sample_alike(functions):
     assert np.abs(counts - 1000).max() < 6 * math.sqrt(10_000 * 0.1 * 0.9)
 
 
+@example(d=2, h=3, k=2, seed=WORD - 1)
 @given(sizes, sizes, sizes, seeds)
 def test_init_is_that_of_the_contract(functions, d, h, k, seed):
     """W1, then W2, in C order from one stream; the functions of two libraries differ by ulps."""

@@ -15,6 +15,8 @@ NET = {
     "W2": np.ones((5, 4)),
     "b2": np.zeros(4),
 }
+FAR = np.array([1e13, 1.0])
+"""Numbers of which one is too large for the document's step."""
 NAN, INFINITE, NEGATIVE = (np.where(np.eye(3, 4), value, Y) for value in (np.nan, np.inf, -0.5))
 
 
@@ -34,6 +36,9 @@ def loss(oracle, **changed):
             "a shape to broadcast": ("t", lambda o: o.mean_squared_error(Y, Y[:1])),
             "NaN": ("y", lambda o: o.mean_squared_error(NAN, Y)),
             "infinity": ("t", lambda o: o.mean_squared_error(Y, INFINITE)),
+            "NaN for a target": ("t", lambda o: o.mean_squared_error(Y, NAN)),
+            "NaN for a soft target": ("t", lambda o: o.cross_entropy_error(Y, NAN)),
+            "NaN for a target of a net": ("t", lambda o: loss(o, t=NAN)),
             "nothing": ("y", lambda o: o.mean_squared_error(Y[:0], Y[:0])),
             "integer scores": ("y", lambda o: o.mean_squared_error(LABELS, LABELS * 1.0)),
             "no batch": ("y", lambda o: o.cross_entropy_error(Y[:0], LABELS[:0])),
@@ -65,6 +70,16 @@ def loss(oracle, **changed):
                 "h",
                 lambda o: o.two_layer_net.numerical_gradient(NET, X, LABELS, h=1e-20),
             ),
+            "a step that divides by infinity": (
+                "h",
+                lambda o: o.simple_net.numerical_gradient(np.ones((2, 4)), X, LABELS, h=1e308),
+            ),
+            "a step that moves no function": ("h", lambda o: o.numerical_gradient(np.sum, FAR)),
+            "a step that half precision rounds away": (
+                "h",
+                lambda o: o.numerical_gradient(np.sum, np.array([3, 4], np.float16)),
+            ),
+            "a step that starts no descent": ("h", lambda o: o.gradient_descent(np.sum, FAR)),
             "nothing to draw from": ("train_size", lambda o: o.mini_batch(0, 1)),
             "nothing to draw": ("batch_size", lambda o: o.mini_batch(1, 0)),
             "no hidden unit": ("hidden_size", lambda o: o.two_layer_net.init(2, 0, 3)),

@@ -20,8 +20,10 @@ import gradient_oracle
 import numpy as np
 import pytest
 
-from oracle.checking import closed_form, derivatives
+from oracle.checking import closed_form, derivatives, probes, verdict
 from oracle.checking.black_box import coordinates
+from oracle.enclosure import two_layer_net as enclosure_of_the_net
+from oracle.gradcheck.v1 import tensor_pb2 as pb
 from oracle.reference import (
     activations,
     losses,
@@ -32,7 +34,9 @@ from oracle.reference import (
     training,
     two_layer_net,
 )
-from oracle.values import TwoLayerNetParameters, Verdict
+from oracle.values import InvalidInput, TwoLayerNetParameters, Verdict
+from oracle.wire import tensor
+from oracle.wire.message import LARGE
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,10 +91,10 @@ def one_sided(_):
     def wrong(parameters, x, t, *, h=1e-4, delta=1e-7, **_):
         tensors, here = parameters.tensors(), two_layer_net.loss(parameters, x, t, delta=delta)
         slope = {}
-        for name, tensor in tensors.items():
-            slope[name] = np.zeros(tensor.shape)
-            for index in np.ndindex(tensor.shape):
-                moved = tensor.copy()
+        for name, values in tensors.items():
+            slope[name] = np.zeros(values.shape)
+            for index in np.ndindex(values.shape):
+                moved = values.copy()
                 moved[index] += h
                 there = TwoLayerNetParameters(**{**tensors, name: moved})
                 slope[name][index] = (two_layer_net.loss(there, x, t, delta=delta) - here) / h
@@ -149,6 +153,135 @@ def tolerant_of_a_tenth(right):
     return wrong
 
 
+def with_budget(factor):
+    def plant(right):
+        def wrong(rounding, reference, checkpoint):
+            allowed, scale = right(rounding, reference, checkpoint)
+            return {name: factor * bound for name, bound in allowed.items()}, scale
+
+        return wrong
+
+    return plant
+
+
+def first_entry_alone(right):
+    def wrong(y, t, gradient, **options):
+        looked_at = np.asarray(y - t)
+        looked_at.flat[0] = gradient["y"].flat[0]
+        return right(y, t, {"y": looked_at}, **options)
+
+    return wrong
+
+
+def missing_is_zero(right):
+    def wrong(parameters, x, t, gradient, **options):
+        zeros = {name: 0 * tensor for name, tensor in parameters.tensors().items()}
+        given = {name: tensor for name, tensor in gradient.items() if tensor is not None}
+        return right(parameters, x, t, zeros | given, **options)
+
+    return wrong
+
+
+def with_targets(change):
+    return lambda right: lambda y_shape, t, *o: right(y_shape, change(np.asarray(t)), *o)
+
+
+def one_hot_of_the_likeliest(_):
+    def wrong(targets, classes, *_):
+        labels = targets if targets.dtype.kind == "i" else np.argmax(targets, axis=-1)
+        return np.eye(classes)[np.atleast_1d(labels)]
+
+    return wrong
+
+
+def refuse_a_label_in_a_row(right):
+    def wrong(y_shape, t, *o):
+        if len(y_shape) == 1 and np.shape(t) == (1,):
+            raise InvalidInput("t", "be a number", "a vector")
+        return right(y_shape, t, *o)
+
+    return wrong
+
+
+def changed_after(first):
+    def plant(right):
+        def wrong(train_size, batch_size, **options):
+            found = right(train_size, batch_size, **options)
+            found[first:] = found[: len(found) - first]
+            return found
+
+        return wrong
+
+    return plant
+
+
+def slopes_up_to(count):
+    def plant(right):
+        def wrong(x, **options):
+            found = yield from right(x, **options)
+            for slope in found.values():
+                slope.reshape(-1)[count:] = 0
+            return found
+
+        return wrong
+
+    return plant
+
+
+def with_probe(change):
+    return lambda right: lambda *asked: right(*change(*asked))
+
+
+def labels_moved_on(right):
+    def wrong(*asked):
+        made, x, labels = right(*asked)
+        return made, x, np.roll(labels, 1)
+
+    return wrong
+
+
+def decoded(change):
+    return lambda right: lambda message, *o: change(right(message, *o))
+
+
+def taken_as(**fields):
+    """Decode a message after changing its fields, each by a function of its own."""
+
+    def plant(right):
+        def wrong(message, *o):
+            copy = pb.Tensor(
+                data_type=message.data_type,
+                shape=message.shape,
+                data=bytes(message.data),
+                values=message.values,
+            )
+            for name, change in fields.items():
+                changed = pb.Tensor(**{name: change(copy)})
+                copy.ClearField(name)
+                copy.MergeFrom(changed)
+            return right(copy, *o)
+
+        return wrong
+
+    return plant
+
+
+def bytes_of(message):
+    """The bytes that a tensor should have had, cut from those that it has."""
+    size = {1: 8, 2: 4, 3: 2, 4: 2, 5: 8, 6: 4, 7: 1}.get(message.data_type, 1)
+    return message.data[: max(0, math.prod(message.shape)) * size]
+
+
+def large_in_float32(right):
+    def wrong(array):
+        array = np.asarray(array)
+        if array.nbytes >= LARGE and array.dtype == np.float64:
+            array = array.astype(np.float32).astype(np.float64)
+        return right(array)
+
+    return wrong
+
+
 def labels_that_wrap(right):
     def wrong(y_shape, t, *_):
         t = np.asarray(t)
@@ -157,7 +290,244 @@ def labels_that_wrap(right):
     return wrong
 
 
+LARGEST = float(np.finfo(np.float64).max)
+
 FAULTS = [
+    Fault(
+        "a budget a hundred times too large",
+        verdict,
+        "_allowed",
+        "test_checks.py",
+        with_budget(100),
+    ),
+    Fault(
+        "a check that compares one entry",
+        closed_form,
+        "check_mean_squared_error",
+        "test_checks.py",
+        first_entry_alone,
+    ),
+    Fault(
+        "a missing tensor taken for zeros",
+        closed_form,
+        "check_two_layer_net",
+        "test_checks.py",
+        missing_is_zero,
+    ),
+    Fault(
+        "a check of a net that ignores delta",
+        closed_form,
+        "check_two_layer_net",
+        "test_checks.py",
+        with_option("delta", 1e-7),
+    ),
+    Fault(
+        "a check of a simple net that ignores delta",
+        closed_form,
+        "check_simple_net",
+        "test_checks.py",
+        with_option("delta", 1e-7),
+    ),
+    Fault(
+        "a check that ignores the accumulation",
+        closed_form,
+        "check_two_layer_net",
+        "test_checks.py",
+        with_option("accumulation_dtype", None),
+    ),
+    Fault(
+        "a certainty that is the reverse",
+        derivatives,
+        "mean_squared_error",
+        "test_contract.py",
+        lambda right: (
+            lambda *i, **o: replace(
+                right(*i, **o), correctly_rounded=not right(*i, **o).correctly_rounded
+            )
+        ),
+    ),
+    Fault("33 dimensions", tensor, "MAX_RANK", "test_contract.py", lambda _: 33),
+    Fault(
+        "whole numbers made of halves",
+        tensor,
+        "decode",
+        "test_contract.py",
+        taken_as(
+            values=lambda m: [float(int(v)) if m.data_type >= 5 else v for v in m.values],
+        ),
+    ),
+    Fault(
+        "a truth that is neither",
+        tensor,
+        "decode",
+        "test_contract.py",
+        taken_as(data=lambda m: bytes(b & 1 for b in m.data) if m.data_type == 7 else m.data),
+    ),
+    Fault(
+        "bytes that are left over", tensor, "decode", "test_contract.py", taken_as(data=bytes_of)
+    ),
+    Fault(
+        "no sign of zero",
+        tensor,
+        "decode",
+        "test_numerical.py",
+        decoded(lambda a: a + np.zeros((), a.dtype) if a.dtype.kind == "f" else a),
+    ),
+    Fault(
+        "bfloat16 read as float16",
+        tensor,
+        "numpy_dtype",
+        "test_activations.py",
+        lambda right: lambda name: right(name.removeprefix("b") if name != "bool" else name),
+    ),
+    Fault(
+        "int32 read as int8",
+        tensor,
+        "decode",
+        "test_losses.py",
+        decoded(lambda a: a.astype(np.int8).astype(a.dtype) if a.dtype == np.int32 else a),
+    ),
+    Fault(
+        "large answers in float32",
+        tensor,
+        "fields",
+        "test_networks.py",
+        large_in_float32,
+    ),
+    Fault(
+        "a number answered as a row",
+        tensor,
+        "fields",
+        "test_activations.py",
+        lambda right: lambda array: right(np.atleast_1d(array)),
+    ),
+    Fault(
+        "an overflow that is capped",
+        losses,
+        "mean_squared_error",
+        "test_losses.py",
+        lambda right: lambda *i, **o: min(right(*i, **o), LARGEST),
+    ),
+    Fault(
+        "targets that are clipped",
+        losses,
+        "widen_targets",
+        "test_losses.py",
+        lambda right: lambda *i: np.clip(right(*i), -1e6, 1e6),
+    ),
+    Fault(
+        "NaN in targets taken for zero",
+        losses,
+        "require_targets",
+        "test_refusals.py",
+        with_targets(np.nan_to_num),
+    ),
+    Fault(
+        "soft targets taken for one-hot",
+        enclosure_of_the_net,
+        "distribution",
+        "test_networks.py",
+        one_hot_of_the_likeliest,
+    ),
+    Fault(
+        "a label in a row refused",
+        losses,
+        "require_targets",
+        "test_losses.py",
+        refuse_a_label_in_a_row,
+    ),
+    Fault(
+        "accuracy of the last of equal targets",
+        two_layer_net,
+        "accuracy",
+        "test_networks.py",
+        lambda right: (
+            lambda p, x, t, **o: right(
+                p,
+                x,
+                t if t.dtype.kind == "i" else t.shape[-1] - 1 - np.argmax(t[..., ::-1], axis=-1),
+                **o,
+            )
+        ),
+    ),
+    Fault(
+        "accuracy in half precision",
+        two_layer_net,
+        "accuracy",
+        "test_networks.py",
+        accuracy_of(lambda y: np.argmax(y.astype(np.float16), axis=-1)),
+    ),
+    Fault(
+        "one prediction in a row",
+        two_layer_net,
+        "predict",
+        "test_networks.py",
+        lambda right: lambda *i, **o: np.atleast_2d(right(*i, **o)),
+    ),
+    Fault(
+        "a simple net that ignores the step",
+        structured,
+        "simple_net",
+        "test_networks.py",
+        with_option("h", 1e-4),
+    ),
+    Fault(
+        "slopes of the first coordinates alone",
+        coordinates,
+        "numerical_gradient",
+        "test_numerical.py",
+        slopes_up_to(coordinates.COORDINATES_PER_ASK),
+    ),
+    Fault(
+        "a large mini-batch that repeats itself",
+        mini_batch,
+        "draw",
+        "test_random.py",
+        changed_after(2**16),
+    ),
+    Fault(
+        "weights of half a seed",
+        two_layer_net,
+        "init",
+        "test_random.py",
+        lambda right: lambda *sizes, seed, **o: right(*sizes, seed=seed % 2**32, **o),
+    ),
+    Fault(
+        "a probe of the one variant",
+        probes,
+        "probe",
+        "test_probes.py",
+        with_probe(lambda _, dtype, seed: ("standard", dtype, seed)),
+    ),
+    Fault(
+        "a probe of the one seed",
+        probes,
+        "probe",
+        "test_probes.py",
+        with_probe(lambda variant, dtype, _: (variant, dtype, 0)),
+    ),
+    Fault("a probe of other labels", probes, "probe", "test_probes.py", labels_moved_on),
+    Fault(
+        "training that ignores delta",
+        two_layer_net,
+        "train",
+        "test_training.py",
+        with_option("delta", 1e-7),
+    ),
+    Fault(
+        "training that ignores the step",
+        two_layer_net,
+        "train",
+        "test_training.py",
+        with_option("h", 1e-4),
+    ),
+    Fault(
+        "training in one way only",
+        two_layer_net,
+        "train",
+        "test_training.py",
+        with_option("method", "analytic"),
+    ),
     Fault(
         "another delta if none is told",
         losses,

@@ -58,6 +58,13 @@ def test_a_damaged_token_is_an_invalid_argument(data):
         service.step(bytes(damaged), answer())
 
 
+def test_a_session_that_outgrew_its_token_is_told_so():
+    """What it unpacks to is bounded, and a session that is cut off would be another one."""
+    turn = bytes(service.MAX_SESSION_BYTES // 2)
+    with pytest.raises(InvalidInput, match="a longer session"):
+        service.unseal(service.seal([turn, turn]))
+
+
 @given(turns=st.lists(st.binary(max_size=30), max_size=4))
 def test_a_well_sealed_token_without_a_session_is_an_invalid_argument(turns):
     """A digest is no secret: what it seals is still not to be trusted."""
@@ -205,7 +212,11 @@ def test_an_answer_to_a_timed_check_says_its_time(timing, removed, field):
 def served():
     """Serve two conversations at a time; yield the servicer and a channel to it."""
     servicer = service.BlackBoxServicer(max_sessions=2, idle_seconds=0.5)
-    server = grpc.server(futures.ThreadPoolExecutor(1), interceptors=[Statuses(Calls())])
+    server = grpc.server(
+        futures.ThreadPoolExecutor(1),
+        interceptors=[Statuses(Calls())],
+        options=[("grpc.max_receive_message_length", -1)],
+    )
     black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -251,6 +262,29 @@ def test_a_cancelled_stream_is_freed_within_a_second(served):
     silence.set()
     assert servicer.sessions.acquire(timeout=1)
     assert servicer.sessions.acquire(timeout=1)
+
+
+def test_a_caller_that_does_not_read_is_cut_off(served):
+    """It holds a place as a silent one does, and a large x is more than gRPC takes for it."""
+    servicer, stub = served
+    x = tensor_pb2.NamedTensor(name="x", tensor=tensor.encode(np.zeros(2**20)))
+    descent = pb.Start(gradient_descent=pb.BlackBoxGradientDescent(initial=[x]))
+    silence = threading.Event()
+
+    def turns():
+        yield pb.BlackBoxServiceConverseRequest(turn=pb.Turn(start=descent))
+        silence.wait(20)
+
+    call = stub.Converse(turns(), timeout=20)
+    began = time.monotonic()
+    while servicer.sessions._value == 2:
+        assert time.monotonic() - began < 5
+        time.sleep(0.001)
+    while servicer.sessions._value < 2:
+        assert time.monotonic() - began < 5
+        time.sleep(0.01)
+    silence.set()
+    call.cancel()
 
 
 def test_a_silent_caller_is_cut_off(served):

@@ -128,6 +128,28 @@ def test_readers_that_never_read_hold_up_nobody(serve):
         wait_until(lambda: call.server.gate.streams._value == 2)
 
 
+def test_a_result_that_nobody_reads_is_given_up_when_its_time_is_over(serve):
+    """Until then it holds its place, and one training more is refused instead of waiting for it."""
+    with serve(max_streams=2, max_call_seconds=1.0) as call:
+        # Eight megabytes are more than gRPC takes from a server whose client does not read.
+        large = request_of(
+            TRAIN,
+            **document_net(1, hidden=1300),
+            step_num=1,
+            batch_size=1,
+            method=two_layer_net_pb2.GRADIENT_METHOD_ANALYTIC,
+        )
+        streams = [call.method(TRAIN)(large, timeout=30) for _ in range(2)]
+        wait_until(lambda: call.server.gate.streams._value == 0)
+        found = call.failure(TRAIN, 5, **document_net(1), step_num=1, batch_size=1)
+        assert (found.code, found.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+        wait_until(lambda: call.server.gate.streams._value == 2)
+        for stream in streams:
+            with pytest.raises(grpc.RpcError) as caught:
+                list(stream)
+            assert caught.value.code() is grpc.StatusCode.CANCELLED
+
+
 def test_overload_is_refused_at_once_and_health_answers(serve):
     """One call computes, one waits, the next is refused; short calls and health go on."""
     with serve(compute_slots=1, max_waiting_calls=1) as call:

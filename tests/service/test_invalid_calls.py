@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import ml_dtypes
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oracle.gradcheck.v1 import report_pb2, tensor_pb2, two_layer_net_pb2
+from oracle.gradcheck.v1 import black_box_pb2, report_pb2, tensor_pb2, two_layer_net_pb2
 from oracle.wire import tensor
+from oracle.wire.message import LARGE
+from tests.service.conftest import describe, serving
 
 MSE, CEE = "LossService/MeanSquaredError", "LossService/CrossEntropyError"
 Y = np.full((3, 4), 0.25)
@@ -72,6 +76,8 @@ DEEP = {
     ),
     "inputs": message(np.ones((6000, 1))),
 }
+FARTHEST = np.full((3, 4), 1.7e308)
+"""Numbers whose differences float64 does not hold."""
 ALL_THE_SAME = labels(np.zeros(6000, int))
 
 MALFORMED = [
@@ -151,6 +157,25 @@ VALUES = [
         "LossService/CheckMeanSquaredError",
         mse(
             gradient=message(Y),
+            arithmetic=report_pb2.CandidateArithmetic(accumulation_data_type=2),  # type: ignore[arg-type]
+        ),
+    ),
+    ("predictions", "LossService/MeanSquaredErrorGradient", mse(FARTHEST, -FARTHEST)),
+    (
+        "predictions",
+        "LossService/CheckMeanSquaredError",
+        mse(FARTHEST, -FARTHEST, gradient=message(Y)),
+    ),
+    (
+        "predictions",
+        "LossService/CrossEntropyErrorGradient",
+        cee(np.full((3, 4), 5e-324), delta=0.0),
+    ),
+    (
+        "arithmetic.accumulation_data_type",
+        "LossService/CheckMeanSquaredError",
+        mse(
+            gradient=message(Y),
             arithmetic=report_pb2.CandidateArithmetic(accumulation_data_type=5),  # type: ignore[arg-type]
         ),
     ),
@@ -170,6 +195,8 @@ VALUES = [
     ("step", "SimpleNetService/NumericalGradient", simple(step=1e-30)),
     ("step", "SimpleNetService/NumericalGradient", simple(step=np.nan)),
     ("step", "SimpleNetService/NumericalGradient", simple(step=np.inf)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=1e308)),
+    ("step", "SimpleNetService/NumericalGradient", simple(step=1.7e308)),
     ("weights", "SimpleNetService/NumericalGradient", simple(np.ones((2, 4), int))),
     ("gradient", "SimpleNetService/CheckGradient", simple()),
     ("parameters.w1", "TwoLayerNetService/Predict", {"inputs": message(X)}),
@@ -184,6 +211,7 @@ VALUES = [
     ("targets", "TwoLayerNetService/Accuracy", without(net(), "targets")),
     ("step", "TwoLayerNetService/NumericalGradient", net(step=0.0)),
     ("step", "TwoLayerNetService/NumericalGradient", net(step=1e-300)),
+    ("step", "TwoLayerNetService/NumericalGradient", net(step=1e308)),
     ("delta", "TwoLayerNetService/Gradient", net(delta=-1.0)),
     ("gradient", "TwoLayerNetService/CheckGradient", net()),
     (
@@ -195,6 +223,10 @@ VALUES = [
     ("hidden_size", "TwoLayerNetService/Initialize", {**SIZES, "hidden_size": -1}),
     ("output_size", "TwoLayerNetService/Initialize", {**SIZES, "output_size": 2**62}),
     ("weight_init_std", "TwoLayerNetService/Initialize", {**SIZES, "weight_init_std": np.nan}),
+    ("weight_init_std", "TwoLayerNetService/Initialize", {**SIZES, "weight_init_std": 1.7e308}),
+    ("weight_scale", "SelfTestService/RunSelfTest", {"weight_scale": 1e39, "data_type": 2}),
+    ("weight_scale", "SelfTestService/RunSelfTest", {"weight_scale": np.inf}),
+    ("data_type", "SelfTestService/RunSelfTest", {"data_type": 99}),
     ("variant", "TwoLayerNetService/Probe", {"variant": 9}),
     ("variant", "TwoLayerNetService/Probe", {"variant": -1}),
     ("data_type", "TwoLayerNetService/Probe", {"data_type": 5}),
@@ -247,6 +279,148 @@ def test_an_invalid_call_names_its_field(call, field, method, request_fields):
     assert ", got " in found.text
 
 
+FLOAT64, FLOAT16, BFLOAT16, INT64 = 1, 3, 4, 5
+
+
+def one(**changed):
+    """Return what the oracle is told of one tensor of a black box."""
+    told = {"name": "x", "shape": [3], "data_type": FLOAT64, "largest": 1.0, "mean_square": 1.0}
+    told |= {"gradient_largest": 1.0, "gradient_norm": 1.0}
+    return black_box_pb2.BlackBoxTensor(**(told | changed))
+
+
+def named(array, name="x"):
+    return tensor_pb2.NamedTensor(name=name, tensor=message(array))
+
+
+def check(*tensors, **extra):
+    found = {"tensors": tensors or [one()], "value_data_type": FLOAT64, **extra}
+    return {"check": black_box_pb2.BlackBoxCheck(**found)}
+
+
+def slope(*tensors, **extra):
+    found = {"tensors": tensors or [one()], **extra}
+    return {"numerical_gradient": black_box_pb2.BlackBoxNumericalGradient(**found)}
+
+
+def descent(*initial, **extra):
+    found = {"initial": initial or [named(np.ones(3))], **extra}
+    return {"gradient_descent": black_box_pb2.BlackBoxGradientDescent(**found)}
+
+
+def shape(*lengths):
+    return black_box_pb2.BlackBoxShape(lengths=lengths)
+
+
+SHAPES = [(-1,), (2**62, 2**62), (1,) * 33, (0,) * 65, (0, 2**62), (2**62,) * 50_000]
+STARTS = [
+    ("task", {}),
+    ("check.tensors", {"check": black_box_pb2.BlackBoxCheck(value_data_type=FLOAT64)}),
+    ("check.tensors", check(one(shape=[10**12]))),
+    ("check.tensors", check(*(one(name=f"{i}", shape=[10**8]) for i in range(200)))),
+    ("check.tensors", check(*(one(name=f"{i}") for i in range(10_001)))),
+    ("check.tensors[1].name", check(one(), one())),
+    ("check.tensors[0].name", check(one(name=""))),
+    ("check.tensors[0].name", check(one(name="\x1b[31mred"))),
+    ("check.subject", check(subject="two\nlines")),
+    ("check.tensors[0].data_type", check(one(data_type=INT64))),
+    ("check.value_data_type", check(value_data_type=0)),
+    *(
+        (f"check.tensors[0].{name}", check(one(**{name: value})))
+        for name in ("largest", "mean_square", "gradient_largest", "gradient_norm")
+        for value in (np.nan, np.inf, -1.0)
+    ),
+    *(("check.tensors[0].shape", check(one(shape=lengths))) for lengths in SHAPES),
+    ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=-1))),
+    ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=0))),
+    ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=4))),
+    ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(3)))),
+    ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(-3)))),
+    ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(*[1] * 33)))),
+    ("check.max_evaluations", check(max_evaluations=0)),
+    ("check.max_evaluations", check(max_evaluations=1_000_001)),
+    ("check.miss_probability", check(miss_probability=1.0)),
+    ("check.resolution", check(resolution=np.inf)),
+    ("check.max_seconds", check(max_seconds=0.0)),
+    (
+        "numerical_gradient.tensors",
+        {"numerical_gradient": black_box_pb2.BlackBoxNumericalGradient()},
+    ),
+    ("numerical_gradient.tensors", slope(one(shape=[10**8]))),
+    (
+        "numerical_gradient.tensors",
+        slope(*(one(name=f"{i}", shape=[10**8]) for i in range(10_000))),
+    ),
+    *(("numerical_gradient.tensors[0].shape", slope(one(shape=lengths))) for lengths in SHAPES),
+    ("numerical_gradient.tensors[1].name", slope(one(), one())),
+    ("numerical_gradient.tensors[0].data_type", slope(one(data_type=0))),
+    ("numerical_gradient.tensors[0].largest", slope(one(largest=np.inf))),
+    ("numerical_gradient.tensors[0].largest", slope(one(largest=1e6, data_type=FLOAT16))),
+    *(("numerical_gradient.step", slope(step=step)) for step in (0.0, -1.0, np.nan, 1e308, 1e-20)),
+    ("numerical_gradient.step", slope(one(largest=1e13))),
+    ("numerical_gradient.step", slope(one(largest=4, data_type=FLOAT16))),
+    ("numerical_gradient.step", slope(one(largest=1, data_type=BFLOAT16), step=2.0**-9)),
+    ("numerical_gradient.step", slope(one(largest=6e4, data_type=FLOAT16), step=1e4)),
+    ("gradient_descent.initial", {"gradient_descent": black_box_pb2.BlackBoxGradientDescent()}),
+    ("gradient_descent.initial[1].name", descent(named(np.ones(3)), named(np.ones(2)))),
+    ("gradient_descent.initial[0].name", descent(named(np.ones(3), ""))),
+    ("gradient_descent.initial[0].tensor", descent(tensor_pb2.NamedTensor(name="x"))),
+    ("gradient_descent.initial[0].tensor", descent(named(np.ones(3, int)))),
+    ("gradient_descent.initial[0].tensor", descent(named(np.ones(3, bool)))),
+    ("gradient_descent.initial[0].tensor", descent(named(np.array([np.nan])))),
+    ("gradient_descent.initial[0].tensor.data", descent(named(raw(b"1234567", (1,))))),
+    *(("gradient_descent.step", descent(step=step)) for step in (0.0, np.inf, 1e308, 1e-20)),
+    ("gradient_descent.step", descent(named(np.array([1e13, 1.0])))),
+    ("gradient_descent.step", descent(named(np.array([3, 4], np.float16), "h"))),
+    ("gradient_descent.learning_rate", descent(learning_rate=np.nan)),
+    ("gradient_descent.step_count", descent(step_count=-1)),
+]
+
+
+@pytest.mark.parametrize(("field", "task"), STARTS, ids=[field for field, _ in STARTS])
+def test_an_invalid_start_names_its_field(call, field, task):
+    """It costs no more than its bytes to be refused, however much it speaks of."""
+    began = time.process_time()
+    start = black_box_pb2.Start(**task)
+    found = call.failure("BlackBoxService/Step", turn=black_box_pb2.Turn(start=start))
+    assert (found.code, found.field) == ("INVALID_ARGUMENT", f"turn.start.{field}")
+    assert " must " in found.text
+    assert ", got " in found.text
+    assert len(found.text) < 1000
+    assert time.process_time() - began < 1
+
+
+ONE_EVALUATION = {"value": 1.0, "predicted": 0.0, "moved": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("", {"value": None}),
+        *((".predicted", {"predicted": value}) for value in (np.nan, np.inf, -np.inf)),
+        *((".moved", {"moved": value}) for value in (np.nan, np.inf, -1e-9)),
+    ],
+)
+def test_an_invalid_evaluation_names_its_field(call, field, changed):
+    """A verdict on numbers that cannot be would be worth nothing."""
+    first = call("BlackBoxService/Step", turn={"start": black_box_pb2.Start(**check())})
+    evaluations = [ONE_EVALUATION for _ in first.reply.ask.probes]
+    evaluations[1] = ONE_EVALUATION | changed
+    answer = black_box_pb2.Answer(number=0, evaluations=evaluations)
+    found = call.failure("BlackBoxService/Step", token=first.token, turn={"answer": answer})
+    assert found.code == "INVALID_ARGUMENT"
+    assert found.field == f"turn.answer.evaluations[1]{field}"
+
+
+def test_where_f_has_no_value_the_other_numbers_do_not_count(call):
+    """A caller that could not evaluate has nothing to say about its point."""
+    first = call("BlackBoxService/Step", turn={"start": black_box_pb2.Start(**check())})
+    evaluations = [ONE_EVALUATION for _ in first.reply.ask.probes]
+    evaluations[1] = {"outside": "a pole", "predicted": np.nan, "moved": -1.0}
+    answer = black_box_pb2.Answer(number=0, evaluations=evaluations)
+    assert call("BlackBoxService/Step", token=first.token, turn={"answer": answer}).reply
+
+
 @st.composite
 def random_tensors(draw):
     """Draw bytes and a header, most of them nonsense; some headers fit their bytes."""
@@ -279,14 +453,106 @@ def test_random_tensors_are_answered_or_refused(call, y, t, form):
         assert call.code(method, **fields) in {"OK", "INVALID_ARGUMENT"}, method
 
 
+@example(data=b"\xff")
 @given(data=st.binary(max_size=200))
 def test_bytes_that_are_no_message_break_nothing(call, data):
-    """What protobuf cannot parse is refused by gRPC, and the next call is served."""
+    """What protobuf cannot parse is an argument as any other, and the next call is served."""
     method = call.channel.unary_unary("/oracle.gradcheck.v1.LossService/MeanSquaredError")
     with pytest.raises(grpc.RpcError) as caught:
         method(data, timeout=10)
-    assert caught.value.code().name in {"INTERNAL", "INVALID_ARGUMENT"}
+    assert caught.value.code().name == "INVALID_ARGUMENT"
     assert call(MSE, **mse()).error == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        (MSE, "unary_unary"),
+        ("TwoLayerNetService/Train", "unary_stream"),
+        ("BlackBoxService/Converse", "stream_stream"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, LARGE + 1])
+def test_bytes_that_are_no_message_are_told_so(call, caplog, method, kind, size):
+    """With a status of ours, and without a traceback in the log for every such message."""
+    data = b"\xff" * size
+    ask = getattr(call.channel, kind)(f"/oracle.gradcheck.v1.{method}")
+    requests = iter([data]) if kind == "stream_stream" else data
+    with pytest.raises(grpc.RpcError) as caught:
+        list(ask(requests, timeout=10))
+    found = describe(caught.value)
+    assert (found.code, found.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+    assert " must be a oracle.gradcheck.v1." in found.text
+    assert f", got {size} bytes" in found.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+HALF = np.float16
+DEEP_IN_HALF = {
+    "w1": np.ones((1, 1500), HALF),
+    "b1": np.ones(1500, HALF),
+    "w2": np.ones((1500, 1), HALF),
+    "b2": np.ones(1, HALF),
+}
+ROW = np.ones((1, 4000), HALF)
+ONES = np.ones((3, 1), HALF)
+NONE = labels(np.zeros(3, int))
+RANDOM = np.random.default_rng(0).normal(size=1500)
+"""What a token cannot pack more tightly."""
+LARGE_ANSWERS = [
+    ("scores", "ActivationService/Sigmoid", {"scores": message(ROW)}),
+    ("scores", "ActivationService/Softmax", {"scores": message(ROW)}),
+    ("predictions", "LossService/MeanSquaredErrorGradient", mse(ROW, ROW)),
+    (
+        "predictions",
+        "LossService/CrossEntropyErrorGradient",
+        cee(ROW, labels(np.zeros(1, int))),
+    ),
+    ("inputs", "SimpleNetService/Predict", without(simple(ROW, ONES), "targets")),
+    ("weights", "SimpleNetService/NumericalGradient", simple(ROW, ONES, NONE, step=0.5)),
+    ("weights", "SimpleNetService/Gradient", simple(ROW, ONES, NONE)),
+    (
+        "inputs",
+        "TwoLayerNetService/Predict",
+        {
+            "parameters": parameters(
+                w1=np.ones((1, 1)), b1=np.ones(1), w2=np.ones((1, 900)), b2=np.ones(900)
+            ),
+            "inputs": message(ONES),
+        },
+    ),
+    ("parameters", "TwoLayerNetService/NumericalGradient", net(ONES, NONE, DEEP_IN_HALF)),
+    ("parameters", "TwoLayerNetService/Gradient", net(ONES, NONE, DEEP_IN_HALF)),
+    ("parameters", "TwoLayerNetService/Train", net(ONES, NONE, DEEP_IN_HALF)),
+    ("output_size", "TwoLayerNetService/Initialize", {**SIZES, "output_size": 4000}),
+    ("batch_size", "MiniBatchService/Draw", {"train_size": 9, "batch_size": 4000}),
+    (
+        "turn.start.numerical_gradient.tensors",
+        "BlackBoxService/Step",
+        {"turn": {"start": black_box_pb2.Start(**slope(one(shape=[4000])))}},
+    ),
+    (
+        "token",
+        "BlackBoxService/Step",
+        {"turn": {"start": black_box_pb2.Start(**descent(named(RANDOM)))}},
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    with serving(max_message_bytes=20_000) as caller:
+        yield caller
+
+
+@pytest.mark.parametrize(
+    ("field", "method", "request_fields"), LARGE_ANSWERS, ids=[m for _, m, _ in LARGE_ANSWERS]
+)
+def test_an_answer_that_is_too_large_is_refused_as_a_request(narrow, field, method, request_fields):
+    """Before the work is done, and with the limit: gRPC would say RESOURCE_EXHAUSTED after it."""
+    found = narrow.failure(method, **request_fields)
+    assert (found.code, found.field) == ("INVALID_ARGUMENT", field)
+    assert "max_message_bytes" in found.text
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])

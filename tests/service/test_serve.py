@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,11 +14,18 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import grpc
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from oracle.__main__ import NAMES, main
-from oracle.gradcheck.v1 import server_pb2, server_pb2_grpc
+from oracle.gradcheck.v1 import (
+    server_pb2,
+    server_pb2_grpc,
+    two_layer_net_pb2,
+    two_layer_net_pb2_grpc,
+)
+from oracle.wire import tensor
 
 COMMAND = [sys.executable, "-m", "oracle"]
 
@@ -81,6 +89,41 @@ def test_a_signal_ends_the_server_in_order(number):
     assert call["code"] == "OK"
 
 
+def training(address):
+    """Begin a training that takes longer than any test, and wait until it runs."""
+    channel = grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)])
+    parameters = {
+        name: tensor.encode(np.zeros(shape))
+        for name, shape in {"w1": (1, 1), "b1": (1,), "w2": (1, 1), "b2": (1,)}.items()
+    }
+    request = two_layer_net_pb2.TrainRequest(
+        parameters=two_layer_net_pb2.TwoLayerNetParameters(**parameters),
+        inputs=tensor.encode(np.zeros((1, 1))),
+        targets={"labels": tensor.encode(np.zeros(1, np.int64))},
+        step_num=2**40,
+    )
+    run = two_layer_net_pb2_grpc.TwoLayerNetServiceStub(channel).Train(request)
+    next(run)
+    return channel, run
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_does_not_wait_for_running_calls(number, workers):
+    """Whoever presses Ctrl-C again wants the prompt back, and not a training to its end."""
+    with running("--grace", "60", "--workers", workers) as server:
+        channel, _run = training(server.address)
+        server.process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(timeout=0.7)
+        began = time.monotonic()
+        server.process.send_signal(number)
+        server.process.wait(timeout=10)
+        assert time.monotonic() - began < 5
+        channel.close()
+    assert server.returncode == 0
+
+
 def test_settings_come_from_the_environment():
     """Every option has a variable, so that a container needs no command line."""
     variables = {
@@ -110,6 +153,33 @@ def test_what_is_not_loopback_needs_a_flag(address):
     found = run("serve", "--address", address)
     assert found.returncode == 1
     assert "not a loopback address" in found.stderr
+
+
+@pytest.mark.parametrize("address", ["LOCALHOST:0", "[::1]:0"])
+def test_loopback_is_known_however_it_is_written(address):
+    """Names of hosts have no case."""
+    if address.startswith("[") and not ipv6():
+        pytest.skip("no IPv6 here")
+    with running("--address", address) as server:
+        assert server.address.rpartition(":")[0] == address.rpartition(":")[0]
+        assert info(server.address).version
+
+
+def ipv6():
+    """Tell whether this machine has the loopback address of IPv6."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    """Else nobody knows where it ends; gRPC would log a line of its own."""
+    found = run("serve", "--address", "::1:0")
+    assert found.returncode == 1
+    assert "stands in brackets: [::1]:0" in found.stderr
+    assert found.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:70000", "127.0.0.1:port", "nonsense"])

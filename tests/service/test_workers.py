@@ -14,6 +14,7 @@ import pytest
 
 from oracle.gradcheck.v1 import server_pb2, server_pb2_grpc
 from oracle.service import workers
+from oracle.service.server import CannotServe, Settings
 from tests.service.test_serve import info, run, running
 
 pytestmark = pytest.mark.skipif(
@@ -73,16 +74,53 @@ def test_settings_reach_the_workers_and_their_number_does_not():
     assert server.log == []
 
 
-def test_a_worker_that_is_killed_is_replaced():
-    """The port stays ours, and the server answers all the time."""
+@pytest.mark.parametrize("age", [0.0, workers.SHORT_LIFE])
+def test_a_worker_that_is_killed_is_replaced(age):
+    """However old it is: the port stays ours, and the other one serves on."""
     with running("--workers", "2") as server:
-        first = children(server.process.pid)
-        time.sleep(workers.SHORT_LIFE)  # One that ends sooner would only end again.
-        os.kill(first[0], signal.SIGKILL)
-        wait_until(lambda: len({*children(server.process.pid)} - {first[0]}) == 2)
+        first, other = children(server.process.pid)
+        time.sleep(age)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len({*children(server.process.pid)} - {first}) == 2)
+        assert alive(other)
         assert info(server.address).version
     assert "a worker ended; another takes its place" in [line["message"] for line in server.log]
     assert server.returncode == 0
+
+
+def programs(*lines):
+    """Workers that run these programs, one after the other, and then none that ends."""
+    made = workers.Workers(Settings("127.0.0.1:0"), 1, ())
+    left = [*lines, "input()"]
+    spawn = made._spawn
+
+    def spawn_next():
+        made._command = (sys.executable, "-c", left.pop(0))
+        return spawn()
+
+    made._spawn = spawn_next
+    return made, left
+
+
+def test_a_server_of_which_the_last_worker_ends_by_itself_ends():
+    """Its option is wrong, say, or its port is gone: another would do the same."""
+    made, left = programs("print()\nraise SystemExit(3)", "raise SystemExit(4)")
+    made.start()
+    with pytest.raises(CannotServe, match="exit code 3"):
+        made.watch(lambda: False)
+    assert len(left) == 2
+    made.stop(0)
+
+
+def test_a_last_worker_that_is_killed_is_replaced_after_a_pause():
+    """Who kills it may kill the next as well, and should not keep the machine busy."""
+    kill = "import os, signal\nprint(flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    made, left = programs(kill, kill)
+    made.start()
+    began = time.monotonic()
+    made.watch(lambda: not left)
+    assert 3 < time.monotonic() - began < 10
+    made.stop(0)
 
 
 def test_workers_end_with_their_parent():

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as extra
 
 from oracle.gradcheck.v1 import tensor_pb2 as pb
 from oracle.wire import tensor
+from oracle.wire.message import LARGE
 
 DTYPES = {name: tensor.numpy_dtype(name) for name in tensor.NAMES}
 
@@ -55,6 +56,29 @@ def test_the_layout_in_memory_does_not_matter(array, order):
     else:
         other = array.astype(array.dtype.newbyteorder(">")) if array.itemsize > 2 else array
     assert tensor.encode(other) == tensor.encode(array)
+
+
+TABLE = np.arange(6.0 * LARGE // 8).reshape(-1, 6)
+"""Each of its columns is of the size from which on data are views."""
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        TABLE.ravel()[::2],
+        TABLE.ravel()[::-1],
+        TABLE[:, 0],
+        TABLE[:, ::2],
+        TABLE.T,
+        np.broadcast_to(1.5, LARGE),
+        np.broadcast_to(TABLE[0], (LARGE, 6)),
+    ],
+    ids=["every-other", "backwards", "column", "columns", "transposed", "one-number", "one-row"],
+)
+def test_the_layout_of_a_large_array_does_not_matter(array):
+    """A column of a table, say of labels, has gaps between its entries."""
+    assert array.nbytes >= LARGE
+    assert same(tensor.decode(tensor.encode(array)), array)
 
 
 def test_special_numbers_of_every_floating_type_survive():

@@ -63,7 +63,9 @@ class Connection:
         """Wait for the server if it is not known yet, and require that it takes so many bytes."""
         self.blocking.require_usable()
         server = self.blocking.server or self.blocking.meet(await self._greet())
-        channel.require_size(size, server.limits.max_message_bytes, self.address)
+        if not channel.fits(size, server):
+            server = self.blocking.meet(await self._greet(), anew=True)
+        channel.require_size(size, server, self.address)
 
     async def _greet(self) -> ServerInfo:
         call = functions.info()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import sys
 from typing import Any
@@ -81,14 +82,22 @@ def _view(value: Any) -> Array:
             return bits.view(ml_dtypes.bfloat16)
         return plain.numpy()
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-        return np.from_dlpack(value, device="cpu")
+        return _from_dlpack(value)
     try:
         return np.asarray(value)
     except TypeError:
         # An array on a device refuses __array__, which would hide a copy; here it is meant.
         if not hasattr(value, "__dlpack__"):
             raise
+        return _from_dlpack(value)
+
+
+def _from_dlpack(value: Any) -> Array:
+    try:
         return np.from_dlpack(value, device="cpu")
+    except TypeError:
+        # Before the standard of 2023, __dlpack__ had a stream and no device to be asked for.
+        return np.from_dlpack(value)
 
 
 def shares(value: Any) -> bool:
@@ -160,6 +169,12 @@ def encode_arithmetic(accumulation_dtype: str | None) -> report_pb2.CandidateAri
         return None
     number = encode_data_type("accumulation_dtype", accumulation_dtype)
     return report_pb2.CandidateArithmetic(accumulation_data_type=number)
+
+
+def require_ordinary(argument: str, f: Any) -> None:
+    """Raise if a function is one that has to be awaited: nobody would."""
+    if inspect.iscoroutinefunction(f):
+        raise invalid(argument, "be an ordinary function", "one that is `async def`")
 
 
 def integer(argument: str, value: Any, *, least: int = -(2**63), most: int = 2**63 - 1) -> int:

@@ -36,8 +36,10 @@ def resolve(address: str | None) -> str:
     Raises
     ------
     InvalidRequest
-        If it has no port: gRPC would silently take 443.
+        If it is no text, or has no port: gRPC would silently take 443.
     """
+    if not isinstance(address, str | None):
+        raise invalid("address", "be HOST:PORT", repr(address))
     target = address or os.environ.get("GRADIENT_ORACLE_ADDRESS") or DEFAULT_ADDRESS
     named = re.match(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):", target)
     port = re.search(r"[^:]:(\d+)$", target)
@@ -74,7 +76,7 @@ def options(address: str) -> list[tuple[str, Any]]:
 def is_loopback(address: str) -> bool:
     """Tell whether an address is on this machine."""
     host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -100,9 +102,16 @@ def service_config() -> dict[str, Any]:
     return {"methodConfig": [{"name": names, "retryPolicy": policy}]}
 
 
-def require_size(size: int, limit: int, address: str) -> None:
-    """Raise `MessageTooLarge` if a request is above the limit of the server; 0 is no limit."""
-    if limit and size > limit:
+def fits(size: int, server: ServerInfo) -> bool:
+    """Tell whether a server takes a request of so many bytes, as far as it told; 0 is no limit."""
+    limit = server.limits.max_message_bytes
+    return not limit or size <= limit
+
+
+def require_size(size: int, server: ServerInfo, address: str) -> None:
+    """Raise `MessageTooLarge` if a request is above the limit of the server."""
+    if not fits(size, server):
+        limit = server.limits.max_message_bytes
         most = min(2 ** size.bit_length(), LARGEST_MESSAGE_BYTES)
         raise MessageTooLarge(
             f"the request has {size:,} bytes and the oracle at {address} takes messages of at most "

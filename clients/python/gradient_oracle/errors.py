@@ -142,7 +142,8 @@ def from_call(error: Any, address: str, seconds: float | None, version: str = ""
         if field.startswith("turn.start."):
             # The caller knows the argument of the method and not the path in the conversation.
             details = details.replace(f"`{field}`", f"`{argument}`", 1)
-        made = InvalidRequest(details, field=field, argument=argument)
+        kind = MessageTooLarge if "(max_message_bytes)" in details else InvalidRequest
+        made = kind(details, field=field, argument=argument)
     elif code is grpc.StatusCode.UNAVAILABLE:
         hint = "start one with gradient-oracle serve"
         made = OracleUnavailable(f"the oracle at {address} is gone ({details}); {hint}")

@@ -17,6 +17,10 @@ class Limits:
     max_waiting_calls: int
     max_rank: int
     max_numbers: int
+    max_trainings: int
+    max_conversations: int
+    max_idle_seconds: float
+    max_entries: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class ServerInfo:
                 max_waiting_calls=limits.max_waiting_calls,
                 max_rank=limits.max_rank,
                 max_numbers=limits.max_numbers,
+                max_trainings=limits.max_trainings,
+                max_conversations=limits.max_conversations,
+                max_idle_seconds=limits.max_idle_seconds,
+                max_entries=limits.max_entries,
             ),
             functions=tuple(message.functions),
             numpy_version=message.numpy_version,

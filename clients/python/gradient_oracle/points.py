@@ -31,6 +31,7 @@ def require_callable(argument: str, value: Any) -> Any:
     """Return an argument that can be called."""
     if not callable(value):
         raise invalid(argument, "be a function", f"a {type(value).__name__}")
+    arrays.require_ordinary(argument, value)
     return value
 
 
@@ -240,14 +241,17 @@ def describe(point: Point, gradient: Gradient | None = None) -> list[pb.BlackBox
     """Return what the oracle is told of the tensors of x, and of a gradient; not their entries."""
     messages = []
     for index, (leaf, entries) in enumerate(zip(point.floating, point.scratch, strict=True)):
-        message = pb.BlackBoxTensor(
-            name=leaf.path, shape=leaf.array.shape, data_type=black_box.encode_dtype(entries.dtype)
-        )
         largest, square, not_finite = largest_and_square(entries)
         if not_finite:
             raise invalid(leaf.path, "be finite", "NaN or infinity")
+        message = pb.BlackBoxTensor(
+            name=leaf.path,
+            shape=leaf.array.shape,
+            data_type=black_box.encode_dtype(entries.dtype),
+            largest=largest,
+        )
         if gradient is not None:
-            message.largest, message.mean_square = largest, square / max(1, entries.size)
+            message.mean_square = square / max(1, entries.size)
             _describe_gradient(message, gradient.tensors[index], leaf.array.shape)
         messages.append(message)
     return messages

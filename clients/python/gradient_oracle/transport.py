@@ -56,7 +56,9 @@ class Connection:
         """Wait for the server if it is not known yet, and require that it takes so many bytes."""
         self.require_usable()
         server = self.server or self.meet(self._greet())
-        channel.require_size(size, server.limits.max_message_bytes, self.address)
+        if not channel.fits(size, server):
+            server = self.meet(self._greet(), anew=True)
+        channel.require_size(size, server, self.address)
 
     def _greet(self) -> ServerInfo:
         """Ask for the limits, waiting for a server that is just starting."""
@@ -68,13 +70,18 @@ class Connection:
             return channel.server_behind(error, self.address, seconds)
         return call.result(response)
 
-    def meet(self, server: ServerInfo) -> ServerInfo:
-        """Keep what a server told first, and warn then if it has another major version."""
+    def meet(self, server: ServerInfo, *, anew: bool = False) -> ServerInfo:
+        """Keep what a server told, the first time or `anew`: another may have taken its place.
+
+        Each is warned of once, if it has another major version.
+        """
         with self._meeting:
-            known, self.server = self.server, self.server or server
-        if known is None:
+            known = self.server
+            kept = server if anew or known is None else known
+            self.server = kept
+        if known is None or known.version != kept.version:
             versions.compare(server.version, self.address)
-        return self.server
+        return kept
 
     def _method(self, call: Call[Any]) -> Any:
         """Return the method of a call, which gRPC is asked for once."""

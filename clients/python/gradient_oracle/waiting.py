@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from gradient_oracle.arrays import require_ordinary
 from gradient_oracle.channel import positive
 from gradient_oracle.errors import Cancelled, DeadlineExceeded
 from oracle.values import Array
@@ -81,6 +82,7 @@ def until(departure: Departure, arguments: inspect.BoundArguments) -> None:
         return evaluate
 
     for name in FUNCTIONS:
+        require_ordinary(name, arguments.arguments.get(name))
         if callable(arguments.arguments.get(name)):
             arguments.arguments[name] = stoppable(arguments.arguments[name])
 

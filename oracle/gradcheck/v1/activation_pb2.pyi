@@ -26,7 +26,7 @@ class SigmoidRequest(_message.Message):
     SCORES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def scores(self) -> _tensor_pb2.Tensor:
-        """Any shape, floating type. Required."""
+        """Any shape with at least one entry, floating type, finite. Required."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class SoftmaxRequest(_message.Message):
     SCORES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def scores(self) -> _tensor_pb2.Tensor:
-        """Shape (..., K) with K at least 1, floating type. Required."""
+        """Shape (..., K) with at least one entry, floating type, finite. Required."""
 
     def __init__(
         self,

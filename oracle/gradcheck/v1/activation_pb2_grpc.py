@@ -28,8 +28,8 @@ if _version_not_supported:
 class ActivationServiceStub(object):
     """ActivationService serves the document's sigmoid and softmax.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for a tensor that does not fit its shape, is
-    not of a floating type, or holds an entry that is not finite.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
+    that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
     def __init__(self, channel):
@@ -53,8 +53,8 @@ class ActivationServiceStub(object):
 class ActivationServiceServicer(object):
     """ActivationService serves the document's sigmoid and softmax.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for a tensor that does not fit its shape, is
-    not of a floating type, or holds an entry that is not finite.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
+    that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
     def Sigmoid(self, request, context):
@@ -95,8 +95,8 @@ def add_ActivationServiceServicer_to_server(servicer, server):
 class ActivationService(object):
     """ActivationService serves the document's sigmoid and softmax.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for a tensor that does not fit its shape, is
-    not of a floating type, or holds an entry that is not finite.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
+    that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
     @staticmethod

@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class ActivationServiceStub:
     """ActivationService serves the document's sigmoid and softmax.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for a tensor that does not fit its shape, is
-    not of a floating type, or holds an entry that is not finite.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
+    that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
     @_typing.overload
@@ -46,8 +46,8 @@ class ActivationServiceStub:
 class ActivationServiceAsyncStub(ActivationServiceStub):
     """ActivationService serves the document's sigmoid and softmax.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for a tensor that does not fit its shape, is
-    not of a floating type, or holds an entry that is not finite.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
+    that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -59,8 +59,8 @@ class ActivationServiceAsyncStub(ActivationServiceStub):
 class ActivationServiceServicer(metaclass=_abc_1.ABCMeta):
     """ActivationService serves the document's sigmoid and softmax.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for a tensor that does not fit its shape, is
-    not of a floating type, or holds an entry that is not finite.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
+    that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
     @_abc_1.abstractmethod

@@ -243,28 +243,28 @@ class BlackBoxTensor(_message.Message):
     GRADIENT_SHAPE_FIELD_NUMBER: _builtins.int
     GRADIENT_NOT_FINITE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, for the report."""
+    """Its name, for the report: not empty, printable, different from the names beside it."""
     data_type: _tensor_pb2.DataType.ValueType
     """Its floating type."""
     largest: _builtins.float
-    """max |x_i|. For a check only, as all below."""
+    """max |x_i|: finite in `data_type`, at least 0. A numerical gradient looks at it for what `step` says."""
     mean_square: _builtins.float
-    """The mean of x_i^2."""
+    """The mean of x_i^2: finite, at least 0. For a check only, as all below."""
     gradient_largest: _builtins.float
-    """max |g_i| of the caller's gradient in this tensor."""
+    """max |g_i| of the caller's gradient in this tensor: finite, at least 0."""
     gradient_norm: _builtins.float
-    """The Euclidean norm of the caller's gradient in this tensor."""
+    """The Euclidean norm of the caller's gradient in this tensor: finite, at least 0."""
     gradient_missing: _builtins.bool
     """There is none."""
     gradient_not_finite: _builtins.int
-    """So many of its entries are NaN or infinite."""
+    """So many of its entries are NaN or infinite: at least 1, at most all."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Its shape."""
+        """Its shape, as in Tensor."""
 
     @_builtins.property
     def gradient_shape(self) -> Global___BlackBoxShape:
-        """It has this shape, which is not `shape`."""
+        """It has this shape, which must not be `shape`."""
 
     def __init__(
         self,
@@ -339,7 +339,7 @@ class BlackBoxCheck(_message.Message):
     seed: _builtins.int
     """The seed of all random choices."""
     subject: _builtins.str
-    """Name of f, for the report. Empty means "f"."""
+    """Name of f, for the report: printable. Empty means "f"."""
     max_seconds: _builtins.float
     """The most seconds to go on for, by the caller's clock: finite and positive. Then every answer brings
     `elapsed_seconds`, the check plans with what its evaluations took so far, and one that is not settled
@@ -347,7 +347,7 @@ class BlackBoxCheck(_message.Message):
     """
     @_builtins.property
     def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlackBoxTensor]:
-        """The floating tensors of x; at least one."""
+        """The floating tensors of x: at least one and at most 10000, with at most `Limits.max_entries` entries."""
 
     def __init__(
         self,
@@ -393,10 +393,16 @@ class BlackBoxNumericalGradient(_message.Message):
     TENSORS_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     step: _builtins.float
-    """h: finite and positive. Unset means 1e-4."""
+    """h: finite, positive, at most half of the largest float64, and large enough to change every number of
+    each tensor's type up to its `largest`, up and down, without overflow: x + h that rounds to x would
+    make a silent 0. Unset means 1e-4. The oracle is not sent x, so a `largest` that is left at 0 lets
+    any step pass that changes 0; the caller then has to see to it that h changes its x.
+    """
     @_builtins.property
     def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlackBoxTensor]:
-        """The tensors of x, for which name, shape and data_type are enough; at least one."""
+        """The tensors of x, for which name, shape, data_type and largest are enough: at least one and at most
+        10000, with no more entries than a message holds in float64.
+        """
 
     def __init__(
         self,
@@ -425,14 +431,17 @@ class BlackBoxGradientDescent(_message.Message):
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     STEP_COUNT_FIELD_NUMBER: _builtins.int
     step: _builtins.float
-    """h: finite and positive. Unset means 1e-4."""
+    """h: finite, positive, at most half of the largest float64, and large enough to change every entry of
+    `initial` in its type, up and down, without overflow. Unset means 1e-4. A descent that runs off to
+    numbers that h no longer changes goes on, as the document's does, with slopes of 0.
+    """
     learning_rate: _builtins.float
     """Finite. Unset means 0.01."""
     step_count: _builtins.int
     """How often: at least 0. Unset means 100."""
     @_builtins.property
     def initial(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]:
-        """x to start from, floating types, finite."""
+        """x to start from, floating types, finite: at least one tensor and at most 10000."""
 
     def __init__(
         self,
@@ -671,10 +680,10 @@ class Evaluation(_message.Message):
     """f could not be evaluated there; the text says why. It counts as outside."""
     predicted: _builtins.float
     """The change that the caller's gradient predicts, sum g_i (p_i - x_i), in float64, with the point p
-    that the type of x really holds.
+    that the type of x really holds: finite. Where f has no finite value, it and `moved` do not count.
     """
     moved: _builtins.float
-    """max |p_i - x_i|."""
+    """max |p_i - x_i|: finite, at least 0."""
     def __init__(
         self,
         *,

@@ -49,7 +49,8 @@ class BlackBoxServiceStub(object):
     seed 0, signs 60 to 75: -+++--+-+++++-+-
     seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
 
-    Errors of both methods: INVALID_ARGUMENT with the field for a turn that breaks a rule stated here.
+    Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
+    breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
     def __init__(self, channel):
@@ -94,21 +95,25 @@ class BlackBoxServiceServicer(object):
     seed 0, signs 60 to 75: -+++--+-+++++-+-
     seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
 
-    Errors of both methods: INVALID_ARGUMENT with the field for a turn that breaks a rule stated here.
+    Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
+    breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
     def Step(self, request, context):
         """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-        next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`.
+        next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
+        so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+        answer with its token would be larger than a message. Converse has no such end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Converse(self, request_iterator, context):
-        """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-        ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-        that half-closes before the result gets ABORTED.
+        """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+        not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+        CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+        half-closes before the result gets ABORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,7 +164,8 @@ class BlackBoxService(object):
     seed 0, signs 60 to 75: -+++--+-+++++-+-
     seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
 
-    Errors of both methods: INVALID_ARGUMENT with the field for a turn that breaks a rule stated here.
+    Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
+    breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
     @staticmethod

@@ -50,7 +50,8 @@ class BlackBoxServiceStub:
         seed 0, signs 60 to 75: -+++--+-+++++-+-
         seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
 
-    Errors of both methods: INVALID_ARGUMENT with the field for a turn that breaks a rule stated here.
+    Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
+    breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
     @_typing.overload
@@ -59,12 +60,15 @@ class BlackBoxServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BlackBoxServiceAsyncStub: ...
     Step: _grpc.UnaryUnaryMultiCallable[_black_box_pb2.BlackBoxServiceStepRequest, _black_box_pb2.BlackBoxServiceStepResponse]
     """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-    next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`.
+    next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
+    so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+    answer with its token would be larger than a message. Converse has no such end.
     """
     Converse: _grpc.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]
-    """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-    ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-    that half-closes before the result gets ABORTED.
+    """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+    not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+    CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+    half-closes before the result gets ABORTED.
     """
 
 @_typing.type_check_only
@@ -92,18 +96,22 @@ class BlackBoxServiceAsyncStub(BlackBoxServiceStub):
         seed 0, signs 60 to 75: -+++--+-+++++-+-
         seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
 
-    Errors of both methods: INVALID_ARGUMENT with the field for a turn that breaks a rule stated here.
+    Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
+    breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Step: _aio.UnaryUnaryMultiCallable[_black_box_pb2.BlackBoxServiceStepRequest, _black_box_pb2.BlackBoxServiceStepResponse]  # type: ignore[assignment]
     """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-    next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`.
+    next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
+    so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+    answer with its token would be larger than a message. Converse has no such end.
     """
     Converse: _aio.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]  # type: ignore[assignment]
-    """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-    ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-    that half-closes before the result gets ABORTED.
+    """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+    not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+    CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+    half-closes before the result gets ABORTED.
     """
 
 class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -130,7 +138,8 @@ class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
         seed 0, signs 60 to 75: -+++--+-+++++-+-
         seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
 
-    Errors of both methods: INVALID_ARGUMENT with the field for a turn that breaks a rule stated here.
+    Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
+    breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
     @_abc_1.abstractmethod
@@ -140,7 +149,9 @@ class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_black_box_pb2.BlackBoxServiceStepResponse, _abc.Awaitable[_black_box_pb2.BlackBoxServiceStepResponse]]:
         """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-        next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`.
+        next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
+        so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+        answer with its token would be larger than a message. Converse has no such end.
         """
 
     @_abc_1.abstractmethod
@@ -149,9 +160,10 @@ class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_black_box_pb2.BlackBoxServiceConverseRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_black_box_pb2.BlackBoxServiceConverseResponse], _abc.AsyncIterator[_black_box_pb2.BlackBoxServiceConverseResponse]]:
-        """Converse takes all turns on one stream. A caller that is silent for longer than the server allows
-        ends it with CANCELLED; one stream more than the server holds is RESOURCE_EXHAUSTED; a caller
-        that half-closes before the result gets ABORTED.
+        """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
+        not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
+        CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
+        half-closes before the result gets ABORTED.
         """
 
 def add_BlackBoxServiceServicer_to_server(servicer: BlackBoxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,9 +28,10 @@ if _version_not_supported:
 class LossServiceStub(object):
     """LossService serves the document's two loss functions.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for tensors that do not fit their shape or
-    each other, an empty batch, an entry that is not finite, a probability below zero, a label out of
-    range.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
+    that do not fit their shape or each other, an empty batch, an entry that is not finite, a probability
+    below zero, a label out of range. Of gradients and checks, also: with `predictions`, for a derivative
+    that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
     def __init__(self, channel):
@@ -74,9 +75,10 @@ class LossServiceStub(object):
 class LossServiceServicer(object):
     """LossService serves the document's two loss functions.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for tensors that do not fit their shape or
-    each other, an empty batch, an entry that is not finite, a probability below zero, a label out of
-    range.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
+    that do not fit their shape or each other, an empty batch, an entry that is not finite, a probability
+    below zero, a label out of range. Of gradients and checks, also: with `predictions`, for a derivative
+    that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
     def MeanSquaredError(self, request, context):
@@ -96,14 +98,16 @@ class LossServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def MeanSquaredErrorGradient(self, request, context):
-        """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded.
+        """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded. INVALID_ARGUMENT if an entry is
+        above the largest float64.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CrossEntropyErrorGradient(self, request, context):
-        """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded.
+        """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded. INVALID_ARGUMENT
+        if an entry is above the largest float64, or has no value, for y + delta is 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,9 +171,10 @@ def add_LossServiceServicer_to_server(servicer, server):
 class LossService(object):
     """LossService serves the document's two loss functions.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for tensors that do not fit their shape or
-    each other, an empty batch, an entry that is not finite, a probability below zero, a label out of
-    range.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
+    that do not fit their shape or each other, an empty batch, an entry that is not finite, a probability
+    below zero, a label out of range. Of gradients and checks, also: with `predictions`, for a derivative
+    that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
     @staticmethod

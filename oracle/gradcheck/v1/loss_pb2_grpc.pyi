@@ -29,9 +29,10 @@ GRPC_VERSION: str
 class LossServiceStub:
     """LossService serves the document's two loss functions.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for tensors that do not fit their shape or
-    each other, an empty batch, an entry that is not finite, a probability below zero, a label out of
-    range.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
+    that do not fit their shape or each other, an empty batch, an entry that is not finite, a probability
+    below zero, a label out of range. Of gradients and checks, also: with `predictions`, for a derivative
+    that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
     @_typing.overload
@@ -47,9 +48,13 @@ class LossServiceStub:
     E = -1/N sum_n log(y[n, t_n] + delta). Predictions of shape (K) are one sample, N = 1.
     """
     MeanSquaredErrorGradient: _grpc.UnaryUnaryMultiCallable[_loss_pb2.MeanSquaredErrorGradientRequest, _loss_pb2.MeanSquaredErrorGradientResponse]
-    """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded."""
+    """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded. INVALID_ARGUMENT if an entry is
+    above the largest float64.
+    """
     CrossEntropyErrorGradient: _grpc.UnaryUnaryMultiCallable[_loss_pb2.CrossEntropyErrorGradientRequest, _loss_pb2.CrossEntropyErrorGradientResponse]
-    """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded."""
+    """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded. INVALID_ARGUMENT
+    if an entry is above the largest float64, or has no value, for y + delta is 0.
+    """
     CheckMeanSquaredError: _grpc.UnaryUnaryMultiCallable[_loss_pb2.CheckMeanSquaredErrorRequest, _loss_pb2.CheckMeanSquaredErrorResponse]
     """CheckMeanSquaredError compares a caller's dE/dy with the exact one."""
     CheckCrossEntropyError: _grpc.UnaryUnaryMultiCallable[_loss_pb2.CheckCrossEntropyErrorRequest, _loss_pb2.CheckCrossEntropyErrorResponse]
@@ -59,9 +64,10 @@ class LossServiceStub:
 class LossServiceAsyncStub(LossServiceStub):
     """LossService serves the document's two loss functions.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for tensors that do not fit their shape or
-    each other, an empty batch, an entry that is not finite, a probability below zero, a label out of
-    range.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
+    that do not fit their shape or each other, an empty batch, an entry that is not finite, a probability
+    below zero, a label out of range. Of gradients and checks, also: with `predictions`, for a derivative
+    that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -74,9 +80,13 @@ class LossServiceAsyncStub(LossServiceStub):
     E = -1/N sum_n log(y[n, t_n] + delta). Predictions of shape (K) are one sample, N = 1.
     """
     MeanSquaredErrorGradient: _aio.UnaryUnaryMultiCallable[_loss_pb2.MeanSquaredErrorGradientRequest, _loss_pb2.MeanSquaredErrorGradientResponse]  # type: ignore[assignment]
-    """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded."""
+    """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded. INVALID_ARGUMENT if an entry is
+    above the largest float64.
+    """
     CrossEntropyErrorGradient: _aio.UnaryUnaryMultiCallable[_loss_pb2.CrossEntropyErrorGradientRequest, _loss_pb2.CrossEntropyErrorGradientResponse]  # type: ignore[assignment]
-    """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded."""
+    """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded. INVALID_ARGUMENT
+    if an entry is above the largest float64, or has no value, for y + delta is 0.
+    """
     CheckMeanSquaredError: _aio.UnaryUnaryMultiCallable[_loss_pb2.CheckMeanSquaredErrorRequest, _loss_pb2.CheckMeanSquaredErrorResponse]  # type: ignore[assignment]
     """CheckMeanSquaredError compares a caller's dE/dy with the exact one."""
     CheckCrossEntropyError: _aio.UnaryUnaryMultiCallable[_loss_pb2.CheckCrossEntropyErrorRequest, _loss_pb2.CheckCrossEntropyErrorResponse]  # type: ignore[assignment]
@@ -85,9 +95,10 @@ class LossServiceAsyncStub(LossServiceStub):
 class LossServiceServicer(metaclass=_abc_1.ABCMeta):
     """LossService serves the document's two loss functions.
 
-    Errors of every method: INVALID_ARGUMENT with the field, for tensors that do not fit their shape or
-    each other, an empty batch, an entry that is not finite, a probability below zero, a label out of
-    range.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
+    that do not fit their shape or each other, an empty batch, an entry that is not finite, a probability
+    below zero, a label out of range. Of gradients and checks, also: with `predictions`, for a derivative
+    that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
     @_abc_1.abstractmethod
@@ -116,7 +127,9 @@ class LossServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _loss_pb2.MeanSquaredErrorGradientRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_loss_pb2.MeanSquaredErrorGradientResponse, _abc.Awaitable[_loss_pb2.MeanSquaredErrorGradientResponse]]:
-        """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded."""
+        """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded. INVALID_ARGUMENT if an entry is
+        above the largest float64.
+        """
 
     @_abc_1.abstractmethod
     def CrossEntropyErrorGradient(
@@ -124,7 +137,9 @@ class LossServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _loss_pb2.CrossEntropyErrorGradientRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_loss_pb2.CrossEntropyErrorGradientResponse, _abc.Awaitable[_loss_pb2.CrossEntropyErrorGradientResponse]]:
-        """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded."""
+        """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded. INVALID_ARGUMENT
+        if an entry is above the largest float64, or has no value, for y + delta is 0.
+        """
 
     @_abc_1.abstractmethod
     def CheckMeanSquaredError(

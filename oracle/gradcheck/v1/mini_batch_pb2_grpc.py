@@ -53,7 +53,7 @@ class MiniBatchServiceServicer(object):
         is off from uniform by less than train_size / 2^64. The first three indices of 60000 for seed
         1234567 are 21004, 10418 and 31932.
 
-        INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
+        Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

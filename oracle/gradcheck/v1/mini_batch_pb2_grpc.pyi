@@ -40,7 +40,7 @@ class MiniBatchServiceStub:
     is off from uniform by less than train_size / 2^64. The first three indices of 60000 for seed
     1234567 are 21004, 10418 and 31932.
 
-    INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
+    Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
     """
 
 @_typing.type_check_only
@@ -55,7 +55,7 @@ class MiniBatchServiceAsyncStub(MiniBatchServiceStub):
     is off from uniform by less than train_size / 2^64. The first three indices of 60000 for seed
     1234567 are 21004, 10418 and 31932.
 
-    INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
+    Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
     """
 
 class MiniBatchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -73,7 +73,7 @@ class MiniBatchServiceServicer(metaclass=_abc_1.ABCMeta):
         is off from uniform by less than train_size / 2^64. The first three indices of 60000 for seed
         1234567 are 21004, 10418 and 31932.
 
-        INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
+        Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
         """
 
 def add_MiniBatchServiceServicer_to_server(servicer: MiniBatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -326,10 +326,12 @@ class Certainty(_message.Message):
     """Where the numbers came from."""
     radius: _builtins.float
     """A bound on the distance of every returned entry from the exact value, the final rounding to float64
-    not counted: proven for REFERENCE_KIND_ENCLOSURE, derived for REFERENCE_KIND_DERIVED_BOUND.
+    included: proven for REFERENCE_KIND_ENCLOSURE, derived for REFERENCE_KIND_DERIVED_BOUND.
     """
     relative_radius: _builtins.float
-    """`radius` over the largest entry of the gradient; 0 if both are."""
+    """The same before that rounding, over the largest entry of its tensor, and the largest of all tensors;
+    0 for a gradient that is known exactly.
+    """
     correctly_rounded: _builtins.bool
     """True if every entry is the float64 nearest to the exact value, which is proven."""
     def __init__(

@@ -46,7 +46,9 @@ class RunSelfTestRequest(_message.Message):
     seed: _builtins.int
     """Seed of the numbers. Unset means 0."""
     weight_scale: _builtins.float
-    """Weights and biases are uniform in [-weight_scale, weight_scale). Unset means 1."""
+    """Weights and biases are uniform in [-weight_scale, weight_scale): at least 0, finite in `data_type`.
+    Unset means 1.
+    """
     def __init__(
         self,
         *,

@@ -51,7 +51,7 @@ class SelfTestServiceServicer(object):
         wrong way and every right order of summation that the oracle knows, and sends each through the
         verdict of TwoLayerNetService.CheckGradient.
 
-        INVALID_ARGUMENT if a size is less than 1, if parameters, inputs and activations together hold more
+        Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, if parameters, inputs and activations together hold more
         than 4,000,000 numbers, if data_type is neither float64 nor float32, or if weight_scale is negative
         or not finite. DEADLINE_EXCEEDED and CANCELLED stop the computation.
         """

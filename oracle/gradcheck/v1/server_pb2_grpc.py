@@ -26,7 +26,30 @@ if _version_not_supported:
 
 
 class ServerServiceStub(object):
-    """ServerService tells about the server.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+
+    Every error of every method is a status with these details (`google.rpc`, in the trailer
+    grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
+    served, RESOURCE_EXHAUSTED for a request above `Limits.max_message_bytes`, DEADLINE_EXCEEDED and
+    CANCELLED when the caller's own deadline has passed or a stream was given up.
+
+    - `ErrorInfo`, always: the domain "gradient-oracle" and one of the reasons below.
+    - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
+    path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
+    description, like the message of the status, says what the field must be and what it was.
+    - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
+
+    | code | reason | because |
+    |---|---|---|
+    | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
+    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
+    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
+    | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
+    | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
+    | ABORTED | ABANDONED | a conversation was closed before its result |
+    | UNAVAILABLE | SERVER_STOPS | the server shuts down; another may take its place |
+    | INTERNAL | INTERNAL | the server failed; its log says how |
     """
 
     def __init__(self, channel):
@@ -43,7 +66,30 @@ class ServerServiceStub(object):
 
 
 class ServerServiceServicer(object):
-    """ServerService tells about the server.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+
+    Every error of every method is a status with these details (`google.rpc`, in the trailer
+    grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
+    served, RESOURCE_EXHAUSTED for a request above `Limits.max_message_bytes`, DEADLINE_EXCEEDED and
+    CANCELLED when the caller's own deadline has passed or a stream was given up.
+
+    - `ErrorInfo`, always: the domain "gradient-oracle" and one of the reasons below.
+    - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
+    path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
+    description, like the message of the status, says what the field must be and what it was.
+    - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
+
+    | code | reason | because |
+    |---|---|---|
+    | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
+    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
+    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
+    | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
+    | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
+    | ABORTED | ABANDONED | a conversation was closed before its result |
+    | UNAVAILABLE | SERVER_STOPS | the server shuts down; another may take its place |
+    | INTERNAL | INTERNAL | the server failed; its log says how |
     """
 
     def GetServerInfo(self, request, context):
@@ -70,7 +116,30 @@ def add_ServerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ServerService(object):
-    """ServerService tells about the server.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+
+    Every error of every method is a status with these details (`google.rpc`, in the trailer
+    grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
+    served, RESOURCE_EXHAUSTED for a request above `Limits.max_message_bytes`, DEADLINE_EXCEEDED and
+    CANCELLED when the caller's own deadline has passed or a stream was given up.
+
+    - `ErrorInfo`, always: the domain "gradient-oracle" and one of the reasons below.
+    - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
+    path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
+    description, like the message of the status, says what the field must be and what it was.
+    - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
+
+    | code | reason | because |
+    |---|---|---|
+    | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
+    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
+    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
+    | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
+    | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
+    | ABORTED | ABANDONED | a conversation was closed before its result |
+    | UNAVAILABLE | SERVER_STOPS | the server shuts down; another may take its place |
+    | INTERNAL | INTERNAL | the server failed; its log says how |
     """
 
     @staticmethod

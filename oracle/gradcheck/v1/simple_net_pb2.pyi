@@ -148,7 +148,9 @@ class SimpleNetServiceNumericalGradientRequest(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
     step: _builtins.float
-    """The step h: finite, positive, and large enough to change every weight. Unset means 1e-4."""
+    """The step h: positive, at most half of the largest float64, and large enough to change every weight.
+    Unset means 1e-4.
+    """
     delta: _builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""
     @_builtins.property

@@ -31,7 +31,7 @@ class SimpleNetServiceStub(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
     server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
@@ -75,7 +75,7 @@ class SimpleNetServiceServicer(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
     server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
@@ -157,7 +157,7 @@ class SimpleNetService(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
     server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """

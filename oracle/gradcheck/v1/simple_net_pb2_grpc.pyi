@@ -32,7 +32,7 @@ class SimpleNetServiceStub:
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
     server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
@@ -59,7 +59,7 @@ class SimpleNetServiceAsyncStub(SimpleNetServiceStub):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
     server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
@@ -82,7 +82,7 @@ class SimpleNetServiceServicer(metaclass=_abc_1.ABCMeta):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N K above the
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
     server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """

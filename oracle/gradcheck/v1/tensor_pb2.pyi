@@ -26,8 +26,8 @@ class _DataType:
 class _DataTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataType.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DATA_TYPE_UNSPECIFIED: _DataType.ValueType  # 0
-    """Not set. INVALID_ARGUMENT wherever `data` is given; with `values` it means DATA_TYPE_FLOAT64, and
-    DATA_TYPE_INT64 for labels.
+    """Not set. INVALID_ARGUMENT wherever `data` is given; with `values`, and for a tensor without entries,
+    it means DATA_TYPE_FLOAT64, and DATA_TYPE_INT64 for labels.
     """
     DATA_TYPE_FLOAT64: _DataType.ValueType  # 1
     """IEEE 754 binary64, 8 bytes."""
@@ -48,8 +48,8 @@ class DataType(_DataType, metaclass=_DataTypeEnumTypeWrapper):
     """DataType is the type of every entry of a tensor. It fixes the number of bytes of an entry."""
 
 DATA_TYPE_UNSPECIFIED: DataType.ValueType  # 0
-"""Not set. INVALID_ARGUMENT wherever `data` is given; with `values` it means DATA_TYPE_FLOAT64, and
-DATA_TYPE_INT64 for labels.
+"""Not set. INVALID_ARGUMENT wherever `data` is given; with `values`, and for a tensor without entries,
+it means DATA_TYPE_FLOAT64, and DATA_TYPE_INT64 for labels.
 """
 DATA_TYPE_FLOAT64: DataType.ValueType  # 1
 """IEEE 754 binary64, 8 bytes."""
@@ -88,8 +88,8 @@ class Tensor(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     data_type: Global___DataType.ValueType
-    """Type of the entries. Required with `data`. With `values` it may be unset, which means
-    DATA_TYPE_FLOAT64, or DATA_TYPE_INT64 for labels; a narrower floating type takes the nearest number
+    """Type of the entries. Required with `data`. With `values`, or without entries, it may be unset, which
+    means DATA_TYPE_FLOAT64, or DATA_TYPE_INT64 for labels. With `values`, a narrower floating type takes the nearest number
     of that type, and an integer type or DATA_TYPE_BOOL takes only values that it holds exactly.
     """
     data: _builtins.bytes

@@ -139,7 +139,9 @@ class InitializeRequest(_message.Message):
     output_size: _builtins.int
     """K, at least 1."""
     weight_init_std: _builtins.float
-    """Standard deviation of the weights: finite, at least 0. Unset means 0.01."""
+    """Standard deviation of the weights: finite, at least 0, and so small that every weight is finite.
+    Unset means 0.01.
+    """
     seed: _builtins.int
     """Seed of the generator. Unset means 0."""
     def __init__(
@@ -373,7 +375,9 @@ class TwoLayerNetServiceNumericalGradientRequest(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
     step: _builtins.float
-    """The step h: finite, positive, and large enough to change every parameter. Unset means 1e-4."""
+    """The step h: positive, at most half of the largest float64, and large enough to change every
+    parameter. Unset means 1e-4.
+    """
     delta: _builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""
     @_builtins.property
@@ -676,7 +680,9 @@ class TrainRequest(_message.Message):
     step_num: _builtins.int
     """Number of steps, at least 1. Unset means 100."""
     batch_size: _builtins.int
-    """Samples in a mini-batch, at least 1. Unset means 100."""
+    """Samples in a mini-batch: at least 1; batch_size (D + H + K) float64 numbers must fit into a message,
+    and batch_size H and batch_size K are at most `Limits.max_numbers`. Unset means 100.
+    """
     learning_rate: _builtins.float
     """Learning rate: finite, positive. Unset means 0.1. Training that leaves the numbers of float64, or
     those that the step changes, ends with INVALID_ARGUMENT and this field.
@@ -686,8 +692,8 @@ class TrainRequest(_message.Message):
     method: Global___GradientMethod.ValueType
     """How gradients are computed."""
     step: _builtins.float
-    """The step h of the central difference: finite, positive, and large enough to change every parameter.
-    Unset means 1e-4. GRADIENT_METHOD_ANALYTIC has no use for it.
+    """The step h of the central difference: positive, at most half of the largest float64, and large enough
+    to change every parameter. Unset means 1e-4. GRADIENT_METHOD_ANALYTIC has no use for it.
     """
     delta: _builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""

@@ -32,8 +32,8 @@ class TwoLayerNetServiceStub(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
+    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -97,8 +97,8 @@ class TwoLayerNetServiceServicer(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
+    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -183,6 +183,7 @@ class TwoLayerNetServiceServicer(object):
         """Train repeats the document's four steps: draw a mini-batch, compute its gradient, move the
         parameters against it. Progress is streamed; the last response holds the trained parameters.
         Mini-batch s (from 0) is drawn as MiniBatchService.Draw does from output s of SplitMix64(seed).
+        One training more than `Limits.max_trainings` is RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,8 +252,8 @@ class TwoLayerNetService(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
+    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 

@@ -33,8 +33,8 @@ class TwoLayerNetServiceStub:
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
+    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -86,6 +86,7 @@ class TwoLayerNetServiceStub:
     """Train repeats the document's four steps: draw a mini-batch, compute its gradient, move the
     parameters against it. Progress is streamed; the last response holds the trained parameters.
     Mini-batch s (from 0) is drawn as MiniBatchService.Draw does from output s of SplitMix64(seed).
+    One training more than `Limits.max_trainings` is RESOURCE_EXHAUSTED.
     """
 
 @_typing.type_check_only
@@ -96,8 +97,8 @@ class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
+    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -146,6 +147,7 @@ class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
     """Train repeats the document's four steps: draw a mini-batch, compute its gradient, move the
     parameters against it. Progress is streamed; the last response holds the trained parameters.
     Mini-batch s (from 0) is drawn as MiniBatchService.Draw does from output s of SplitMix64(seed).
+    One training more than `Limits.max_trainings` is RESOURCE_EXHAUSTED.
     """
 
 class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -155,8 +157,8 @@ class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method: INVALID_ARGUMENT with the field for anything else, and for N H or N K above
-    the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
+    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
     CANCELLED stop the computation within 100 ms.
     """
 
@@ -257,6 +259,7 @@ class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Train repeats the document's four steps: draw a mini-batch, compute its gradient, move the
         parameters against it. Progress is streamed; the last response holds the trained parameters.
         Mini-batch s (from 0) is drawn as MiniBatchService.Draw does from output s of SplitMix64(seed).
+        One training more than `Limits.max_trainings` is RESOURCE_EXHAUSTED.
         """
 
 def add_TwoLayerNetServiceServicer_to_server(servicer: TwoLayerNetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
