@@ -200,9 +200,10 @@ def _choose_directions(session: Session, subjects: Sequence[Subject]) -> None:
             subject.lines = _each_entry(session, subject)
         elif size > 1:
             subject.lines = [Line(i, 0, size, seed + n) for n in range(wanted)]
-    total = sum(len(s.lines) for s in subjects)
+    total = sum(len(s.lines) + s.crowded for s in subjects)
     if not session.affords(2 * total):
-        fair = max(0, session.left // (2 * len(subjects)))
+        again = any(s.hidden for s in subjects)
+        fair = max(0, session.left // (2 * len(subjects)) - again)
         for subject in subjects:
             if len(subject.lines) > fair:
                 subject.entrywise = False
@@ -214,20 +215,21 @@ def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
     """Look at the directions at the step, or the steps, that served the first of them best."""
     _choose_directions(session, subjects)
     deep = _worth_several_steps(session, subjects)
-    looks = {}
+    looks: dict[Line, list[float]] = {}
     for subject in subjects:
         like = subject.slopes[subject.first]
-        chosen = list(like.used) if subject in deep else [like.step]
-        if subject.hidden and not subject.entrywise:
-            chosen = [crowd.first_step(session, subject) or like.step]
-            looks[subject.first] = chosen
         if like.step > 0:
-            looks.update(dict.fromkeys(subject.lines, chosen))
+            chosen = list(like.used) if subject in deep else [like.step]
+            lines = subject.lines
+            if subject.crowded and lines:
+                chosen = [crowd.first_step(session, subject) or like.step]
+                lines = [subject.first, *lines]
+            looks.update(dict.fromkeys(lines, chosen))
     yield from session.measure(looks, "random directions")
     for subject in subjects:
         like = subject.slopes[subject.first]
         for line in subject.lines:
-            if line not in session.samples:
+            if not session.samples.get(line):
                 subject.slopes[line] = ladder.NOTHING
             elif subject in deep:
                 subject.slopes[line] = session.repeat(line, like)
@@ -246,7 +248,7 @@ def _worth_several_steps(session: Session, subjects: Sequence[Subject]) -> list[
         rough = single > REFINED * subject.resolution * subject.scale
         sharp = subject.bar(like) <= subject.resolution * subject.scale and like.reason is None
         plain = abs(like.excess) > 2 * FAILING * single
-        if rough and sharp and not plain and single > 4 * like.error:
+        if rough and sharp and not subject.crowded and not plain and single > 4 * like.error:
             gains.append((single / (subject.spec.gradient_largest or 1.0), subject))
     deep = []
     for _, subject in sorted(gains, key=lambda gain: -gain[0]):

@@ -20,7 +20,15 @@ def finest_visible(table: Sequence[Row]) -> int:
 
 def _order(table: Sequence[Row], k: int) -> float:
     """Return p where the second difference over the step falls like h^p: 1 if f is smooth."""
-    return math.log(table[k - 1].gap / table[k].gap) / math.log(table[k - 1].step / table[k].step)
+    coarse, fine = table[k - 1], table[k]
+    if coarse.gap == 0 or fine.gap == 0:
+        return math.inf if coarse.gap > 0 else -math.inf
+    return _falls(coarse.gap, fine.gap, coarse.step, fine.step)
+
+
+def _falls(coarse: float, fine: float, coarse_step: float, fine_step: float) -> float:
+    """Return p where positive numbers fall like h^p; their ratio may be none, its logarithm is."""
+    return (math.log(coarse) - math.log(fine)) / (math.log(coarse_step) - math.log(fine_step))
 
 
 def classify(table: Sequence[Row]) -> tuple[InconclusiveReason | None, bool]:
@@ -89,7 +97,7 @@ def converges(table: Sequence[Row], limit: float, power: int) -> bool:
     if quiet and quiet[0] >= 60 * quiet[-1]:
         return True
     orders = sorted(
-        math.log(offs[k - 1] / offs[k]) / math.log(table[k - 1].step / table[k].step)
+        _falls(offs[k - 1], offs[k], table[k - 1].step, table[k].step)
         for k in seen
         if k - 1 in seen[-4:]
     )

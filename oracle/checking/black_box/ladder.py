@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 
 from oracle.checking.black_box import kinks
 from oracle.checking.black_box.conversation import Probe, TensorSpec
-from oracle.checking.black_box.differences import Row, Samples, one_sided_rows, rows
+from oracle.checking.black_box.differences import (
+    LARGEST,
+    Row,
+    Samples,
+    one_sided_rows,
+    rows,
+)
 from oracle.checking.black_box.noise import unit_roundoff
 from oracle.findings import InconclusiveReason
 from oracle.values import Rung
@@ -90,7 +96,12 @@ NOTHING = Slope(
 
 def smallest_step(spec: TensorSpec) -> float:
     """Return the finest step that the type of a tensor resolves in all of its entries."""
-    return 8 * unit_roundoff(spec.dtype) * max(spec.largest, 1e-30)
+    return 8 * unit_roundoff(spec.dtype) * min(max(spec.largest, 1e-30), LARGEST)
+
+
+def size(spec: TensorSpec) -> float:
+    """Return the size of the entries of a tensor, at least 1: a function may bend on that scale."""
+    return min(max(1.0, min(math.sqrt(spec.mean_square), spec.largest)), LARGEST)
 
 
 def steps(spec: TensorSpec, value_dtype: str, *, factor: float = 1.0) -> list[float]:
@@ -101,7 +112,7 @@ def steps(spec: TensorSpec, value_dtype: str, *, factor: float = 1.0) -> list[fl
     the best step u^(1/3) of a single difference; in float32 noise leaves only coarse steps of use.
     """
     fine = max(unit_roundoff(value_dtype), unit_roundoff(spec.dtype)) < 1e-12
-    start = 0.45 * factor * max(1.0, math.sqrt(spec.mean_square)) / max(1.0, spec.size) ** 0.25
+    start = 0.45 * factor * size(spec) / max(1.0, spec.size) ** 0.25
     if fine:
         ladder = [start / RATIO**k for k in range(11)]
     else:

@@ -42,9 +42,12 @@ def level(values: Sequence[float]) -> float:
     table = np.asarray(values, np.float64)
     if not np.all(np.isfinite(table)):
         return math.inf
+    # A power of two keeps the values as they are, and their squares from overflow and underflow.
+    exponent = math.frexp(float(np.abs(table).max()))[1]
+    table = np.ldexp(table, -exponent)
     levels = []
     for order in range(1, 7):
         table = np.diff(table)
         gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
         levels.append(math.sqrt(gamma * float(np.mean(table**2))))
-    return max(levels[3:])
+    return max(levels[3:]) * 2.0 ** (exponent - 1) * 2

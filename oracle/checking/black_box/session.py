@@ -147,7 +147,7 @@ class Session:
         more than to those of the other; noise does not. One at x itself is in neither.
         """
         floor = ladder.smallest_step(spec)
-        coarse = max(64 * floor, 2.0**-20 * max(1.0, math.sqrt(spec.mean_square)) * self.unit**0.25)
+        coarse = max(64 * floor, 2.0**-20 * ladder.size(spec) * self.unit**0.25)
         sides = [
             [Probe(tensor, 0, spec.size, seed, k * spacing) for k in range(1, noise.POINTS + 1)]
             for spacing in (2 * floor, -coarse)

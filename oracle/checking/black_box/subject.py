@@ -52,6 +52,11 @@ class Subject:
         allowed = seen or self.kinked_resolution > self.resolution
         return allowed and self.verdict(first) is Verdict.INCONCLUSIVE
 
+    @property
+    def crowded(self) -> bool:
+        """Tell whether the directions are looked at together, at a step of their own."""
+        return self.hidden and not self.entrywise
+
     def bar(self, slope: Slope) -> float:
         """Return what a correct slope may be off by: twice the error, and the client's rounding."""
         return 2 * slope.error + self.allowed
