@@ -264,11 +264,12 @@ def _entries(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     looks: dict[Line, list[float]] = {}
     singles = []
     for subject in subjects:
-        few = 1 < subject.spec.size <= _directions_wanted(session)
         like = subject.slopes[subject.first]
-        lines = _each_entry(session, subject)
-        affordable = session.affords(2 * (len(looks) + len(lines))) if few else False
-        if few and subject.hidden and not subject.entrywise and affordable and like.step > 0:
+        few = 1 < subject.spec.size <= _directions_wanted(session)
+        if not (few and subject.crowded and like.step > 0):
+            continue
+        if session.affords(2 * (len(looks) + subject.spec.size)):
+            lines = _each_entry(session, subject)
             subject.entrywise = True
             subject.lines = lines
             subject.slopes = {subject.first: like}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -123,3 +124,17 @@ def test_functions_that_vanish_or_overflow_beside_x_are_judged(task, value):
     """A second difference may be 0, or more than a number can be, and a bar as well."""
     report, _ = converse(task, value, lambda _: 0.0, lambda p: abs(p.step))
     assert report.verdict in {"pass", "inconclusive"}
+
+
+@pytest.mark.parametrize("value", ["sine", "bent", "bent beside", "chance"])
+def test_the_memory_of_a_check_does_not_grow_with_the_tensors(value):
+    """A direction over a billion entries is one seed."""
+    task = one((1_000, 1_000, 1_000), "float32", largest=1.0, gradient=1e-5)
+    tracemalloc.start()
+    try:
+        converse(task, VALUES[value], lambda _: 0.0, lambda p: abs(p.step))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # 2,000 evaluations with their probes and rows take half a kilobyte each.
+    assert peak < 2**22
