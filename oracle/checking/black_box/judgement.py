@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oracle.checking.black_box import causes, crowd, ladder, noise, outcome, ties
+from oracle.checking.black_box import causes, crowd, ladder, noise, outcome, stairs, ties
 from oracle.checking.black_box.conversation import Check, CheckTask
 from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps, TimeSpent
@@ -80,10 +80,14 @@ def check(task: CheckTask) -> Check:
     findings: list[Finding] = []
     try:
         widest = max(subjects, key=lambda s: s.spec.gradient_norm)
-        yield from session.measure_noise(widest.index, widest.spec, task.seed + 1)
+        yield from session.measure_noise(widest.first, widest.spec)
         if not session.defined:
             return outcome.report(session, [], (), InconclusiveReason.DOMAIN)
-        yield from _settle(session, subjects)
+        known = -1.0
+        while session.stairs > known:
+            # What was judged before the stairs were seen took them for slopes.
+            known, subjects = session.stairs, [Subject(s.index, s.spec, s.first) for s in subjects]
+            yield from _settle(session, subjects)
         if any(s.failing() for s in subjects):
             findings = yield from _explain(session, subjects)
         if session.left >= 0:
@@ -115,7 +119,7 @@ def _set_scales(session: Session, subjects: Sequence[Subject]) -> None:
     largest = max(s.spec.gradient_norm for s in subjects)
     for subject in subjects:
         unit = noise.unit_roundoff(subject.spec.dtype)
-        fine = max(session.unit, unit) < 1e-12
+        fine = max(session.unit, unit) < 1e-12 and not session.stairs
         subject.allowed = 64 * unit * subject.spec.gradient_norm
         subject.scale = max(subject.spec.gradient_norm, 0.01 * largest)
         asked = session.task.resolution
@@ -126,6 +130,8 @@ def _set_scales(session: Session, subjects: Sequence[Subject]) -> None:
 def _first_directions(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     ladders = {s.first: ladder.steps(s.spec, session.task.value_dtype) for s in subjects}
     yield from session.measure(ladders, "first directions")
+    for subject in subjects:
+        yield from stairs.measure(session, subject.first, subject.spec)
     for subject in subjects:
         subject.slopes[subject.first] = yield from _laddered(session, subject, subject.first)
     yield from _coarser_steps(session, subjects)
@@ -175,6 +181,7 @@ def _laddered(
     finer = ladder.finer_steps(subject.spec, steps[-1], smallest)
     if finer and session.affords(2 * len(finer)):
         yield from session.measure({line: finer}, "finer steps")
+        yield from stairs.measure(session, line, subject.spec)
         slope = session.slope(line, [*steps, *finer])
     return slope
 

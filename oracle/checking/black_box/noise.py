@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,6 +17,12 @@ def unit_roundoff(dtype: str) -> float:
     if dtype == "bfloat16":
         return 2.0**-8
     return float(np.finfo(dtype).eps) / 2
+
+
+def is_flat(values: Sequence[float]) -> bool:
+    """Tell whether most neighbours are equal: the spacing is too short to show the noise."""
+    equal = sum(a == b for a, b in itertools.pairwise(values))
+    return 2 * equal > len(values) - 1
 
 
 def level(values: Sequence[float]) -> float:

@@ -40,8 +40,10 @@ class Session:
         self.first = (0, 0.0)
         self.short = ""
         self.level = 0.0
+        self.stairs = 0.0
         self.at_x: list[Evaluation] = []
         self.samples: dict[Line, dict[float, tuple[Evaluation, Evaluation]]] = {}
+        self.single: dict[tuple[Line, float], dict[float, Evaluation]] = {}
 
     @property
     def value(self) -> float:
@@ -61,7 +63,8 @@ class Session:
         The level is a standard deviation from nine values, the lower of two: in truth it may be a
         third more.
         """
-        return max(2 * self.unit * abs(self.value), 4 * self.level, 3 * self.scatter)
+        level = max(self.level, self.stairs)
+        return max(2 * self.unit * abs(self.value), 4 * level, 3 * self.scatter)
 
     @property
     def defined(self) -> bool:
@@ -140,7 +143,17 @@ class Session:
             for step in steps:
                 self.samples.setdefault(line, {})[step] = (next(answers), next(answers))
 
-    def measure_noise(self, tensor: int, spec: TensorSpec, seed: int) -> Steps[None]:
+    def keep(self, line: Line, side: float, found: Mapping[float, Evaluation]) -> None:
+        """Remember values on one side of x by their distance along a line."""
+        self.single.setdefault((line, side), {}).update(found)
+
+    def values(self, line: Line, side: float) -> dict[float, Evaluation]:
+        """Return the values on one side of x by their distance along a line."""
+        both = self.samples.get(line, {})
+        found = {step: pair[side < 0] for step, pair in both.items() if usable(pair[side < 0])}
+        return found | self.single.get((line, side), {})
+
+    def measure_noise(self, line: Line, spec: TensorSpec) -> Steps[None]:
         """Take the noise from values on either side of x, of which the calmer side counts.
 
         A kink, a jump or a strong curvature adds to the differences of one side and one spacing
@@ -148,15 +161,20 @@ class Session:
         """
         floor = ladder.smallest_step(spec)
         coarse = max(64 * floor, 2.0**-20 * ladder.size(spec) * self.unit**0.25)
-        sides = [
-            [Probe(tensor, 0, spec.size, seed, k * spacing) for k in range(1, noise.POINTS + 1)]
-            for spacing in (2 * floor, -coarse)
+        tables = [(1.0, 2 * floor), (-1.0, coarse)]
+        probes = [
+            Probe(line.tensor, line.begin, line.end, line.seed, side * k * spacing)
+            for side, spacing in tables
+            for k in range(1, noise.POINTS + 1)
         ]
-        answers = yield from self.ask([*sides[0], *sides[1]], "noise")
-        levels = [
-            noise.level([a.value - a.predicted if usable(a) else math.nan for a in side])
-            for side in (answers[: noise.POINTS], answers[noise.POINTS :])
-        ]
+        answers = yield from self.ask(probes, "noise")
+        levels = []
+        for n, (side, spacing) in enumerate(tables):
+            table = answers[n * noise.POINTS : (n + 1) * noise.POINTS]
+            found = {k * spacing: a for k, a in enumerate(table, 1) if usable(a)}
+            self.keep(line, side, found)
+            if len(found) == noise.POINTS:
+                levels.append(noise.level([a.value - a.predicted for a in table]))
         self.level = min((level for level in levels if math.isfinite(level)), default=0.0)
 
     def slope(self, line: Line, steps: Sequence[float] | None = None) -> Slope:
