@@ -30,6 +30,12 @@ class Row:
     left: float
 
     @property
+    def change(self) -> float:
+        """Return by how much f changes over the step, on the side where it does more."""
+        slopes = (self.right + self.predicted, self.left + self.predicted)
+        return self.step * max(abs(slope) for slope in slopes)
+
+    @property
     def computable(self) -> bool:
         """Tell whether what is made of the differences cannot overflow."""
         numbers = (self.predicted, self.blur, self.gap, self.right, self.left)

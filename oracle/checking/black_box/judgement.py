@@ -74,13 +74,12 @@ def check(task: CheckTask) -> Check:
         if spec.size
     ]
     rungs = sum(len(ladder.steps(s.spec, task.value_dtype)) for s in subjects)
-    needed = 2 * noise.POINTS + 1 + 2 * rungs
-    if not subjects or not session.affords(needed):
+    if not subjects or not session.affords(2 * noise.POINTS + 1 + 2 * rungs):
         return outcome.report(session, [], (), InconclusiveReason.BUDGET_SPENT)
     findings: list[Finding] = []
     try:
         widest = max(subjects, key=lambda s: s.spec.gradient_norm)
-        yield from session.measure_noise(widest.first, widest.spec)
+        yield from session.measure_noise(widest.first, widest.spec, 2 * rungs)
         if not session.defined:
             return outcome.report(session, [], (), InconclusiveReason.DOMAIN)
         known = -1.0

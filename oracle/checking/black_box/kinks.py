@@ -11,6 +11,13 @@ from oracle.findings import InconclusiveReason
 VISIBLE = 8.0
 """A second difference above this many blurs is believed; its own noise is at most 4 of them."""
 
+NEAR, FAR = 8.0, 64.0
+"""Times of a step, over which a function of any slope changes by more than twice as much."""
+BENT = 4.0
+"""Of a change over one step, the part that is its second difference where f turns within four."""
+STILL = 2.0
+"""Noises below which the largest change of f is one of them."""
+
 
 def finest_visible(table: Sequence[Row]) -> int:
     """Return the finest row whose second difference and that of the row above are seen, or 0."""
@@ -105,3 +112,38 @@ def converges(table: Sequence[Row], limit: float, power: int) -> bool:
         return True
     reach = 64 * table[seen[-1]].step
     return abs(limit) > 4 * max(offs[k] for k in seen if table[k].step <= reach)
+
+
+def resolves(table: Sequence[Row], rounding: float) -> bool:
+    """Tell whether the steps are fine enough to show the slope of f.
+
+    Where the numbers of x lie further apart than f bends, f changes over the finest steps by as
+    much as over all others. Nothing is said of changes within `rounding`, or where there are none.
+    """
+    changes = [row.change for row in table]
+    noise = max(row.blur * row.step for row in table)
+    if noise > rounding and max(changes) <= STILL * noise:
+        return False
+    seen = [k for k, row in enumerate(table) if changes[k] > max(4 * row.blur * row.step, rounding)]
+    if not seen:
+        return True
+    k = seen[-1]
+    coarser = [
+        changes[j] for j, row in enumerate(table[:k]) if NEAR <= row.step / table[k].step <= FAR
+    ]
+    return not coarser or changes[k] < max(coarser) / 2
+
+
+def is_straight(table: Sequence[Row], spacing: float, rounding: float) -> bool:
+    """Tell whether f is straight over one or two numbers of x, as far as these were measured.
+
+    An f that bends by a part of its change there may do anything between two numbers.
+    """
+    fine = [row for row in table if row.step <= 2 * spacing and row.change > rounding]
+    slopes = [row.excess + row.predicted for row in fine]
+    turns = any(
+        abs(slope - other) * row.step > max(rounding, row.change / BENT)
+        for row, slope in zip(fine, slopes, strict=True)
+        for other in slopes
+    )
+    return not turns and all(row.gap * row.step <= row.change / BENT for row in fine)

@@ -33,6 +33,8 @@ SPARSE_RATIO = 16.0
 OBJECTING = 1.5
 """Blurs beyond which a finer step has a veto: the finest one is nearly all noise, and of a hundred
 such steps one exceeds a single blur now and then."""
+ROUGH = 64.0
+"""Unit roundoffs of f that are no noise yet: those of a value, and of the operations before."""
 DEEPEST = 3
 """Columns of Richardson extrapolation; more only amplify the noise."""
 
@@ -99,6 +101,12 @@ def smallest_step(spec: TensorSpec) -> float:
     return 8 * unit_roundoff(spec.dtype) * min(max(spec.largest, 1e-30), LARGEST)
 
 
+def spacing(spec: TensorSpec) -> float:
+    """Return the distance of neighbouring numbers at the largest entry: a power of two."""
+    exponent = math.frexp(min(max(spec.largest, 1e-30), LARGEST))[1]
+    return unit_roundoff(spec.dtype) * 2.0**exponent
+
+
 def size(spec: TensorSpec) -> float:
     """Return the size of the entries of a tensor, at least 1: a function may bend on that scale."""
     return min(max(1.0, min(math.sqrt(spec.mean_square), spec.largest)), LARGEST)
@@ -130,11 +138,14 @@ def coarser_steps(steps: Sequence[float], value_dtype: str) -> list[float]:
 
 def finer_steps(spec: TensorSpec, last: float, smallest: float) -> list[float]:
     """Return steps that continue a ladder, to look for the end of a kink or of a domain."""
-    floor = max(smallest_step(spec), smallest)
-    return [h for h in (last / RATIO**k for k in range(1, 17)) if h >= floor]
+    floor = smallest_step(spec)
+    finer = [h for h in (last / RATIO**k for k in range(1, 17)) if h >= floor]
+    # Steps of a few numbers are powers of two, which no entry rounds to another step.
+    finer += [2 * spacing(spec), spacing(spec)]
+    return [h for h in finer if smallest <= h < last]
 
 
-def judge(samples: Samples, value: float, noise: float, unit: float) -> Slope:
+def judge(samples: Samples, value: float, noise: float, unit: float, finest: float) -> Slope:
     """Return the limit of the excess for vanishing steps.
 
     Parameters
@@ -145,6 +156,8 @@ def judge(samples: Samples, value: float, noise: float, unit: float) -> Slope:
         f(x), and what a value of f may be off by.
     unit : float
         Unit roundoff of the values of f.
+    finest : float
+        The distance of neighbouring numbers of x.
 
     Returns
     -------
@@ -152,10 +165,18 @@ def judge(samples: Samples, value: float, noise: float, unit: float) -> Slope:
         `NOTHING` where f has too few values.
     """
     central = rows(samples, value, noise, unit)
-    if len(central) >= 2:
-        return _limit(central, 2)
-    side = one_sided_rows(samples, value, noise, unit)
-    return _limit(side, 1) if len(side) >= 3 else NOTHING
+    power, table = 2, central
+    if len(central) < 2:
+        power, table = 1, one_sided_rows(samples, value, noise, unit)
+        if len(table) < 3:
+            return NOTHING
+    slope = _limit(table, power)
+    rounding = ROUGH * unit * max(abs(value), *(row.change for row in table))
+    if kinks.resolves(table, rounding) and kinks.is_straight(table, finest, rounding):
+        return slope
+    # That such steps agree with a gradient speaks for it; that they do not speaks for nothing.
+    reason = InconclusiveReason.RESOLUTION if abs(slope.excess) > 2 * slope.error else slope.reason
+    return replace(slope, reason=reason, may_fail=False)
 
 
 def screen(samples: Samples, value: float, noise: float, unit: float, like: Slope) -> Slope:
@@ -173,13 +194,15 @@ def screen(samples: Samples, value: float, noise: float, unit: float, like: Slop
     )  # fmt: skip
 
 
-def repeat(samples: Samples, value: float, noise: float, unit: float, like: Slope) -> Slope:
+def repeat(
+    samples: Samples, value: float, noise: float, unit: float, finest: float, like: Slope
+) -> Slope:
     """Extrapolate from the steps that served a similar direction best, as was done there.
 
     The bar is at least that of the other direction, in which all finer steps had a veto. Of the
     noise half the blur is taken into an error, here as in `judge`: the bar is twice the error.
     """
-    slope = judge(samples, value, noise, unit)
+    slope = judge(samples, value, noise, unit, finest)
     table = rows(samples, value, noise, unit)
     if slope.reason is not None or len(table) < len(like.used):
         return slope

@@ -153,15 +153,24 @@ class Session:
         found = {step: pair[side < 0] for step, pair in both.items() if usable(pair[side < 0])}
         return found | self.single.get((line, side), {})
 
-    def measure_noise(self, line: Line, spec: TensorSpec) -> Steps[None]:
+    def measure_noise(self, line: Line, spec: TensorSpec, reserved: int) -> Steps[None]:
         """Take the noise from values on either side of x, of which the calmer side counts.
 
         A kink, a jump or a strong curvature adds to the differences of one side and one spacing
-        more than to those of the other; noise does not. One at x itself is in neither.
+        more than to those of the other; noise does not. One at x itself is in neither. So many
+        evaluations as are `reserved` are left.
         """
         floor = ladder.smallest_step(spec)
         coarse = max(64 * floor, 2.0**-20 * ladder.size(spec) * self.unit**0.25)
-        tables = [(1.0, 2 * floor), (-1.0, coarse)]
+        levels = yield from self._levels(line, [(1.0, 2 * floor), (-1.0, coarse)])
+        rough = 4 * min(levels, default=0.0) > ladder.ROUGH * self.unit * abs(self.value)
+        if rough and self.affords(noise.POINTS + 1 + reserved):
+            # What bends between two steps of `floor` may still be smooth between two numbers.
+            levels += yield from self._levels(line, [(1.0, ladder.spacing(spec))])
+        self.level = min(levels, default=0.0)
+
+    def _levels(self, line: Line, tables: Sequence[tuple[float, float]]) -> Steps[list[float]]:
+        """Return the noise of tables of values, each with its side of x and its spacing."""
         probes = [
             Probe(line.tensor, line.begin, line.end, line.seed, side * k * spacing)
             for side, spacing in tables
@@ -175,14 +184,14 @@ class Session:
             self.keep(line, side, found)
             if len(found) == noise.POINTS:
                 levels.append(noise.level([a.value - a.predicted for a in table]))
-        self.level = min((level for level in levels if math.isfinite(level)), default=0.0)
+        return [level for level in levels if math.isfinite(level)]
 
     def slope(self, line: Line, steps: Sequence[float] | None = None) -> Slope:
         """Judge what was measured along a line: all, or at some steps only."""
         samples = self.samples.get(line, {})
         if steps is not None:
             samples = {step: samples[step] for step in steps}
-        return ladder.judge(samples, self.value, self.noise, self.unit)
+        return ladder.judge(samples, self.value, self.noise, self.unit, self._finest(line))
 
     def glance(self, line: Line, like: Slope) -> Slope:
         """Judge the one step that was measured along a line."""
@@ -190,4 +199,8 @@ class Session:
 
     def repeat(self, line: Line, like: Slope) -> Slope:
         """Judge the steps that were measured along a line as those of a similar one."""
-        return ladder.repeat(self.samples[line], self.value, self.noise, self.unit, like)
+        samples, finest = self.samples[line], self._finest(line)
+        return ladder.repeat(samples, self.value, self.noise, self.unit, finest, like)
+
+    def _finest(self, line: Line) -> float:
+        return ladder.spacing(self.task.tensors[line.tensor])

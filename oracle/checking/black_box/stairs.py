@@ -33,7 +33,9 @@ ROUNDINGS = 32.0
 """Unit roundoffs that no stair is lower than: 16 neighbouring numbers, where the type of the values
 is coarser than that of f by four binary digits or more."""
 GROWN = 1.5
-"""Noise that grows by less from one spacing to the next is all there."""
+CALM = 2
+"""Noise that grows by less than `GROWN`, so many times from one spacing to the next, is all there:
+stairs of many entries add up like a random walk, and would grow by 8."""
 
 
 def measure(session: Session, line: Line, spec: TensorSpec) -> Steps[None]:
@@ -87,7 +89,7 @@ def _is_seen(session: Session, change: float) -> bool:
 
 def _many(session: Session, line: Line, spec: TensorSpec, spacing: float) -> Steps[None]:
     """Measure the noise of many stairs: those of several entries, or operations, add up."""
-    level = 0.0
+    level, calm = 0.0, 0
     for _ in range(TABLES):
         longest = noise.POINTS * abs(spacing)
         if longest > ladder.size(spec) or not session.affords(noise.POINTS):
@@ -99,7 +101,9 @@ def _many(session: Session, line: Line, spec: TensorSpec, spacing: float) -> Ste
             found = [answers[at] for at in steps]
             here = noise.level([a.value - a.predicted for a in found])
             session.stairs = max(session.stairs, here)
-            if here <= GROWN * level and not noise.is_flat([a.value for a in found]):
+            grown = here > GROWN * level or noise.is_flat([a.value for a in found])
+            calm = 0 if grown else calm + 1
+            if calm == CALM:
                 return
             level = max(level, here)
         spacing *= WIDER
