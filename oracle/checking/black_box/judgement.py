@@ -139,7 +139,7 @@ def _first_directions(session: Session, subjects: Sequence[Subject]) -> Steps[No
         # Where f is stationary, its slopes further away are what an error is compared with; of
         # chance in f they would tell nothing.
         if session.scatter == 0:
-            subject.scale = max(subject.scale, abs(slope.measured), 0.01 * slope.steepest)
+            subject.scale = max(subject.scale, slope.size)
 
 
 def _coarser_steps(session: Session, subjects: Sequence[Subject]) -> Steps[None]:

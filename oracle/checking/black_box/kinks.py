@@ -11,6 +11,9 @@ from oracle.findings import InconclusiveReason
 VISIBLE = 8.0
 """A second difference above this many blurs is believed; its own noise is at most 4 of them."""
 
+CUSP = 0.25
+"""Of a kink the second difference over the step is the same at all steps. Where it grows faster
+than by this power, as that of sqrt |x|, the one-sided slopes are infinite: none lies between."""
 NEAR, FAR = 8.0, 64.0
 """Times of a step, over which a function of any slope changes by more than twice as much."""
 BENT = 4.0
@@ -54,6 +57,8 @@ def classify(table: Sequence[Row]) -> tuple[InconclusiveReason | None, bool]:
     if order >= 0.5:
         return None, False
     low, high = sorted((row.right, row.left))
+    if order < -CUSP:
+        return InconclusiveReason.KINK, False
     between = low - 2 * row.blur <= 0 <= high + 2 * row.blur
     return InconclusiveReason.KINK, between and _kink_is_at_x(table[k - 1], row)
 

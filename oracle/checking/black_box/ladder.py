@@ -35,6 +35,8 @@ OBJECTING = 1.5
 such steps one exceeds a single blur now and then."""
 ROUGH = 64.0
 """Unit roundoffs of f that are no noise yet: those of a value, and of the operations before."""
+STATIONARY = 0.01
+"""Share of the slopes further away below which a slope is compared with that share of them."""
 DEEPEST = 3
 """Columns of Richardson extrapolation; more only amplify the noise."""
 
@@ -84,6 +86,16 @@ class Slope:
         """Tell whether f is constant as far as was measured, and no slope is predicted."""
         still = all(rung.difference == 0 for rung in self.rungs)
         return bool(self.rungs) and still and self.steepest == 0 == self.predicted
+
+    @property
+    def size(self) -> float:
+        """Return how large the slopes of f are, for certain: at x, or further away if it is flat.
+
+        Slopes that grow towards x, as those of a cubic root, have no size that was measured.
+        """
+        most = abs(self.measured) + 2 * self.error
+        away = self.steepest if most < STATIONARY * self.steepest else 0.0
+        return max(abs(self.measured) - 2 * self.error, away * STATIONARY, 0.0)
 
     @property
     def measured(self) -> float:
@@ -195,7 +207,7 @@ def screen(samples: Samples, value: float, noise: float, unit: float, like: Slop
 
 
 def repeat(
-    samples: Samples, value: float, noise: float, unit: float, finest: float, like: Slope
+    samples: Samples, value: float, noise: float, unit: float, *, finest: float, like: Slope
 ) -> Slope:
     """Extrapolate from the steps that served a similar direction best, as was done there.
 

@@ -200,7 +200,7 @@ class Session:
     def repeat(self, line: Line, like: Slope) -> Slope:
         """Judge the steps that were measured along a line as those of a similar one."""
         samples, finest = self.samples[line], self._finest(line)
-        return ladder.repeat(samples, self.value, self.noise, self.unit, finest, like)
+        return ladder.repeat(samples, self.value, self.noise, self.unit, finest=finest, like=like)
 
     def _finest(self, line: Line) -> float:
         return ladder.spacing(self.task.tensors[line.tensor])
