@@ -67,9 +67,7 @@ def best_step(session: Session, rows: Sequence[Row]) -> float:
 
 def first_step(session: Session, subject: Subject) -> float:
     """Return the step that serves best by what the ladder of the first direction showed."""
-    samples = session.samples.get(subject.first, {})
-    table = differences.rows(samples, session.value, session.noise, session.unit)
-    step = best_step(session, table)
+    step = best_step(session, session.rows(subject.first))
     return _within(subject, step) if step > 0 else 0.0
 
 
@@ -191,7 +189,7 @@ class _Look:
                 subject.slopes.get(line, ladder.NOTHING),
                 excess=row.excess, error=self.errors[line], predicted=row.predicted,
                 step=row.step, truncation=self.errors[line], blur=row.blur, reason=None,
-                subgradient=False, may_fail=False,
+                may_fail=False,
             )
             for line, row in self.found.items()
             if line in self.clear

@@ -33,6 +33,21 @@ SECOND_LADDER = 0.6875
 """Dyadic, and no power of the ratio: the second ladder shares no step with the first."""
 CONFIRMING = FAILING - 1
 """Bars beyond which a second ladder confirms: it has to agree with the first beside."""
+BENT_STEPS = 3
+"""Of entries at a kink: two whose second differences show it, and one to extrapolate from."""
+MOST_BENT = 256
+"""Entries of a tensor with kinks at x, up to which each is measured: 1,536 evaluations."""
+OUTSIDE = 3
+"""Directions in which a slope is seen to be outside of the sides of a kink: more tell no more."""
+WHOLE = 8
+"""Directions over all entries beside: of a maximum, each of two slopes may be between its sides
+where their sum is not. Half of the directions move two entries alike."""
+ALIKE = 0x31628AF67B2131AB
+"""The seed that moves each of the first 64 entries upwards: the sum of several kinks may be smooth
+along it, as that of a maximum of equal entries is, where random signs hardly ever move all alike.
+It is the output of all ones, followed back through the hash."""
+CLEARLY = 64.0
+"""Blurs of an even share of the second difference of all entries, of which that of one is seen."""
 FEW_OPEN = 4
 """Directions that are rather settled one by one, for bars that are narrower than a common one."""
 LADDERS_PER_TENSOR = 12
@@ -201,20 +216,40 @@ def _choose_directions(session: Session, subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         i, size = subject.index, subject.spec.size
         together = subject.hidden and size >= crowd.FEWEST_ENTRIES
-        subject.entrywise = 1 < size <= wanted and not together
+        subject.bent = _is_bent(session, subject)
+        subject.entrywise = subject.bent or (1 < size <= wanted and not together)
         if subject.entrywise:
+            whole = (ALIKE, *range(seed, seed + WHOLE - 1)) if subject.bent else ()
             subject.lines = _each_entry(session, subject)
+            subject.lines += [Line(i, 0, size, number) for number in whole]
         elif size > 1:
             subject.lines = [Line(i, 0, size, seed + n) for n in range(wanted)]
-    total = sum(len(s.lines) + s.crowded for s in subjects)
+    steps = {s.index: BENT_STEPS if s.slopes[s.first].bend.at_x else 1 for s in subjects}
+    total = sum(steps[s.index] * (len(s.lines) + s.crowded) for s in subjects)
     if not session.affords(2 * total):
         again = any(s.hidden for s in subjects)
         fair = max(0, session.left // (2 * len(subjects)) - again)
         for subject in subjects:
-            if len(subject.lines) > fair:
-                subject.entrywise = False
+            if len(subject.lines) > fair // steps[subject.index]:
+                subject.entrywise = subject.bent = False
                 subject.lines = [Line(subject.index, 0, subject.spec.size, seed + n)
-                                 for n in range(fair)]  # fmt: skip
+                                 for n in range(fair // steps[subject.index])]  # fmt: skip
+
+
+def _is_bent(session: Session, subject: Subject) -> bool:
+    """Tell whether f has kinks at x in a tensor that is small enough to measure each entry."""
+    lines = subject.spec.size + WHOLE
+    small = 1 < subject.spec.size <= MOST_BENT and session.affords(2 * BENT_STEPS * lines)
+    return small and subject.slopes[subject.first].bend.at_x
+
+
+def _bent_steps(session: Session, subject: Subject) -> list[float]:
+    """Return the finest steps of the first direction at which its kinks are clearly seen."""
+    table = session.rows(subject.first)
+    least = CLEARLY * subject.spec.size
+    clear = [k for k, row in enumerate(table) if row.gap > least * row.blur]
+    last = max([*clear, BENT_STEPS - 1])
+    return [row.step for row in table[last - BENT_STEPS + 1 : last + 1]]
 
 
 def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
@@ -227,6 +262,8 @@ def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
         if like.step > 0:
             chosen = list(like.used) if subject in deep else [like.step]
             lines = subject.lines
+            if like.bend.at_x and not subject.crowded:
+                chosen = _bent_steps(session, subject)
             if subject.crowded and lines:
                 chosen = [crowd.first_step(session, subject) or like.step]
                 lines = [subject.first, *lines]
@@ -237,6 +274,8 @@ def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
         for line in subject.lines:
             if not session.samples.get(line):
                 subject.slopes[line] = ladder.NOTHING
+            elif like.bend.at_x and not subject.crowded:
+                subject.slopes[line] = session.slope(line)
             elif subject in deep:
                 subject.slopes[line] = session.repeat(line, like)
             else:
@@ -316,7 +355,8 @@ def _open_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
     for subject in subjects:
         most = len(subject.lines) if subject.entrywise else LADDERS_PER_TENSOR
         for line in subject.open_lines()[:most]:
-            if len(subject.failing()) >= 2:
+            outside = [s for s in subject.slopes.values() if s.bend.at_x and not s.bend.between]
+            if len(subject.failing()) >= 2 or len(outside) > OUTSIDE:
                 break
             slope = yield from _laddered(session, subject, line)
             if slope is ladder.NOTHING and session.short:
@@ -324,8 +364,10 @@ def _open_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
             subject.slopes[line] = slope
         first = subject.slopes.get(subject.first)
         blind = first is not None and subject.verdict(first) is not Verdict.PASS
-        if blind and subject.entrywise and not subject.open_lines():
+        seen = first is not None and first.bend.at_x
+        if blind and subject.entrywise and not seen and not subject.open_lines():
             # Every entry is settled by itself: what all entries together hide takes nothing away.
+            # What is outside of the sides of a kink in one direction is no subgradient.
             del subject.slopes[subject.first]
 
 

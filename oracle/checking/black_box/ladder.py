@@ -41,6 +41,9 @@ DEEPEST = 3
 """Columns of Richardson extrapolation; more only amplify the noise."""
 
 
+SMOOTH = kinks.Bend()
+
+
 @dataclass(frozen=True)
 class Line:
     """A direction: the signs of `seed` on the flat entries begin <= i < end of a tensor."""
@@ -65,7 +68,7 @@ class Slope:
 
     `step` is the best step for a single difference in a similar direction, `truncation` and `blur`
     what it is off by there; `used` are the steps of the best extrapolation, `steepest` is the
-    largest secant slope. `may_fail` tells that no kink can explain the excess.
+    largest secant slope. `may_fail` tells that no kink can explain the excess; `bend` is the kink.
     """
 
     excess: float
@@ -76,10 +79,20 @@ class Slope:
     blur: float
     steepest: float
     reason: InconclusiveReason | None
-    subgradient: bool
     may_fail: bool
     rungs: tuple[Rung, ...]
     used: tuple[float, ...] = ()
+    bend: kinks.Bend = SMOOTH
+
+    @property
+    def subgradient(self) -> bool:
+        """Tell whether f has a kink at x, and the predicted slope lies between its sides."""
+        return self.reason is InconclusiveReason.KINK and self.bend.between
+
+    @property
+    def slack(self) -> float:
+        """Return how far a slope may be off beside its bar: between the sides of a kink."""
+        return self.bend.slack if self.subgradient else 0.0
 
     @property
     def flat(self) -> bool:
@@ -94,8 +107,9 @@ class Slope:
         Slopes that grow towards x, as those of a cubic root, have no size that was measured.
         """
         most = abs(self.measured) + 2 * self.error
-        away = self.steepest if most < STATIONARY * self.steepest else 0.0
-        return max(abs(self.measured) - 2 * self.error, away * STATIONARY, 0.0)
+        finite = self.reason is None or self.bend.at_x
+        away = STATIONARY * self.steepest if finite else 0.0
+        return max(abs(self.measured) - 2 * self.error, away if most < away else 0.0, 0.0)
 
     @property
     def measured(self) -> float:
@@ -104,7 +118,7 @@ class Slope:
 
 
 NOTHING = Slope(
-    0.0, math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, InconclusiveReason.DOMAIN, False, False, ()
+    0.0, math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, InconclusiveReason.DOMAIN, False, ()
 )  # fmt: skip
 
 
@@ -202,7 +216,7 @@ def screen(samples: Samples, value: float, noise: float, unit: float, like: Slop
     error = row.blur / 2 + 4 * like.truncation
     return Slope(
         row.excess, error, row.predicted, row.step, like.truncation, row.blur,
-        steepest, None, False, False, (rung,),
+        steepest, None, False, (rung,),
     )  # fmt: skip
 
 
@@ -240,8 +254,9 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
         other = min(others, key=lambda c: c.error)
         apart = abs(best.excess - other.excess)
         best = replace(best, error=max(best.error, apart))
-    reason, subgradient = kinks.classify(table)
-    if reason is InconclusiveReason.KINK and not subgradient:
+    bend = kinks.classify(table)
+    reason = bend.reason
+    if reason is InconclusiveReason.KINK and not bend.between:
         # Extrapolation supposes a smooth function; of a kink, half a second difference is left.
         finest = range(kinks.finest_visible(table), len(table))
         k = min(finest, key=lambda k: table[k].gap / 2 + table[k].blur)
@@ -269,12 +284,12 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
             max(0.0, abs(s + r.predicted) - 2 * r.blur) for r in table for s in (r.right, r.left)
         ),
         reason=reason,
-        subgradient=subgradient,
         may_fail=reason is None
         and (power == 1 or kinks.no_kink_explains(table, best.row))
         and kinks.converges(table, best.excess, power),
         rungs=_rungs(table, candidates),
         used=tuple(row.step for row in table[best.row - best.depth : best.row + 1]),
+        bend=bend,
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
-from oracle.checking.black_box import ladder, noise
+from oracle.checking.black_box import differences, ladder, noise
 from oracle.checking.black_box.conversation import (
     Answer,
     Ask,
@@ -15,7 +15,7 @@ from oracle.checking.black_box.conversation import (
     Probe,
     TensorSpec,
 )
-from oracle.checking.black_box.differences import usable
+from oracle.checking.black_box.differences import Row, usable
 from oracle.checking.black_box.ladder import Line, Slope
 
 T = TypeVar("T")
@@ -185,6 +185,10 @@ class Session:
             if len(found) == noise.POINTS:
                 levels.append(noise.level([a.value - a.predicted for a in table]))
         return [level for level in levels if math.isfinite(level)]
+
+    def rows(self, line: Line) -> list[Row]:
+        """Return the differences that were measured along a line."""
+        return differences.rows(self.samples.get(line, {}), self.value, self.noise, self.unit)
 
     def slope(self, line: Line, steps: Sequence[float] | None = None) -> Slope:
         """Judge what was measured along a line: all, or at some steps only."""
