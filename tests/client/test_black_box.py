@@ -231,6 +231,58 @@ def test_a_gradient_that_does_not_fit_fails_without_an_evaluation(
     assert "inf" not in str(report)
 
 
+def outside(_):
+    """Say that f is defined nowhere."""
+    raise points.OutsideDomain("nowhere")
+
+
+@pytest.mark.parametrize("f", [outside, lambda _: np.nan])
+def test_an_x_outside_the_domain_is_inconclusive_however_it_is_said(client, f):
+    """Raising OutsideDomain and returning NaN mean the same, at x as beside it."""
+    report = black_box.check_gradient(client, f, np.ones(2), np.ones(2))
+    assert (report.verdict, report.reason) == ("inconclusive", "domain")
+
+
+@pytest.mark.parametrize(
+    ("x", "places"),
+    [
+        ({1: np.ones(2), "1": np.ones(2)}, "[1] and ['1'], both `1`"),
+        ({"a.b": np.ones(2), "a": {"b": np.ones(2)}}, "['a.b'] and ['a']['b'], both `a.b`"),
+        ({"a": [np.ones(2)], "a[0]": np.ones(2)}, "['a'][0] and ['a[0]'], both `a[0]`"),
+    ],
+)
+@pytest.mark.parametrize("method", ["check_gradient", "numerical_gradient", "gradient_descent"])
+def test_two_arrays_of_one_name_are_refused_and_never_confused(client, method, x, places):
+    """Tensors are told apart by their paths, in which keys lose their quotes and their nesting."""
+    arguments = (x, x) if method == "check_gradient" else (x,)
+    with pytest.raises(InvalidRequest, match="have another name for each array") as caught:
+        getattr(black_box, method)(client, lambda _: 0.0, *arguments)
+    assert places in str(caught.value)
+
+
+def test_one_array_under_two_names_is_not_moved_in_place(client):
+    """A step in one would be a step in both, of which the gradients know nothing."""
+    tied = np.ones(4)
+    for x in ({"a": tied, "b": tied}, {"a": tied[:3], "b": tied[2:]}):
+        gradient = {name: 2 * array for name, array in x.items()}
+
+        def f(x):
+            return sum(float(np.sum(array**2)) for array in x.values())
+
+        with pytest.raises(InvalidRequest, match="not share memory with `a`"):
+            black_box.check_gradient(client, f, x, gradient, in_place=True)
+        assert black_box.check_gradient(client, f, x, gradient).verdict == "pass"
+
+
+def test_the_gradient_of_integers_that_jax_returns_is_none(client):
+    """It has a type of no bytes; the integers are held fixed."""
+    nothing = np.zeros(2, [("float0", np.void, 0)])
+    x = {"a": np.ones(3), "labels": np.arange(2)}
+    gradient = {"a": 2 * np.ones(3), "labels": nothing}
+    report = black_box.check_gradient(client, lambda x: np.sum(x["a"] ** 2), x, gradient)
+    assert report.verdict == "pass"
+
+
 JACOBIAN = np.random.default_rng(1).normal(size=(7, 4))
 
 
@@ -378,6 +430,8 @@ def test_progress_is_told(client):
             lambda c: black_box.check_gradient(c, np.sum, [np.inf, 1.0], [1.0, 1.0]),
             "x",
         ),
+        (lambda c: black_box.check_gradient(c, np.sum, [1e154, 1.0], [1.0, 1.0]), "x"),
+        (lambda c: black_box.check_gradient(c, np.sum, [1.0, 1.0], [1e154, 1.0]), "gradient"),
     ],
 )
 def test_what_cannot_be_evaluated_is_named(client, call, argument):

@@ -107,7 +107,7 @@ def check_gradient(
         raise invalid("x", "hold an entry to move", "none")
     if not isinstance(name, str | None):
         raise invalid("name", "be a str", f"a {type(name).__name__}")
-    point.first_value()
+    point.try_first()
     start = pb.BlackBoxCheck(
         tensors=describe(point, slopes),
         value_data_type=black_box.encode_dtype(point.value_dtype),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +20,9 @@ from oracle.wire import black_box
 
 CHUNK = 2**16
 """Entries that are moved at a time, so that a probe needs no array of the size of x."""
+
+LARGEST = 2.0**480
+"""Of the entries of x and of a gradient: the squares of 2^63 of them have a sum below 2^1024."""
 
 Function: TypeAlias = Callable[[Any], Any]
 
@@ -69,6 +73,8 @@ class Point:
         if not self.floating:
             found = ", ".join(sorted({str(leaf.array.dtype) for leaf in self.leaves}))
             raise invalid(argument, "hold a tensor of a floating type", found or "no tensor")
+        if in_place:
+            _require_apart(self.floating)
         copies = [self._place(leaf) for leaf in self.leaves]
         self.scratch = [
             copy.reshape(-1)
@@ -109,19 +115,19 @@ class Point:
         with self.departure.undoing(functools.partial(np.copyto, entries, entries.copy())):
             yield entries
 
-    def first_value(self) -> Array:
-        """Return f at x.
+    def try_first(self) -> None:
+        """Evaluate f at x, for the type of its values; outside of its domain it has none.
 
         Raises
         ------
         InvalidRequest
             If f changed what it was given, so that no other value of it would be one at its point.
         """
-        value = self.value()
+        with suppress(OutsideDomain):
+            self.value()
         for leaf, entries in zip(self.floating, self.scratch, strict=True):
             if not self.in_place and not _same(entries, leaf.array.reshape(-1)):
                 raise invalid("f", "leave its argument as it is", f"another {leaf.path}")
-        return value
 
     def value(self) -> Array:
         """Return f at the point as it stands, as a 0-d array of f's own type."""
@@ -137,6 +143,19 @@ class Point:
             requirement = "return one number, or be given cotangent= for a vector"
             raise invalid("f", requirement, f"shape {result.shape}")
         return result.reshape(())
+
+
+def _require_apart(leaves: Sequence[trees.Leaf]) -> None:
+    """Raise if two tensors share memory, in which a step in one would be a step in both."""
+    bounds = sorted(
+        (*np.lib.array_utils.byte_bounds(leaf.array), leaf.path)
+        for leaf in leaves
+        if leaf.array.size
+    )
+    for (_, end, path), (begin, _, other) in itertools.pairwise(bounds):
+        if begin < end:
+            requirement = f"not share memory with `{path}` for in_place=True"
+            raise invalid(other, requirement, "one array under two names")
 
 
 def _same(one: Array, other: Array) -> bool:
@@ -251,10 +270,19 @@ def describe(point: Point, gradient: Gradient | None = None) -> list[pb.BlackBox
             largest=largest,
         )
         if gradient is not None:
+            _require_computable(leaf.path, "be", largest)
             message.mean_square = square / max(1, entries.size)
             _describe_gradient(message, gradient.tensors[index], leaf.array.shape)
+            largest = message.gradient_largest
+            _require_computable("gradient", f"in `{leaf.path}` be", largest)
         messages.append(message)
     return messages
+
+
+def _require_computable(argument: str, subject: str, largest: float) -> None:
+    """Raise if squares of entries are no numbers: no slope could be compared with them."""
+    if largest > LARGEST:
+        raise invalid(argument, f"{subject} at most {LARGEST:.1g} in size", f"{largest:.3g}")
 
 
 def _describe_gradient(
@@ -282,5 +310,6 @@ def largest_and_square(entries: Array) -> tuple[float, float, int]:
             not_finite += int(np.count_nonzero(~finite))
             chunk[~finite] = 0.0
         largest = max(largest, float(np.abs(chunk).max()))
-        square += float(np.dot(chunk, chunk))
+        with np.errstate(over="ignore"):
+            square += float(np.dot(chunk, chunk))
     return largest, square, not_finite

@@ -64,7 +64,7 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
     Raises
     ------
     InvalidRequest
-        If a leaf is no array, or is complex.
+        If a leaf is no array, or is complex, or if two have one path.
 
     Examples
     --------
@@ -72,25 +72,29 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
     ['W[0]', 'W[1]', 'b']
     """
     leaves: list[Leaf] = []
+    places: dict[str, str] = {}
 
-    def visit(node: Any, path: str) -> None:
+    def visit(node: Any, path: str, place: str) -> None:
         if isinstance(node, Mapping):
             for key, child in node.items():
-                visit(child, f"{path}.{key}" if path else str(key))
+                visit(child, f"{path}.{key}" if path else str(key), f"{place}[{key!r}]")
         elif isinstance(node, (list, tuple)):
             for index, child in enumerate(node):
-                visit(child, f"{path}[{index}]")
-        elif node is not None:
-            leaves.append(leaf(node, path))
+                visit(child, f"{path}[{index}]", f"{place}[{index}]")
+        elif not _is_absent(node):
+            leaves.append(leaf(node, path, place))
 
-    def leaf(node: Any, path: str) -> Leaf:
+    def leaf(node: Any, path: str, place: str) -> Leaf:
         name = path or argument
         if not library(node):
             full = f"{argument}{path}" if path.startswith("[") else name
             raise invalid(full, "be an array of NumPy, torch or jax", f"a {type(node).__name__}")
+        if places.setdefault(name, place) != place:
+            both = f"{places[name]} and {place}, both `{name}`"
+            raise invalid(argument, "have another name for each array", both)
         return Leaf(name, node, to_numpy(node, name))
 
-    visit(tree, "")
+    visit(tree, "", "")
     return leaves
 
 
@@ -111,9 +115,14 @@ def rebuild(tree: Any, leaves: Sequence[Any]) -> Any:
             return type(node)(*(visit(child) for child in node))
         if isinstance(node, (list, tuple)):
             return type(node)(visit(child) for child in node)
-        return None if node is None else next(rest)
+        return node if _is_absent(node) else next(rest)
 
     return visit(tree)
+
+
+def _is_absent(node: Any) -> bool:
+    """Tell whether there is no array: None, or what jax calls the gradient of integers."""
+    return node is None or getattr(getattr(node, "dtype", None), "names", None) == ("float0",)
 
 
 def _like_mapping(node: Mapping[Any, Any], items: dict[Any, Any]) -> Any:

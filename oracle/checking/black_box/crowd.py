@@ -57,24 +57,28 @@ def best_step(session: Session, rows: Sequence[Row]) -> float:
     float
         0 if no second difference is seen above the noise.
     """
-    variance = 6 * _deviation(session) ** 2
-    slopes = [row.gap**2 / row.step for row in rows if (row.gap * row.step) ** 2 > 4 * variance]
-    if not slopes:
-        return 0.0
-    bends = float(np.median(slopes)) / NORMAL_MEDIAN**2
-    return (2 * variance / bends) ** (1 / 3)
+    deviation = math.sqrt(6) * _deviation(session)
+    seen = [row for row in rows if row.gap * row.step > 2 * deviation]
+    # The roots of a and of s^2: a square may be more, or less, than a number can be.
+    bends = [row.gap / math.sqrt(row.step) / NORMAL_MEDIAN for row in seen]
+    bend = float(np.median(bends)) if bends else 0.0
+    return (math.sqrt(2) * deviation / bend) ** (2 / 3) if bend > 0 else 0.0
 
 
 def first_step(session: Session, subject: Subject) -> float:
     """Return the step that serves best by what the ladder of the first direction showed."""
-    samples = session.samples.get(subject.first, {})
-    table = differences.rows(samples, session.value, session.noise, session.unit)
-    step = best_step(session, table)
-    return max(step, ladder.smallest_step(subject.spec)) if step > 0 else 0.0
+    step = best_step(session, session.rows(subject.first))
+    return _within(subject, step) if step > 0 else 0.0
+
+
+def _within(subject: Subject, step: float) -> float:
+    """Return a step that the type resolves, and that is no longer than x."""
+    return max(min(step, ladder.size(subject.spec)), ladder.smallest_step(subject.spec))
 
 
 def _deviation(session: Session) -> float:
-    return max(session.level, ROUNDING * session.unit * abs(session.value))
+    deviation = max(session.level, ROUNDING * session.unit * abs(session.value))
+    return min(deviation, differences.LARGEST)
 
 
 def judge(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
@@ -130,43 +134,73 @@ def _next_step(session: Session, subject: Subject) -> float:
     table = [row for step in done for row in _table(session, subject, step).values()]
     if not table:
         return first_step(session, subject)
-    step = max(best_step(session, table), ladder.smallest_step(subject.spec))
+    step = _within(subject, best_step(session, table))
     near = any(max(step / other, other / step) < APART for other in done)
     return 0.0 if near else step
 
 
 def _passes(session: Session, subject: Subject) -> bool:
-    """Pass a tensor at one of the steps at which all of its directions were measured."""
-    return any(_passes_at(session, subject, step) for step in _common_steps(session, subject))
+    """Pass a tensor at the sharpest of the steps at which all of its directions were measured.
 
-
-def _passes_at(session: Session, subject: Subject, step: float) -> bool:
-    found = _table(session, subject, step)
-    if not found:
+    None of the others may contradict: what a finer step shows, the bars of a coarser one may hide.
+    """
+    looks = [_Look(session, subject, step) for step in _common_steps(session, subject)]
+    sharp = [look for look in looks if look.is_sharp]
+    if not sharp or not all(look.agrees for look in looks):
         return False
-    errors = _errors(found)
-    widest = subject.kinked_resolution * subject.scale
-    shares = {
-        line: abs(row.excess) / (2 * errors[line] + subject.allowed)
-        for line, row in found.items()
-        if 2 * errors[line] + subject.allowed <= widest
-    }
-    if len(shares) < MOST * (1 + len(subject.lines)):
-        return False
-    if sum(s * s for s in shares.values()) > len(shares) or max(shares.values()) > FARTHEST:
-        return False
-    subject.crowd = True
-    subject.lines = [line for line in subject.lines if line in shares]
-    subject.slopes = {
-        line: replace(
-            subject.slopes.get(line, ladder.NOTHING),
-            excess=row.excess, error=errors[line], predicted=row.predicted, step=row.step,
-            truncation=errors[line], blur=row.blur, reason=None, subgradient=False, may_fail=False,
-        )
-        for line, row in found.items()
-        if line in shares
-    }  # fmt: skip
+    min(sharp, key=lambda look: look.widest).settle()
     return True
+
+
+class _Look:
+    """All directions of a tensor at one step, and the bars that their second differences give."""
+
+    def __init__(self, session: Session, subject: Subject, step: float) -> None:
+        self.subject = subject
+        self.found = _table(session, subject, step)
+        self.errors = _errors(self.found) if self.found else {}
+        self.bars = {line: 2 * error + subject.allowed for line, error in self.errors.items()}
+        most = subject.kinked_resolution * subject.scale
+        self.clear = [line for line, bar in self.bars.items() if bar <= most]
+
+    @property
+    def is_sharp(self) -> bool:
+        """Tell whether the bars of enough directions say something."""
+        return len(self.clear) >= max(1.0, MOST * (1 + len(self.subject.lines)))
+
+    @property
+    def widest(self) -> float:
+        """Return the widest bar that says something."""
+        return max(self.bars[line] for line in self.clear)
+
+    @property
+    def agrees(self) -> bool:
+        """Tell whether the directions scatter around the gradient as far as their bars allow."""
+        shares = [_share(self.found[line].excess, self.bars[line]) for line in self.found]
+        return sum(s * s for s in shares) <= len(shares) and max(shares, default=0.0) <= FARTHEST
+
+    def settle(self) -> None:
+        """Pass the tensor by the directions whose bars say something."""
+        subject = self.subject
+        subject.crowd = True
+        subject.lines = [line for line in subject.lines if line in self.clear]
+        subject.slopes = {
+            line: replace(
+                subject.slopes.get(line, ladder.NOTHING),
+                excess=row.excess, error=self.errors[line], predicted=row.predicted,
+                step=row.step, truncation=self.errors[line], blur=row.blur, reason=None,
+                may_fail=False,
+            )
+            for line, row in self.found.items()
+            if line in self.clear
+        }  # fmt: skip
+
+
+def _share(excess: float, bar: float) -> float:
+    """Return the share of a bar that is used; the bar is 0 where f is 0 all around x."""
+    if bar > 0:
+        return min(abs(excess) / bar, differences.LARGEST)
+    return differences.LARGEST if excess else 0.0
 
 
 def _errors(found: Mapping[Line, Row]) -> dict[Line, float]:

@@ -10,6 +10,8 @@ from oracle.checking.black_box.conversation import Evaluation
 
 Samples = Mapping[float, tuple[Evaluation, Evaluation]]
 """By step: the evaluations above and below x."""
+LARGEST = 2.0**500
+"""Of the numbers that are computed with: their squares, and sums of these, are finite."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,18 @@ class Row:
     right: float
     left: float
 
+    @property
+    def change(self) -> float:
+        """Return by how much f changes over the step, on the side where it does more."""
+        slopes = (self.right + self.predicted, self.left + self.predicted)
+        return self.step * max(abs(slope) for slope in slopes)
+
+    @property
+    def computable(self) -> bool:
+        """Tell whether what is made of the differences cannot overflow."""
+        numbers = (self.predicted, self.blur, self.gap, self.right, self.left)
+        return all(abs(number) <= LARGEST for number in numbers)
+
 
 def rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]:
     """Return the central differences that could be taken, the coarsest step first."""
@@ -41,7 +55,7 @@ def rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]
         predicted = (above.predicted - below.predicted) / (2 * step)
         gap = abs(above.value - 2 * value + below.value) / step
         found.append(Row(step, (right + left) / 2, predicted, blur, gap, right, left))
-    return found
+    return [row for row in found if row.computable]
 
 
 def one_sided_rows(samples: Samples, value: float, noise: float, unit: float) -> list[Row]:
@@ -56,7 +70,7 @@ def one_sided_rows(samples: Samples, value: float, noise: float, unit: float) ->
             blur = 2 * max(noise, 2 * unit * abs(answer.value)) / step
             predicted = answer.predicted / signed
             sides[side].append(Row(step, excess, predicted, blur, 0.0, excess, excess))
-    return max(sides, key=len)
+    return max(([row for row in side if row.computable] for side in sides), key=len)
 
 
 def usable(answer: Evaluation) -> bool:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oracle.checking.black_box import causes, crowd, ladder, noise, outcome, ties
+from oracle.checking.black_box import causes, crowd, ladder, noise, outcome, stairs, ties
 from oracle.checking.black_box.conversation import Check, CheckTask
 from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps, TimeSpent
@@ -33,6 +33,21 @@ SECOND_LADDER = 0.6875
 """Dyadic, and no power of the ratio: the second ladder shares no step with the first."""
 CONFIRMING = FAILING - 1
 """Bars beyond which a second ladder confirms: it has to agree with the first beside."""
+BENT_STEPS = 3
+"""Of entries at a kink: two whose second differences show it, and one to extrapolate from."""
+MOST_BENT = 256
+"""Entries of a tensor with kinks at x, up to which each is measured: 1,536 evaluations."""
+OUTSIDE = 3
+"""Directions in which a slope is seen to be outside of the sides of a kink: more tell no more."""
+WHOLE = 8
+"""Directions over all entries beside: of a maximum, each of two slopes may be between its sides
+where their sum is not. Half of the directions move two entries alike."""
+ALIKE = 0x31628AF67B2131AB
+"""The seed that moves each of the first 64 entries upwards: the sum of several kinks may be smooth
+along it, as that of a maximum of equal entries is, where random signs hardly ever move all alike.
+It is the output of all ones, followed back through the hash."""
+CLEARLY = 64.0
+"""Blurs of an even share of the second difference of all entries, of which that of one is seen."""
 FEW_OPEN = 4
 """Directions that are rather settled one by one, for bars that are narrower than a common one."""
 LADDERS_PER_TENSOR = 12
@@ -74,16 +89,19 @@ def check(task: CheckTask) -> Check:
         if spec.size
     ]
     rungs = sum(len(ladder.steps(s.spec, task.value_dtype)) for s in subjects)
-    needed = 2 * noise.POINTS + 1 + 2 * rungs
-    if not subjects or not session.affords(needed):
+    if not subjects or not session.affords(2 * noise.POINTS + 1 + 2 * rungs):
         return outcome.report(session, [], (), InconclusiveReason.BUDGET_SPENT)
     findings: list[Finding] = []
     try:
         widest = max(subjects, key=lambda s: s.spec.gradient_norm)
-        yield from session.measure_noise(widest.index, widest.spec, task.seed + 1)
+        yield from session.measure_noise(widest.first, widest.spec, 2 * rungs)
         if not session.defined:
             return outcome.report(session, [], (), InconclusiveReason.DOMAIN)
-        yield from _settle(session, subjects)
+        known = -1.0
+        while session.stairs > known:
+            # What was judged before the stairs were seen took them for slopes.
+            known, subjects = session.stairs, [Subject(s.index, s.spec, s.first) for s in subjects]
+            yield from _settle(session, subjects)
         if any(s.failing() for s in subjects):
             findings = yield from _explain(session, subjects)
         if session.left >= 0:
@@ -115,7 +133,7 @@ def _set_scales(session: Session, subjects: Sequence[Subject]) -> None:
     largest = max(s.spec.gradient_norm for s in subjects)
     for subject in subjects:
         unit = noise.unit_roundoff(subject.spec.dtype)
-        fine = max(session.unit, unit) < 1e-12
+        fine = max(session.unit, unit) < 1e-12 and not session.stairs
         subject.allowed = 64 * unit * subject.spec.gradient_norm
         subject.scale = max(subject.spec.gradient_norm, 0.01 * largest)
         asked = session.task.resolution
@@ -127,6 +145,8 @@ def _first_directions(session: Session, subjects: Sequence[Subject]) -> Steps[No
     ladders = {s.first: ladder.steps(s.spec, session.task.value_dtype) for s in subjects}
     yield from session.measure(ladders, "first directions")
     for subject in subjects:
+        yield from stairs.measure(session, subject.first, subject.spec)
+    for subject in subjects:
         subject.slopes[subject.first] = yield from _laddered(session, subject, subject.first)
     yield from _coarser_steps(session, subjects)
     for subject in subjects:
@@ -134,7 +154,7 @@ def _first_directions(session: Session, subjects: Sequence[Subject]) -> Steps[No
         # Where f is stationary, its slopes further away are what an error is compared with; of
         # chance in f they would tell nothing.
         if session.scatter == 0:
-            subject.scale = max(subject.scale, abs(slope.measured), 0.01 * slope.steepest)
+            subject.scale = max(subject.scale, slope.size)
 
 
 def _coarser_steps(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
@@ -175,6 +195,7 @@ def _laddered(
     finer = ladder.finer_steps(subject.spec, steps[-1], smallest)
     if finer and session.affords(2 * len(finer)):
         yield from session.measure({line: finer}, "finer steps")
+        yield from stairs.measure(session, line, subject.spec)
         slope = session.slope(line, [*steps, *finer])
     return slope
 
@@ -195,40 +216,66 @@ def _choose_directions(session: Session, subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         i, size = subject.index, subject.spec.size
         together = subject.hidden and size >= crowd.FEWEST_ENTRIES
-        subject.entrywise = 1 < size <= wanted and not together
+        subject.bent = _is_bent(session, subject)
+        subject.entrywise = subject.bent or (1 < size <= wanted and not together)
         if subject.entrywise:
+            whole = (ALIKE, *range(seed, seed + WHOLE - 1)) if subject.bent else ()
             subject.lines = _each_entry(session, subject)
+            subject.lines += [Line(i, 0, size, number) for number in whole]
         elif size > 1:
             subject.lines = [Line(i, 0, size, seed + n) for n in range(wanted)]
-    total = sum(len(s.lines) for s in subjects)
+    steps = {s.index: BENT_STEPS if s.slopes[s.first].bend.at_x else 1 for s in subjects}
+    total = sum(steps[s.index] * (len(s.lines) + s.crowded) for s in subjects)
     if not session.affords(2 * total):
-        fair = max(0, session.left // (2 * len(subjects)))
+        again = any(s.hidden for s in subjects)
+        fair = max(0, session.left // (2 * len(subjects)) - again)
         for subject in subjects:
-            if len(subject.lines) > fair:
-                subject.entrywise = False
+            if len(subject.lines) > fair // steps[subject.index]:
+                subject.entrywise = subject.bent = False
                 subject.lines = [Line(subject.index, 0, subject.spec.size, seed + n)
-                                 for n in range(fair)]  # fmt: skip
+                                 for n in range(fair // steps[subject.index])]  # fmt: skip
+
+
+def _is_bent(session: Session, subject: Subject) -> bool:
+    """Tell whether f has kinks at x in a tensor that is small enough to measure each entry."""
+    lines = subject.spec.size + WHOLE
+    small = 1 < subject.spec.size <= MOST_BENT and session.affords(2 * BENT_STEPS * lines)
+    return small and subject.slopes[subject.first].bend.at_x
+
+
+def _bent_steps(session: Session, subject: Subject) -> list[float]:
+    """Return the finest steps of the first direction at which its kinks are clearly seen."""
+    table = session.rows(subject.first)
+    least = CLEARLY * subject.spec.size
+    clear = [k for k, row in enumerate(table) if row.gap > least * row.blur]
+    last = max([*clear, BENT_STEPS - 1])
+    return [row.step for row in table[last - BENT_STEPS + 1 : last + 1]]
 
 
 def _many_directions(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     """Look at the directions at the step, or the steps, that served the first of them best."""
     _choose_directions(session, subjects)
     deep = _worth_several_steps(session, subjects)
-    looks = {}
+    looks: dict[Line, list[float]] = {}
     for subject in subjects:
         like = subject.slopes[subject.first]
-        chosen = list(like.used) if subject in deep else [like.step]
-        if subject.hidden and not subject.entrywise:
-            chosen = [crowd.first_step(session, subject) or like.step]
-            looks[subject.first] = chosen
         if like.step > 0:
-            looks.update(dict.fromkeys(subject.lines, chosen))
+            chosen = list(like.used) if subject in deep else [like.step]
+            lines = subject.lines
+            if like.bend.at_x and not subject.crowded:
+                chosen = _bent_steps(session, subject)
+            if subject.crowded and lines:
+                chosen = [crowd.first_step(session, subject) or like.step]
+                lines = [subject.first, *lines]
+            looks.update(dict.fromkeys(lines, chosen))
     yield from session.measure(looks, "random directions")
     for subject in subjects:
         like = subject.slopes[subject.first]
         for line in subject.lines:
-            if line not in session.samples:
+            if not session.samples.get(line):
                 subject.slopes[line] = ladder.NOTHING
+            elif like.bend.at_x and not subject.crowded:
+                subject.slopes[line] = session.slope(line)
             elif subject in deep:
                 subject.slopes[line] = session.repeat(line, like)
             else:
@@ -246,7 +293,7 @@ def _worth_several_steps(session: Session, subjects: Sequence[Subject]) -> list[
         rough = single > REFINED * subject.resolution * subject.scale
         sharp = subject.bar(like) <= subject.resolution * subject.scale and like.reason is None
         plain = abs(like.excess) > 2 * FAILING * single
-        if rough and sharp and not plain and single > 4 * like.error:
+        if rough and sharp and not subject.crowded and not plain and single > 4 * like.error:
             gains.append((single / (subject.spec.gradient_largest or 1.0), subject))
     deep = []
     for _, subject in sorted(gains, key=lambda gain: -gain[0]):
@@ -262,11 +309,12 @@ def _entries(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     looks: dict[Line, list[float]] = {}
     singles = []
     for subject in subjects:
-        few = 1 < subject.spec.size <= _directions_wanted(session)
         like = subject.slopes[subject.first]
-        lines = _each_entry(session, subject)
-        affordable = session.affords(2 * (len(looks) + len(lines))) if few else False
-        if few and subject.hidden and not subject.entrywise and affordable and like.step > 0:
+        few = 1 < subject.spec.size <= _directions_wanted(session)
+        if not (few and subject.crowded and like.step > 0):
+            continue
+        if session.affords(2 * (len(looks) + subject.spec.size)):
+            lines = _each_entry(session, subject)
             subject.entrywise = True
             subject.lines = lines
             subject.slopes = {subject.first: like}
@@ -307,7 +355,8 @@ def _open_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
     for subject in subjects:
         most = len(subject.lines) if subject.entrywise else LADDERS_PER_TENSOR
         for line in subject.open_lines()[:most]:
-            if len(subject.failing()) >= 2:
+            outside = [s for s in subject.slopes.values() if s.bend.at_x and not s.bend.between]
+            if len(subject.failing()) >= 2 or len(outside) > OUTSIDE:
                 break
             slope = yield from _laddered(session, subject, line)
             if slope is ladder.NOTHING and session.short:
@@ -315,8 +364,10 @@ def _open_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
             subject.slopes[line] = slope
         first = subject.slopes.get(subject.first)
         blind = first is not None and subject.verdict(first) is not Verdict.PASS
-        if blind and subject.entrywise and not subject.open_lines():
+        seen = first is not None and first.bend.at_x
+        if blind and subject.entrywise and not seen and not subject.open_lines():
             # Every entry is settled by itself: what all entries together hide takes nothing away.
+            # What is outside of the sides of a kink in one direction is no subgradient.
             del subject.slopes[subject.first]
 
 

@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 
 from oracle.checking.black_box import kinks
 from oracle.checking.black_box.conversation import Probe, TensorSpec
-from oracle.checking.black_box.differences import Row, Samples, one_sided_rows, rows
+from oracle.checking.black_box.differences import (
+    LARGEST,
+    Row,
+    Samples,
+    one_sided_rows,
+    rows,
+)
 from oracle.checking.black_box.noise import unit_roundoff
 from oracle.findings import InconclusiveReason
 from oracle.values import Rung
@@ -27,8 +33,15 @@ SPARSE_RATIO = 16.0
 OBJECTING = 1.5
 """Blurs beyond which a finer step has a veto: the finest one is nearly all noise, and of a hundred
 such steps one exceeds a single blur now and then."""
+ROUGH = 64.0
+"""Unit roundoffs of f that are no noise yet: those of a value, and of the operations before."""
+STATIONARY = 0.01
+"""Share of the slopes further away below which a slope is compared with that share of them."""
 DEEPEST = 3
 """Columns of Richardson extrapolation; more only amplify the noise."""
+
+
+SMOOTH = kinks.Bend()
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Slope:
 
     `step` is the best step for a single difference in a similar direction, `truncation` and `blur`
     what it is off by there; `used` are the steps of the best extrapolation, `steepest` is the
-    largest secant slope. `may_fail` tells that no kink can explain the excess.
+    largest secant slope. `may_fail` tells that no kink can explain the excess; `bend` is the kink.
     """
 
     excess: float
@@ -66,10 +79,20 @@ class Slope:
     blur: float
     steepest: float
     reason: InconclusiveReason | None
-    subgradient: bool
     may_fail: bool
     rungs: tuple[Rung, ...]
     used: tuple[float, ...] = ()
+    bend: kinks.Bend = SMOOTH
+
+    @property
+    def subgradient(self) -> bool:
+        """Tell whether f has a kink at x, and the predicted slope lies between its sides."""
+        return self.reason is InconclusiveReason.KINK and self.bend.between
+
+    @property
+    def slack(self) -> float:
+        """Return how far a slope may be off beside its bar: between the sides of a kink."""
+        return self.bend.slack if self.subgradient else 0.0
 
     @property
     def flat(self) -> bool:
@@ -78,19 +101,41 @@ class Slope:
         return bool(self.rungs) and still and self.steepest == 0 == self.predicted
 
     @property
+    def size(self) -> float:
+        """Return how large the slopes of f are, for certain: at x, or further away if it is flat.
+
+        Slopes that grow towards x, as those of a cubic root, have no size that was measured.
+        """
+        most = abs(self.measured) + 2 * self.error
+        finite = self.reason is None or self.bend.at_x
+        away = STATIONARY * self.steepest if finite else 0.0
+        return max(abs(self.measured) - 2 * self.error, away if most < away else 0.0, 0.0)
+
+    @property
     def measured(self) -> float:
         """Return the slope of f itself."""
         return self.predicted + self.excess
 
 
 NOTHING = Slope(
-    0.0, math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, InconclusiveReason.DOMAIN, False, False, ()
+    0.0, math.inf, 0.0, 0.0, math.inf, math.inf, 0.0, InconclusiveReason.DOMAIN, False, ()
 )  # fmt: skip
 
 
 def smallest_step(spec: TensorSpec) -> float:
     """Return the finest step that the type of a tensor resolves in all of its entries."""
-    return 8 * unit_roundoff(spec.dtype) * max(spec.largest, 1e-30)
+    return 8 * unit_roundoff(spec.dtype) * min(max(spec.largest, 1e-30), LARGEST)
+
+
+def spacing(spec: TensorSpec) -> float:
+    """Return the distance of neighbouring numbers at the largest entry: a power of two."""
+    exponent = math.frexp(min(max(spec.largest, 1e-30), LARGEST))[1]
+    return unit_roundoff(spec.dtype) * 2.0**exponent
+
+
+def size(spec: TensorSpec) -> float:
+    """Return the size of the entries of a tensor, at least 1: a function may bend on that scale."""
+    return min(max(1.0, min(math.sqrt(spec.mean_square), spec.largest)), LARGEST)
 
 
 def steps(spec: TensorSpec, value_dtype: str, *, factor: float = 1.0) -> list[float]:
@@ -101,7 +146,7 @@ def steps(spec: TensorSpec, value_dtype: str, *, factor: float = 1.0) -> list[fl
     the best step u^(1/3) of a single difference; in float32 noise leaves only coarse steps of use.
     """
     fine = max(unit_roundoff(value_dtype), unit_roundoff(spec.dtype)) < 1e-12
-    start = 0.45 * factor * max(1.0, math.sqrt(spec.mean_square)) / max(1.0, spec.size) ** 0.25
+    start = 0.45 * factor * size(spec) / max(1.0, spec.size) ** 0.25
     if fine:
         ladder = [start / RATIO**k for k in range(11)]
     else:
@@ -119,11 +164,14 @@ def coarser_steps(steps: Sequence[float], value_dtype: str) -> list[float]:
 
 def finer_steps(spec: TensorSpec, last: float, smallest: float) -> list[float]:
     """Return steps that continue a ladder, to look for the end of a kink or of a domain."""
-    floor = max(smallest_step(spec), smallest)
-    return [h for h in (last / RATIO**k for k in range(1, 17)) if h >= floor]
+    floor = smallest_step(spec)
+    finer = [h for h in (last / RATIO**k for k in range(1, 17)) if h >= floor]
+    # Steps of a few numbers are powers of two, which no entry rounds to another step.
+    finer += [2 * spacing(spec), spacing(spec)]
+    return [h for h in finer if smallest <= h < last]
 
 
-def judge(samples: Samples, value: float, noise: float, unit: float) -> Slope:
+def judge(samples: Samples, value: float, noise: float, unit: float, finest: float) -> Slope:
     """Return the limit of the excess for vanishing steps.
 
     Parameters
@@ -134,6 +182,8 @@ def judge(samples: Samples, value: float, noise: float, unit: float) -> Slope:
         f(x), and what a value of f may be off by.
     unit : float
         Unit roundoff of the values of f.
+    finest : float
+        The distance of neighbouring numbers of x.
 
     Returns
     -------
@@ -141,10 +191,18 @@ def judge(samples: Samples, value: float, noise: float, unit: float) -> Slope:
         `NOTHING` where f has too few values.
     """
     central = rows(samples, value, noise, unit)
-    if len(central) >= 2:
-        return _limit(central, 2)
-    side = one_sided_rows(samples, value, noise, unit)
-    return _limit(side, 1) if len(side) >= 3 else NOTHING
+    power, table = 2, central
+    if len(central) < 2:
+        power, table = 1, one_sided_rows(samples, value, noise, unit)
+        if len(table) < 3:
+            return NOTHING
+    slope = _limit(table, power)
+    rounding = ROUGH * unit * max(abs(value), *(row.change for row in table))
+    if kinks.resolves(table, rounding) and kinks.is_straight(table, finest, rounding):
+        return slope
+    # That such steps agree with a gradient speaks for it; that they do not speaks for nothing.
+    reason = InconclusiveReason.RESOLUTION if abs(slope.excess) > 2 * slope.error else slope.reason
+    return replace(slope, reason=reason, may_fail=False)
 
 
 def screen(samples: Samples, value: float, noise: float, unit: float, like: Slope) -> Slope:
@@ -158,17 +216,19 @@ def screen(samples: Samples, value: float, noise: float, unit: float, like: Slop
     error = row.blur / 2 + 4 * like.truncation
     return Slope(
         row.excess, error, row.predicted, row.step, like.truncation, row.blur,
-        steepest, None, False, False, (rung,),
+        steepest, None, False, (rung,),
     )  # fmt: skip
 
 
-def repeat(samples: Samples, value: float, noise: float, unit: float, like: Slope) -> Slope:
+def repeat(
+    samples: Samples, value: float, noise: float, unit: float, *, finest: float, like: Slope
+) -> Slope:
     """Extrapolate from the steps that served a similar direction best, as was done there.
 
     The bar is at least that of the other direction, in which all finer steps had a veto. Of the
     noise half the blur is taken into an error, here as in `judge`: the bar is twice the error.
     """
-    slope = judge(samples, value, noise, unit)
+    slope = judge(samples, value, noise, unit, finest)
     table = rows(samples, value, noise, unit)
     if slope.reason is not None or len(table) < len(like.used):
         return slope
@@ -194,8 +254,9 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
         other = min(others, key=lambda c: c.error)
         apart = abs(best.excess - other.excess)
         best = replace(best, error=max(best.error, apart))
-    reason, subgradient = kinks.classify(table)
-    if reason is InconclusiveReason.KINK and not subgradient:
+    bend = kinks.classify(table)
+    reason = bend.reason
+    if reason is InconclusiveReason.KINK and not bend.between:
         # Extrapolation supposes a smooth function; of a kink, half a second difference is left.
         finest = range(kinks.finest_visible(table), len(table))
         k = min(finest, key=lambda k: table[k].gap / 2 + table[k].blur)
@@ -223,12 +284,12 @@ def _limit(table: Sequence[Row], power: int) -> Slope:
             max(0.0, abs(s + r.predicted) - 2 * r.blur) for r in table for s in (r.right, r.left)
         ),
         reason=reason,
-        subgradient=subgradient,
         may_fail=reason is None
         and (power == 1 or kinks.no_kink_explains(table, best.row))
         and kinks.converges(table, best.excess, power),
         rungs=_rungs(table, candidates),
         used=tuple(row.step for row in table[best.row - best.depth : best.row + 1]),
+        bend=bend,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,6 +17,12 @@ def unit_roundoff(dtype: str) -> float:
     if dtype == "bfloat16":
         return 2.0**-8
     return float(np.finfo(dtype).eps) / 2
+
+
+def is_flat(values: Sequence[float]) -> bool:
+    """Tell whether most neighbours are equal: the spacing is too short to show the noise."""
+    equal = sum(a == b for a, b in itertools.pairwise(values))
+    return 2 * equal > len(values) - 1
 
 
 def level(values: Sequence[float]) -> float:
@@ -42,9 +49,12 @@ def level(values: Sequence[float]) -> float:
     table = np.asarray(values, np.float64)
     if not np.all(np.isfinite(table)):
         return math.inf
+    # A power of two keeps the values as they are, and their squares from overflow and underflow.
+    exponent = math.frexp(float(np.abs(table).max()))[1]
+    table = np.ldexp(table, -exponent)
     levels = []
     for order in range(1, 7):
         table = np.diff(table)
         gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
         levels.append(math.sqrt(gamma * float(np.mean(table**2))))
-    return max(levels[3:])
+    return max(levels[3:]) * 2.0 ** (exponent - 1) * 2

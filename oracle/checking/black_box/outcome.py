@@ -54,6 +54,14 @@ def _miss(subject: Subject) -> float:
     return float(MISS ** (1 + len(subject.lines)))
 
 
+def _slack(subject: Subject) -> float:
+    """Return how far a gradient may be off between the sides of kinks at x."""
+    slopes = list(subject.slopes.items())
+    if subject.entrywise:
+        slopes = [(line, slope) for line, slope in slopes if line.end - line.begin == 1]
+    return max((slope.slack for _, slope in slopes), default=0.0)
+
+
 def _tensor_report(subject: Subject, findings: Sequence[Finding]) -> TensorReport:
     spec, slopes = subject.spec, list(subject.slopes.values())
     bars = [subject.bar(slope) for slope in slopes]
@@ -65,7 +73,8 @@ def _tensor_report(subject: Subject, findings: Sequence[Finding]) -> TensorRepor
     farthest = crowd.FARTHEST if subject.crowd else FAILING
     largest = spec.gradient_largest or subject.scale / math.sqrt(spec.size)
     # An error e shows as at least |e| in one of the directions, and does not pass, or even fails.
-    limit = (farthest + 1) * widest / largest if largest > 0 else math.inf
+    # Between the sides of a kink it is not seen at all.
+    limit = ((farthest + 1) * widest + _slack(subject)) / largest if largest > 0 else math.inf
     worst: tuple[Entry, ...] = ()
     for finding in findings:
         if finding.tensor == spec.name:

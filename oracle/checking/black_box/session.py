@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
-from oracle.checking.black_box import ladder, noise
+from oracle.checking.black_box import differences, ladder, noise
 from oracle.checking.black_box.conversation import (
     Answer,
     Ask,
@@ -15,7 +15,7 @@ from oracle.checking.black_box.conversation import (
     Probe,
     TensorSpec,
 )
-from oracle.checking.black_box.differences import usable
+from oracle.checking.black_box.differences import Row, usable
 from oracle.checking.black_box.ladder import Line, Slope
 
 T = TypeVar("T")
@@ -40,8 +40,10 @@ class Session:
         self.first = (0, 0.0)
         self.short = ""
         self.level = 0.0
+        self.stairs = 0.0
         self.at_x: list[Evaluation] = []
         self.samples: dict[Line, dict[float, tuple[Evaluation, Evaluation]]] = {}
+        self.single: dict[tuple[Line, float], dict[float, Evaluation]] = {}
 
     @property
     def value(self) -> float:
@@ -61,7 +63,8 @@ class Session:
         The level is a standard deviation from nine values, the lower of two: in truth it may be a
         third more.
         """
-        return max(2 * self.unit * abs(self.value), 4 * self.level, 3 * self.scatter)
+        level = max(self.level, self.stairs)
+        return max(2 * self.unit * abs(self.value), 4 * level, 3 * self.scatter)
 
     @property
     def defined(self) -> bool:
@@ -140,31 +143,59 @@ class Session:
             for step in steps:
                 self.samples.setdefault(line, {})[step] = (next(answers), next(answers))
 
-    def measure_noise(self, tensor: int, spec: TensorSpec, seed: int) -> Steps[None]:
+    def keep(self, line: Line, side: float, found: Mapping[float, Evaluation]) -> None:
+        """Remember values on one side of x by their distance along a line."""
+        self.single.setdefault((line, side), {}).update(found)
+
+    def values(self, line: Line, side: float) -> dict[float, Evaluation]:
+        """Return the values on one side of x by their distance along a line."""
+        both = self.samples.get(line, {})
+        found = {step: pair[side < 0] for step, pair in both.items() if usable(pair[side < 0])}
+        return found | self.single.get((line, side), {})
+
+    def measure_noise(self, line: Line, spec: TensorSpec, reserved: int) -> Steps[None]:
         """Take the noise from values on either side of x, of which the calmer side counts.
 
         A kink, a jump or a strong curvature adds to the differences of one side and one spacing
-        more than to those of the other; noise does not. One at x itself is in neither.
+        more than to those of the other; noise does not. One at x itself is in neither. So many
+        evaluations as are `reserved` are left.
         """
         floor = ladder.smallest_step(spec)
-        coarse = max(64 * floor, 2.0**-20 * max(1.0, math.sqrt(spec.mean_square)) * self.unit**0.25)
-        sides = [
-            [Probe(tensor, 0, spec.size, seed, k * spacing) for k in range(1, noise.POINTS + 1)]
-            for spacing in (2 * floor, -coarse)
+        coarse = max(64 * floor, 2.0**-20 * ladder.size(spec) * self.unit**0.25)
+        levels = yield from self._levels(line, [(1.0, 2 * floor), (-1.0, coarse)])
+        rough = 4 * min(levels, default=0.0) > ladder.ROUGH * self.unit * abs(self.value)
+        if rough and self.affords(noise.POINTS + 1 + reserved):
+            # What bends between two steps of `floor` may still be smooth between two numbers.
+            levels += yield from self._levels(line, [(1.0, ladder.spacing(spec))])
+        self.level = min(levels, default=0.0)
+
+    def _levels(self, line: Line, tables: Sequence[tuple[float, float]]) -> Steps[list[float]]:
+        """Return the noise of tables of values, each with its side of x and its spacing."""
+        probes = [
+            Probe(line.tensor, line.begin, line.end, line.seed, side * k * spacing)
+            for side, spacing in tables
+            for k in range(1, noise.POINTS + 1)
         ]
-        answers = yield from self.ask([*sides[0], *sides[1]], "noise")
-        levels = [
-            noise.level([a.value - a.predicted if usable(a) else math.nan for a in side])
-            for side in (answers[: noise.POINTS], answers[noise.POINTS :])
-        ]
-        self.level = min((level for level in levels if math.isfinite(level)), default=0.0)
+        answers = yield from self.ask(probes, "noise")
+        levels = []
+        for n, (side, spacing) in enumerate(tables):
+            table = answers[n * noise.POINTS : (n + 1) * noise.POINTS]
+            found = {k * spacing: a for k, a in enumerate(table, 1) if usable(a)}
+            self.keep(line, side, found)
+            if len(found) == noise.POINTS:
+                levels.append(noise.level([a.value - a.predicted for a in table]))
+        return [level for level in levels if math.isfinite(level)]
+
+    def rows(self, line: Line) -> list[Row]:
+        """Return the differences that were measured along a line."""
+        return differences.rows(self.samples.get(line, {}), self.value, self.noise, self.unit)
 
     def slope(self, line: Line, steps: Sequence[float] | None = None) -> Slope:
         """Judge what was measured along a line: all, or at some steps only."""
         samples = self.samples.get(line, {})
         if steps is not None:
             samples = {step: samples[step] for step in steps}
-        return ladder.judge(samples, self.value, self.noise, self.unit)
+        return ladder.judge(samples, self.value, self.noise, self.unit, self._finest(line))
 
     def glance(self, line: Line, like: Slope) -> Slope:
         """Judge the one step that was measured along a line."""
@@ -172,4 +203,8 @@ class Session:
 
     def repeat(self, line: Line, like: Slope) -> Slope:
         """Judge the steps that were measured along a line as those of a similar one."""
-        return ladder.repeat(self.samples[line], self.value, self.noise, self.unit, like)
+        samples, finest = self.samples[line], self._finest(line)
+        return ladder.repeat(samples, self.value, self.noise, self.unit, finest=finest, like=like)
+
+    def _finest(self, line: Line) -> float:
+        return ladder.spacing(self.task.tensors[line.tensor])

@@ -29,7 +29,11 @@ FAILING = 3.0
 
 @dataclass
 class Subject:
-    """One tensor under judgement; `crowd` tells that its directions passed together."""
+    """One tensor under judgement.
+
+    `entrywise` tells that each entry has a line, `bent` that this is so because of kinks at x, and
+    `crowd` that its directions passed together.
+    """
 
     index: int
     spec: TensorSpec
@@ -43,6 +47,7 @@ class Subject:
     confirmed: bool = False
     crowd: bool = False
     kinked_resolution: float = 0.0
+    bent: bool = False
 
     @property
     def hidden(self) -> bool:
@@ -52,13 +57,18 @@ class Subject:
         allowed = seen or self.kinked_resolution > self.resolution
         return allowed and self.verdict(first) is Verdict.INCONCLUSIVE
 
+    @property
+    def crowded(self) -> bool:
+        """Tell whether the directions are looked at together, at a step of their own."""
+        return self.hidden and not self.entrywise and not self.slopes[self.first].subgradient
+
     def bar(self, slope: Slope) -> float:
         """Return what a correct slope may be off by: twice the error, and the client's rounding."""
         return 2 * slope.error + self.allowed
 
     def verdict(self, slope: Slope) -> Verdict:
         """Return the verdict on one slope."""
-        if slope.subgradient or self.crowd:
+        if self.crowd or (slope.subgradient and self.excludes(slope)):
             return Verdict.PASS
         if slope.reason not in {None, InconclusiveReason.KINK}:
             return Verdict.INCONCLUSIVE
@@ -68,6 +78,11 @@ class Subject:
         if abs(slope.excess) <= bar <= self.resolution * self.scale or slope.flat:
             return Verdict.PASS
         return Verdict.INCONCLUSIVE
+
+    def excludes(self, slope: Slope) -> bool:
+        """Tell whether a subgradient says something: of one entry, or of many but few kinks."""
+        most = self.kinked_resolution * self.scale
+        return self.bent or self.spec.size == 1 or slope.slack + self.bar(slope) <= most
 
     def verdicts(self) -> list[Verdict]:
         """Return the verdict on every slope that counts."""

@@ -5,6 +5,7 @@ import pytest
 
 from oracle.checking.black_box import crowd, kinks
 from oracle.checking.black_box.differences import Row
+from oracle.findings import InconclusiveReason
 from oracle.values import Verdict
 from tests.checking.black_box.caller import network, run
 
@@ -91,3 +92,13 @@ def test_two_steps_that_look_smooth_do_not_vouch_for_coarser_ones():
     table = [Row(2.0**-k, 0.04, 0, 1e-3, gap, 0.25, -0.17) for k, gap in enumerate(gaps)]
     assert not kinks.no_kink_explains(table, 1)
     assert kinks.no_kink_explains(table, 5)
+
+
+@pytest.mark.parametrize("seed", [28, 139, 141])
+def test_a_function_that_is_defined_everywhere_is_not_told_to_lack_values(seed):
+    """Directions that are looked at together have one step, and are not judged as if by several."""
+    f, x, g = network(seed, sizes=(5, 7, 2), samples=4, deviation=0.3, rectified=True)
+    g["W1"][1] *= 3
+    report = run(f, x, g)
+    assert report.verdict != Verdict.PASS
+    assert report.reason != InconclusiveReason.DOMAIN

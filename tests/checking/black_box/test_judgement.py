@@ -232,3 +232,18 @@ def test_no_budget_is_exceeded_or_fails_a_right_gradient(most):
         f, x, g = smooth(3, dtype)
         g["a"] = -g["a"]
         assert run(f, x, g, max_evaluations=most).verdict != Verdict.PASS
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 1e6])
+@pytest.mark.parametrize("function", [np.cbrt, lambda a: np.sqrt(np.abs(a))])
+@pytest.mark.parametrize("n", [1, 5])
+def test_no_slope_passes_where_the_slopes_grow_without_bound(slope, function, n):
+    """Steep differences beside x tell no size that an error could be small against."""
+    x = {"a": np.zeros(n)}
+    for more in (0, 1):
+        report = run(
+            lambda x, more=more: np.sum(function(x["a"]) + more * x["a"]),
+            x,
+            {"a": np.full(n, slope)},
+        )
+        assert report.verdict != Verdict.PASS
