@@ -46,7 +46,12 @@ def nearly_right(comparison: Comparison) -> tuple[Finding, ...]:
 
 
 def located(p: Pass, dY: Array, comparison: Comparison, lost: Sequence[str]) -> tuple[Finding, ...]:
-    """Say where the fault of both tensors of a layer begins, and how it looks there."""
+    """Say where the fault of both tensors of a layer begins, and how it looks there.
+
+    Ranks and sums need digits: where rounding is coarse nothing is said.
+    """
+    if any(comparison.is_coarse(name) for name in comparison.candidate):
+        return ()
     if "W2" in lost and "b2" in lost:
         return _output(p, comparison) or _before_output(p, comparison)
     return _hidden(p, dY, comparison) if {"W1", "b1"} == set(lost) else ()

@@ -12,13 +12,17 @@ from oracle.checking.diagnosis.tensors import (
     SURE,
     best_factor,
     beyond_doubt,
+    clear_of,
+    entries_of,
     even,
     explain_tensor,
+    outliers,
+    right_but_for,
     some,
 )
 from oracle.checking.mistakes import INPUTS, REDUCTIONS, SLOPES
 from oracle.findings import FindingKind as Kind
-from oracle.values import Array, Entry, Finding, Float64
+from oracle.values import Array, Finding, Float64
 
 Test = Callable[[Pass, Comparison, str, Array], "Finding | None"]
 
@@ -242,7 +246,7 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
         hypotheses.append((float(kept), w, float(times)))
     for kept, added, times in hypotheses:
         number = 1.0 if abs(times - 1) < 1e-6 else times
-        beyond = abs(number) * np.abs(added).max() > SURE * even(view, name).max(initial=0.0)
+        beyond = abs(number) * np.abs(added).max() > clear_of(view, name)
         if beyond and view.fits(name, kept * r + number * added, allowed=even(view, name)):
             evidence = {"gradient": kept, "parameters": number}
             what = name if added is w else f"the signs of {name}"
@@ -315,42 +319,36 @@ def _normalised(g: Float64, r: Float64) -> float | None:
     return float(eps) if near and eps > 0 and np.abs(g).max() > 0.9 else None
 
 
-def _wrong_entries(view: Comparison, name: str) -> Array:
-    gap = np.abs(_wide(view, name) - view.reference[name])
-    return np.argwhere(gap > 4 * view.allowed[name])
-
-
 def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
-    """Find a tensor that is right but for one row, one column, or a few that are zero."""
-    where, g = _wrong_entries(view, name), _wide(view, name)
-    if g.ndim < 2 or not 1 < len(where) <= g.size // 2:
+    """Find a tensor that is right but for one row, one column, or some that are zero."""
+    g = _wide(view, name)
+    if g.ndim < 2:
         return None
-    zero = not np.any(g[tuple(where.T)])
+    for axis, kind in enumerate(("row", "column")):
+        zero = np.flatnonzero(~np.any(g, axis=1 - axis) & np.any(view.reference[name], axis=1 - axis))
+        kept = np.ones(g.shape[axis])
+        kept[zero] = 0
+        others = view.reference[name] * np.expand_dims(kept, 1 - axis)
+        if 0 < len(zero) < g.shape[axis] and view.fits(name, others):
+            which = f"{kind}{'s' if len(zero) > 1 else ''} {some(zero)}, all zero"
+            where = np.argwhere((others == 0) & (view.reference[name] != 0))
+            return right_but_for(view, name, where, which)
+    where = outliers(view, name)
+    if not 1 < len(where) <= g.size // 2:
+        return None
     for axis, kind in enumerate(("row", "column")):
         lines = np.unique(where[:, axis])
-        if len(lines) == 1 or (zero and np.all(np.take(g, lines, axis=axis) == 0)):
-            which = f"{kind}{'s' if len(lines) > 1 else ''} {some(lines)}"
-            return _single(view, name, where, f"{which}{', all zero' if zero else ''}")
+        if len(lines) == 1:
+            return right_but_for(view, name, where, f"{kind} {some(lines)}")
     return None
 
 
 def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
-    where = _wrong_entries(view, name)
+    where = outliers(view, name)
     size = view.candidate[name].size
     if not 0 < len(where) <= max(1, size // 5) or len(where) == size:
         return None
-    one = f"the entry {where[0].tolist()}"
-    return _single(view, name, where, one if len(where) == 1 else f"{len(where)} of {size} entries")
-
-
-def _single(view: Comparison, name: str, where: Array, which: str) -> Finding:
-    g, r, allowed = _wide(view, name), view.reference[name], view.allowed[name]
-    places = [tuple(int(k) for k in place) for place in where[:8]]
-    entries = tuple(Entry(i, float(g[i]), float(r[i]), float(allowed[i])) for i in places)
-    message = f"{name} is right but for {which}."
-    remedy = f"Look at how {name} is filled there: the bounds of a loop, or an index."
-    evidence = {"wrong_entries": float(len(where))}
-    return Finding(Kind.SINGLE_ENTRIES, name, message, remedy, evidence, entries)
+    return right_but_for(view, name, where, entries_of(where, size))
 
 
 def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding | None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.checking.backward import Pass, output_error, softmax
-from oracle.checking.comparison import Comparison
+from oracle.checking.comparison import ROUNDINGS, Comparison
 from oracle.checking.diagnosis.recognition import Recovered, recognised
-from oracle.checking.diagnosis.tensors import even, some
+from oracle.checking.diagnosis.tensors import clear_of, even, some
 from oracle.checking.mistakes import ERROR, SOFTMAX
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
@@ -62,16 +62,17 @@ def dropped_samples(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     if weights is None:
         return
     largest = np.nanmax(np.abs(weights))
-    dropped = np.abs(weights) < 1e-2 * largest
+    near = max(1e-2, ROUNDINGS * comparison.unit_roundoff)
+    dropped = np.abs(weights) < near * largest
     kept = weights[~dropped & np.isfinite(weights)]
-    if not dropped.any() or np.ptp(kept) > 1e-2 * largest:
+    if not dropped.any() or np.ptp(kept) > near * largest:
         return
     which = some(np.flatnonzero(dropped))
     verb = "has" if dropped.sum() == 1 else "have"
     message = f"{dropped.sum()} of {p.N} samples {verb} no part in the gradient: {which}."
     remedy = "Let every row of the batch count, and add the rows: dW += ..."
     level = float(kept.mean())
-    level = 1.0 if abs(level - 1) < 1e-2 else level
+    level = 1.0 if abs(level - 1) < near else level
     found = Finding(Kind.DROPPED_SAMPLES, "", message, remedy, {"weight": level})
     yield found, p.output_error * np.where(dropped, 0.0, level)[:, None]
 
@@ -241,10 +242,7 @@ def _sample_weights(p: Pass, comparison: Comparison) -> Float64 | None:
         return None
     columns = np.einsum("nh,nk->hkn", widened, p.output_error).reshape(values.size, p.N)
     sizes = np.abs(columns).max(axis=0)
-    hidden = max(
-        float(even(comparison, n).max(initial=0.0)) for n in comparison.candidate if n[-1] == "2"
-    )
-    seen = sizes > 100 * hidden
+    seen = sizes > max(clear_of(comparison, n) for n in comparison.candidate if n[-1] == "2")
     if seen.sum() < 2:
         return None
     weights = np.full(p.N, np.nan)

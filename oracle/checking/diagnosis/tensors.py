@@ -9,7 +9,7 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 
-from oracle.checking.comparison import Comparison
+from oracle.checking.comparison import TELLING, Comparison
 from oracle.findings import FindingKind as Kind
 from oracle.slices import parts
 from oracle.values import Array, Entry, Finding, Float64
@@ -180,7 +180,7 @@ def best_factor(
             for n, e in expected.items()
         )
         return fitted if shrunk else None
-    for factor in _likely(fitted, sizes):
+    for factor in _likely(fitted, sizes, 2 * comparison.unit_roundoff):
         if all(
             comparison.fits(n, factor * e, allowed=even(comparison, n) if spread else None)
             for n, e in expected.items()
@@ -189,12 +189,13 @@ def best_factor(
     return None
 
 
-def _likely(fitted: float, sizes: Mapping[str, int]) -> Iterator[float]:
+def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterator[float]:
     """Yield the factors that a fitted one may stand for, those with a meaning before itself."""
     sign = math.copysign(1.0, fitted)
-    if math.isclose(abs(fitted), 1.0, rel_tol=1e-2):
+    if math.isclose(abs(fitted), 1.0, rel_tol=max(1e-2, 2 * rounding)):
         yield sign
-    yield from (sign * known for known in equals(abs(fitted), sizes).values())
+    near = max(NEAR, rounding)
+    yield from (sign * known for known in equals(abs(fitted), sizes, near).values())
     short = float(f"{fitted:.3g}")
     if math.isclose(fitted, short, rel_tol=1e-3):
         yield short
@@ -353,7 +354,11 @@ def fitted_factor(comparison: Comparison, names: list[str]) -> float | None:
     return top / bottom if bottom > 0 else None
 
 
-def equals(size: float, sizes: Mapping[str, int]) -> dict[str, float]:
+NEAR = 1e-3
+"""Share by which a fitted factor may be off from what it stands for, at least."""
+
+
+def equals(size: float, sizes: Mapping[str, int], near: float = NEAR) -> dict[str, float]:
     """Return what a factor is near to, by name: sizes, their inverses, known constants."""
     known: dict[str, float] = {}
     for name, value in sizes.items():
@@ -372,7 +377,7 @@ def equals(size: float, sizes: Mapping[str, int]) -> dict[str, float]:
     return {
         name: value
         for name, value in known.items()
-        if math.isclose(size, value, rel_tol=1e-3) and value != 1
+        if math.isclose(size, value, rel_tol=near) and value != 1
     }
 
 
@@ -426,11 +431,35 @@ SURE = 64.0
 """An error of fewer budgets than this has too few digits to tell from what else it may come."""
 
 
+CLEAR = 8.0
+"""The same, of what rounding usually does where a budget is of the size of the gradient."""
+
+
 def beyond_doubt(comparison: Comparison, name: str) -> bool:
     """Tell whether an error is so far beyond rounding that its digits say something."""
-    gap = np.abs(comparison.candidate[name].astype(np.float64) - comparison.reference[name])
-    return bool(gap.max(initial=0.0) > SURE * even(comparison, name).max(initial=0.0))
+    return comparison.error(name) > clear_of(comparison, name)
 
+
+def clear_of(comparison: Comparison, name: str) -> float:
+    """Return the size of a change that is far beyond rounding."""
+    widest = float(comparison.allowed[name].max(initial=0.0))
+    return min(SURE * widest, CLEAR * comparison.quiet(name))
+
+
+DECISIVE = 10.0
+"""Bits of evidence for one hypothesis among some: by chance it comes as near once in a thousand."""
+
+
+def digits(comparison: Comparison, name: str, hypothesis: Array) -> float:
+    """Return how many binary digits of a tensor's error a hypothesis explains, per number."""
+    left = comparison.distance(name, hypothesis)
+    least = comparison.unit_roundoff * comparison.largest(name)
+    error = comparison.error(name)
+    return math.log2(error / max(left, least)) if error > 0 and max(left, least) > 0 else 0.0
+
+
+MOST_NUMBERS = 2**20
+"""Tensors of more numbers are not sorted."""
 
 MOST_ROWS = 2048
 """Tensors of more rows are not searched for an exchange of rows."""
@@ -438,7 +467,6 @@ MOST_ROWS = 2048
 
 def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Finding | None:
     """Find the right lines or numbers in another order, if rounding tells them from each other."""
-    largest_allowed = float(comparison.allowed[name].max(initial=0.0))
     if not beyond_doubt(comparison, name):
         return None
     for axis, lines in enumerate(("rows", "columns")[: r.ndim] if r.ndim == 2 else ()):
@@ -447,21 +475,25 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
             continue
         squares = (theirs**2).sum(axis=1)[:, None] + (ours**2).sum(axis=1)[None]
         nearest = np.argmin(squares - 2 * theirs @ ours.T, axis=1)
-        if len(np.unique(nearest)) < len(ours) or not np.all(
-            np.abs(theirs - ours[nearest]) <= 4 * largest_allowed
-        ):
-            continue
         moved = int(np.count_nonzero(nearest != np.arange(len(ours))))
-        message = f"{name} holds the right {lines} in another order: {moved} are elsewhere."
-        remedy = f"Check the order in which the {lines} of {name} are filled."
-        return Finding(Kind.PERMUTED, name, message, remedy)
-    spread = np.sort(r, axis=None)
-    if np.all(np.abs(np.sort(g, axis=None) - spread) <= 4 * largest_allowed):
-        gap = float(np.median(np.diff(spread))) if r.size > 1 else 0.0
-        if gap > 4 * largest_allowed:
-            message = f"{name} holds the right numbers in another order."
-            remedy = f"Check the order in which {name} is filled."
+        order = np.take(r, nearest, axis=axis)
+        if not moved or len(np.unique(nearest)) < len(ours):
+            continue
+        if comparison.fits(name, order, allowed=even(comparison, name)):
+            message = f"{name} holds the right {lines} in another order: {moved} are elsewhere."
+            remedy = f"Check the order in which the {lines} of {name} are filled."
             return Finding(Kind.PERMUTED, name, message, remedy)
+    if r.size > MOST_NUMBERS:
+        return None
+    order = np.empty_like(r)
+    order.flat[np.argsort(g, axis=None)] = np.sort(r, axis=None)
+    # n numbers have n! orders, one of which comes near to whatever was sent.
+    orders = math.lgamma(r.size + 1) / math.log(2)
+    clear = DECISIVE + orders <= r.size * digits(comparison, name, order)
+    if clear and comparison.fits(name, order, allowed=even(comparison, name)):
+        message = f"{name} holds the right numbers in another order."
+        remedy = f"Check the order in which {name} is filled."
+        return Finding(Kind.PERMUTED, name, message, remedy)
     return None
 
 
@@ -484,18 +516,44 @@ def _swapped(comparison: Comparison, wrong: list[str]) -> tuple[Finding, ...]:
 def _single_entries(comparison: Comparison, wrong: list[str]) -> tuple[Finding, ...]:
     findings = []
     for name in wrong:
-        g, r = comparison.candidate[name].astype(np.float64), comparison.reference[name]
-        bad = np.argwhere(np.abs(g - r) > comparison.allowed[name])
-        if len(bad) > max(1, r.size // 20) or len(bad) == r.size:
+        size = comparison.reference[name].size
+        bad = outliers(comparison, name)
+        if not 0 < len(bad) <= max(1, size // 20) or len(bad) == size:
             return ()
-        entries = tuple(
-            Entry(i, float(g[i]), float(r[i]), float(comparison.allowed[name][i]))
-            for i in (tuple(int(k) for k in row) for row in bad[:8])
-        )
-        message = f"{name} is right but for {len(bad)} of {r.size} entries."
-        evidence = {"wrong_entries": float(len(bad))}
-        findings.append(Finding(Kind.SINGLE_ENTRIES, name, message, "", evidence, entries))
+        findings.append(right_but_for(comparison, name, bad, entries_of(bad, size)))
     return tuple(findings)
+
+
+def outliers(comparison: Comparison, name: str) -> Array:
+    """Return the entries that are wrong, if all others are right; those that stand out, if coarse.
+
+    Where rounding is coarse the others have to be right to a small share of the largest error.
+    """
+    gap = np.abs(comparison.candidate[name].astype(np.float64) - comparison.reference[name])
+    if not comparison.is_coarse(name):
+        return np.argwhere(gap > 4 * comparison.allowed[name])
+    bad = gap > float(gap.max(initial=0.0)) / TELLING
+    right = beyond_doubt(comparison, name) and np.all(bad | (gap <= comparison.quiet(name)))
+    return np.argwhere(bad) if right else np.empty((0, gap.ndim), np.int64)
+
+
+def entries_of(where: Array, size: int) -> str:
+    """Say which entries are wrong."""
+    one = f"the entry {where[0].tolist()}"
+    return one if len(where) == 1 else f"{len(where)} of {size} entries"
+
+
+def right_but_for(comparison: Comparison, name: str, where: Array, which: str) -> Finding:
+    """Say that a tensor is right but for some entries."""
+    g, r = comparison.candidate[name], comparison.reference[name]
+    places = [tuple(int(k) for k in place) for place in where[:8]]
+    entries = tuple(
+        Entry(i, float(g[i]), float(r[i]), float(comparison.allowed[name][i])) for i in places
+    )
+    message = f"{name} is right but for {which}."
+    remedy = f"Look at how {name} is filled there: the bounds of a loop, or an index."
+    evidence = {"wrong_entries": float(len(where))}
+    return Finding(Kind.SINGLE_ENTRIES, name, message, remedy, evidence, entries)
 
 
 def _flat(comparison: Comparison, name: str) -> tuple[Float64, Float64]:
