@@ -344,6 +344,59 @@ OUTPUTS: tuple[Mistake, ...] = (
 """In place of dY, the derivative of the loss by the scores a2: (N, K)."""
 
 
+def _counting(weights: Callable[[Pass], Array]) -> Stage:
+    def error(p: Pass) -> Array:
+        counted = np.asarray(weights(p), p.y.dtype)
+        return np.asarray(p.output_error * counted[:, None])
+
+    return error
+
+
+def _per_class(p: Pass) -> Array:
+    counts = p.t.sum(axis=0).astype(np.float64)
+    shares = np.divide(p.N / p.K, counts, out=np.zeros(p.K), where=counts > 0)
+    return np.asarray(p.t.astype(np.float64) @ shares)
+
+
+def _sample(name: str, kind: Kind, weights: Callable[[Pass], Array], remedy: str) -> Mistake:
+    return Mistake(name, kind, _counting(weights), name, remedy)
+
+
+ALL_SAMPLES = "Let every row of the batch count, and add the rows: dW += ..."
+SAMPLES: tuple[Mistake, ...] = (
+    *(
+        _sample(message, Kind.DROPPED_SAMPLES, weights, ALL_SAMPLES)
+        for message, weights in (
+            ("The last sample has no part in the gradient", lambda p: np.arange(p.N) < p.N - 1),
+            ("The first sample has no part in the gradient", lambda p: np.arange(p.N) > 0),
+            ("The last sample alone makes the gradient", lambda p: np.arange(p.N) == p.N - 1),
+            ("The first sample alone makes the gradient", lambda p: np.arange(p.N) == 0),
+            (
+                "Samples of class 0 have no part in the gradient",
+                lambda p: p.t.argmax(axis=1) != 0,
+            ),
+            (
+                "Samples that are classified rightly have no part in the gradient",
+                lambda p: p.y.argmax(axis=1) != p.t.argmax(axis=1),
+            ),
+        )
+    ),
+    _sample(
+        "Each class has the same weight, however many samples it has",
+        Kind.SAMPLE_WEIGHTS,
+        _per_class,
+        "Give every sample the weight 1 / N, if none is meant.",
+    ),
+    _sample(
+        "The last sample counts twice",
+        Kind.SAMPLE_WEIGHTS,
+        lambda p: 1 + (np.arange(p.N) == p.N - 1),
+        "Give every sample the weight 1 / N, if none is meant.",
+    ),
+)
+"""In place of dY: other weights of the samples, known ones, which no equation is needed to fit."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What stands in place of x or z1 in x.T @ dA1 or z1.T @ dY."""

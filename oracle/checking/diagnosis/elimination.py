@@ -12,6 +12,7 @@ import numpy as np
 
 from oracle.checking.backward import Pass
 from oracle.checking.comparison import Comparison
+from oracle.checking.diagnosis.evidence import beyond_doubt, even
 from oracle.checking.diagnosis.hidden import is_function_of, other_slope
 from oracle.checking.diagnosis.recovery import (
     MOST_SAMPLES,
@@ -19,7 +20,7 @@ from oracle.checking.diagnosis.recovery import (
     output_errors,
     sent,
 )
-from oracle.checking.diagnosis.tensors import beyond_doubt, even, relative_error, wrong_tensors
+from oracle.checking.diagnosis.tensors import relative_error, wrong_tensors
 from oracle.checking.mistakes import SLOPE
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64

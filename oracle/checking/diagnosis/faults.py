@@ -8,13 +8,17 @@ import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
 from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.tensors import (
+from oracle.checking.diagnosis.evidence import (
     SURE,
-    best_factor,
     beyond_doubt,
     clear_of,
-    entries_of,
     even,
+    independent,
+    resolved,
+)
+from oracle.checking.diagnosis.tensors import (
+    best_factor,
+    entries_of,
     explain_tensor,
     outliers,
     right_but_for,
@@ -39,6 +43,8 @@ def fault(
     """Name what is wrong in one tensor; `view` expects what follows from the `error`."""
     if not np.any(view.candidate[name]):
         return explain_tensor(view, name, sizes)
+    if (lines := _zero_lines(view, name)) is not None:
+        return lines
     if view.fits(name, np.zeros(view.candidate[name].shape)):
         # Much agrees with what rounding hides.
         return explain_tensor(view, name, sizes) or _reduction(p, view, name, error)
@@ -137,7 +143,9 @@ def _recovered(p: Pass, view: Comparison, name: str, error: Array, before: Array
     with np.errstate(all="ignore"):
         bases = [*(before**k for k in range(4)), np.abs(before), np.exp(before)]
         bases += [np.where(before > 0, 1.0, 0.0), sigmoid(before), sigmoid(before) ** 2]
-    series = _sum_of([basis.T @ error for basis in bases], _wide(view, name))
+    series = None
+    if _inputs_told(view, name, error) >= 3 * len(bases):
+        series = _sum_of([basis.T @ error for basis in bases], _wide(view, name))
     if series is not None and view.fits(name, series, allowed=even(view, name)):
         return f"another function of {'x' if name == 'W1' else 'a1'}"
     inputs = p.x if name == "W1" else p.z1
@@ -147,10 +155,13 @@ def _recovered(p: Pass, view: Comparison, name: str, error: Array, before: Array
     return ""
 
 
+def _inputs_told(view: Comparison, name: str, error: Array) -> int:
+    """Return how many numbers a tensor tells about the inputs that met this error."""
+    return resolved(error, np.ones(1), clear_of(view, name)) * len(view.candidate[name])
+
+
 def _sum_of(terms: list[Float64], g: Float64) -> Float64 | None:
-    """Return the sum of multiples of the terms that is nearest to g, if g has far more entries."""
-    if g.size < 3 * len(terms):
-        return None
+    """Return the sum of multiples of the terms that is nearest to g."""
     columns = np.column_stack([term.ravel() for term in terms])
     norms = np.linalg.norm(columns, axis=0)
     if not np.all((norms > 0) & np.isfinite(norms)):
@@ -190,7 +201,8 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     units = np.argsort(-np.abs(view.reference[name]).max(axis=0))[:SAMPLED]
     columns = np.einsum("nd,nh->dhn", left[:, rows], error[:, units]).reshape(-1, p.N)
     norms = np.linalg.norm(columns, axis=0)
-    if len(columns) < 2 * p.N or not np.all(norms > 0):
+    told = resolved(left, error, clear_of(view, name)) * independent(view, name) // len(left.T)
+    if told < 2 * p.N or not np.all(norms > 0):
         return None
     g = _wide(view, name)[np.ix_(rows, units)].ravel()
     weights = np.linalg.lstsq(columns / norms, g, rcond=None)[0] / norms
@@ -291,7 +303,7 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     remedy = "Switch gradient clipping off for the check."
     evidence = {"lowest": low, "highest": high}
     signs = np.sign(g) == np.sign(r)
-    if not inner.any() and np.all(signs | (np.abs(r) <= view.allowed[name])):
+    if high == 1 == -low and not inner.any() and np.all(signs | (np.abs(r) <= view.allowed[name])):
         message = f"{name} holds the signs of the gradient only."
         return Finding(Kind.CLIPPED, name, message, remedy, evidence)
     share = _normalised(g, r)
@@ -319,13 +331,13 @@ def _normalised(g: Float64, r: Float64) -> float | None:
     return float(eps) if near and eps > 0 and np.abs(g).max() > 0.9 else None
 
 
-def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
-    """Find a tensor that is right but for one row, one column, or some that are zero."""
+def _zero_lines(view: Comparison, name: str) -> Finding | None:
+    """Find rows or columns of zeros in a tensor that is right but for them."""
     g = _wide(view, name)
-    if g.ndim < 2:
-        return None
-    for axis, kind in enumerate(("row", "column")):
-        zero = np.flatnonzero(~np.any(g, axis=1 - axis) & np.any(view.reference[name], axis=1 - axis))
+    for axis, kind in enumerate(("row", "column") if g.ndim == 2 else ()):
+        zero = np.flatnonzero(
+            ~np.any(g, axis=1 - axis) & np.any(view.reference[name], axis=1 - axis)
+        )
         kept = np.ones(g.shape[axis])
         kept[zero] = 0
         others = view.reference[name] * np.expand_dims(kept, 1 - axis)
@@ -333,8 +345,13 @@ def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
             which = f"{kind}{'s' if len(zero) > 1 else ''} {some(zero)}, all zero"
             where = np.argwhere((others == 0) & (view.reference[name] != 0))
             return right_but_for(view, name, where, which)
-    where = outliers(view, name)
-    if not 1 < len(where) <= g.size // 2:
+    return None
+
+
+def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
+    """Find a tensor that is right but for one row or one column."""
+    g, where = _wide(view, name), outliers(view, name)
+    if g.ndim < 2 or not 1 < len(where) <= g.size // 2:
         return None
     for axis, kind in enumerate(("row", "column")):
         lines = np.unique(where[:, axis])
@@ -361,12 +378,17 @@ def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding
     if len(g) < 4 or np.linalg.norm(g - r) <= 0.01 * np.linalg.norm(r):
         return None
     directions = np.linalg.svd(error, full_matrices=False)[2]
-    for rank in range(1, min(len(directions), g.shape[1] - 1) + 1):
+    # Rows that sum to zero have one direction fewer, and all of them may be those of the errors.
+    width = independent(view, name) // len(g)
+    seen = g[np.any(np.abs(g - r) > 4 * even(view, name), axis=1) & np.any(g, axis=1)]
+    if len(seen) < 4:
+        return None
+    for rank in range(1, min(len(directions), width - 1) + 1):
         basis = directions[:rank]
         left, beyond = (np.linalg.norm(a - a @ basis.T @ basis) for a in (r, g))
         if left <= 1e-2 * np.linalg.norm(r):
-            spare = (g.shape[1] - rank) * len(g)
-            if beyond > 4e-2 * np.linalg.norm(g) or 4 * spare < g.size:
+            spare = (width - rank) * len(seen)
+            if beyond > 4e-2 * np.linalg.norm(g) or 4 * spare < width * len(seen):
                 return None
             place, layer = ("x", "dA1") if name == "W1" else ("z1", "dY")
             message = f"The rows of {name} are combinations of the rows of the right {layer}, but "

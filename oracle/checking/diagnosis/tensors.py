@@ -10,6 +10,14 @@ import ml_dtypes
 import numpy as np
 
 from oracle.checking.comparison import TELLING, Comparison
+from oracle.checking.diagnosis.evidence import (
+    DECISIVE,
+    beyond_doubt,
+    digits,
+    even,
+    independent,
+    tells,
+)
 from oracle.findings import FindingKind as Kind
 from oracle.slices import parts
 from oracle.values import Array, Entry, Finding, Float64
@@ -96,11 +104,11 @@ def _rounded_to(comparison: Comparison) -> str:
         rounded = np.round(shown.astype(np.float64), places).astype(shown.dtype)
         if np.array_equal(rounded, shown) and near(0.501 * 10.0**-places, 0.0):
             return f"{places} decimal places"
-    for digits in range(3, 13):
-        texts = [f"{value:.{digits - 1}e}" for value in shown.astype(np.float64)]
+    for count in range(3, 13):
+        texts = [f"{value:.{count - 1}e}" for value in shown.astype(np.float64)]
         rounded = np.array(texts, dtype=np.float64).astype(shown.dtype)
-        if np.array_equal(rounded, shown) and near(0.0, 5.01 * 10.0**-digits):
-            return f"{digits} significant digits"
+        if np.array_equal(rounded, shown) and near(0.0, 5.01 * 10.0**-count):
+            return f"{count} significant digits"
     return ""
 
 
@@ -149,11 +157,19 @@ def representable_in(comparison: Comparison) -> tuple[str, Comparison] | None:
     return None
 
 
-def common_factor(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Finding, ...]:
+def common_factor(
+    comparison: Comparison, sizes: Mapping[str, int], equations: int = 2
+) -> tuple[Finding, ...]:
     """Name one factor that turns the reference into the candidate in every tensor."""
     reference = {n: comparison.reference[n] for n in comparison.candidate}
-    factor = best_factor(comparison, reference, sizes)
-    return () if factor is None else factor_findings(factor, sizes, comparison)
+    factor = best_factor(comparison, reference, sizes, equations=equations)
+    if factor is None:
+        return ()
+    expected = {n: factor * r for n, r in reference.items()}
+    fitted = not is_known(factor, sizes)
+    if not tells(comparison, expected, reference, fitted=fitted):
+        return ()
+    return factor_findings(factor, sizes, comparison)
 
 
 def best_factor(
@@ -162,11 +178,13 @@ def best_factor(
     sizes: Mapping[str, int],
     *,
     spread: bool = False,
+    equations: int = 2,
 ) -> float | None:
     """Return the factor that turns what is expected into the candidate, or None.
 
-    A known factor, 1 before all, is preferred to the fitted one. `spread` allows every entry of a
-    tensor what the worst may err, as is right for other stages than those of the reference.
+    A known factor, 1 before all, is preferred to the fitted one, which takes two `equations` to be
+    told. `spread` allows every entry of a tensor what the worst may err, as is right for other
+    stages than those of the reference.
     """
     view = replace(comparison, reference=expected, unit_roundoff=0.0)
     fitted = fitted_factor(view, list(expected))
@@ -181,12 +199,18 @@ def best_factor(
         )
         return fitted if shrunk else None
     for factor in _likely(fitted, sizes, 2 * comparison.unit_roundoff):
-        if all(
+        if (equations > 1 or is_known(factor, sizes)) and all(
             comparison.fits(n, factor * e, allowed=even(comparison, n) if spread else None)
             for n, e in expected.items()
         ):
             return factor
     return None
+
+
+def is_known(factor: float, sizes: Mapping[str, int]) -> bool:
+    """Tell whether a factor is a size, its inverse, a usual constant, twice or half."""
+    known = (*COMMON, *equals(abs(factor), sizes).values())
+    return any(math.isclose(abs(factor), k, rel_tol=1e-12) for k in known)
 
 
 def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterator[float]:
@@ -200,21 +224,6 @@ def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterato
     if math.isclose(fitted, short, rel_tol=1e-3):
         yield short
     yield fitted
-
-
-def even(comparison: Comparison, name: str) -> Float64:
-    """Return what the worst entry of a tensor may err, for every entry."""
-    allowed = comparison.allowed[name]
-    return np.broadcast_to(allowed.max(initial=0.0), allowed.shape)
-
-
-def misfit(comparison: Comparison, expected: Mapping[str, Array], factor: float) -> float:
-    """Return the largest distance from `factor` times what is expected, over what is allowed."""
-    worst = 0.0
-    for name, values in expected.items():
-        gap = np.abs(comparison.candidate[name].astype(np.float64) - factor * values)
-        worst = max(worst, float((gap / (even(comparison, name) + 1e-300)).max(initial=0.0)))
-    return worst
 
 
 def factor_findings(
@@ -407,12 +416,20 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
     r = comparison.reference[name]
     if not np.any(g):
         return Finding(Kind.ZERO_TENSOR, name, f"{name} is all zeros.", f"Compute {name}.")
-    factor = best_factor(comparison, {name: r}, sizes)
     # Of one number any other is a multiple.
-    telling = factor is not None and (
-        r.size > 1 or abs(factor) in COMMON or equals(abs(factor), sizes)
-    )
-    if factor is not None and telling and beyond_doubt(comparison, name):
+    free = independent(comparison, name)
+    factor = best_factor(comparison, {name: r}, sizes, equations=free)
+    if (
+        factor is not None
+        and beyond_doubt(comparison, name)
+        and (
+            is_known(factor, sizes)
+            or (
+                (free - 1) * digits(comparison, name, factor * r) >= DECISIVE
+                and tells(comparison, {name: factor * r}, {name: r}, fitted=True)
+            )
+        )
+    ):
         return tensor_factor(name, factor, sizes)
     if r.ndim == 2:
         for what, layout in _LAYOUTS.items():
@@ -425,37 +442,6 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
                     remedy = f"Return {name}.T."
                 return Finding(Kind.TRANSPOSED, name, f"{name} is {what}.", remedy)
     return _permuted(comparison, name, g, r)
-
-
-SURE = 64.0
-"""An error of fewer budgets than this has too few digits to tell from what else it may come."""
-
-
-CLEAR = 8.0
-"""The same, of what rounding usually does where a budget is of the size of the gradient."""
-
-
-def beyond_doubt(comparison: Comparison, name: str) -> bool:
-    """Tell whether an error is so far beyond rounding that its digits say something."""
-    return comparison.error(name) > clear_of(comparison, name)
-
-
-def clear_of(comparison: Comparison, name: str) -> float:
-    """Return the size of a change that is far beyond rounding."""
-    widest = float(comparison.allowed[name].max(initial=0.0))
-    return min(SURE * widest, CLEAR * comparison.quiet(name))
-
-
-DECISIVE = 10.0
-"""Bits of evidence for one hypothesis among some: by chance it comes as near once in a thousand."""
-
-
-def digits(comparison: Comparison, name: str, hypothesis: Array) -> float:
-    """Return how many binary digits of a tensor's error a hypothesis explains, per number."""
-    left = comparison.distance(name, hypothesis)
-    least = comparison.unit_roundoff * comparison.largest(name)
-    error = comparison.error(name)
-    return math.log2(error / max(left, least)) if error > 0 and max(left, least) > 0 else 0.0
 
 
 MOST_NUMBERS = 2**20

@@ -17,23 +17,24 @@ from oracle.checking.backward import Pass, backward, forward
 from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.elimination import located, nearly_right
+from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
 from oracle.checking.diagnosis.faults import clipped, decayed, fault
+from oracle.checking.diagnosis.returned import changed
 from oracle.checking.diagnosis.tensors import (
     best_factor,
     common_factor,
-    even,
     explain_each,
     factor_findings,
+    is_known,
     low_precision,
     merged,
-    misfit,
     moved,
     representable_in,
     tensor_factor,
     unexplained,
     wrong_tensors,
 )
-from oracle.checking.mistakes import OUTPUTS, SLOPES, Mistake, other_forwards
+from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
 from oracle.findings import FindingKind as Kind
 from oracle.values import DELTA, Array, Finding, TwoLayerNetParameters
 
@@ -75,7 +76,7 @@ def explain_two_layer_net(
     tuple of Finding
         At least one; `UNEXPLAINED` where no known cause fits.
     """
-    found = low_precision(comparison)
+    found = low_precision(comparison) or changed(comparison)
     if found:
         return found
     passes = [
@@ -86,6 +87,10 @@ def explain_two_layer_net(
     if _unknown(found):
         narrow = representable_in(comparison)
         found = found if narrow is None else _best(passes, narrow[1])
+    if _unknown(found) and any(comparison.is_coarse(n) for n in comparison.candidate):
+        # A part of an explanation has few digits to stand on: what needs none remains.
+        kept = tuple(f for f in found if f.kind in {Kind.ZERO_TENSOR, Kind.UNEXPLAINED})
+        return kept
     return found
 
 
@@ -109,12 +114,16 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     D, H = passes[0].W1.shape
     sizes = {"N": passes[0].N, "K": passes[0].K, "H": H, "D": D}
     views = [comparison, *(moved(comparison, _only(comparison, backward(p))) for p in passes[1:])]
-    if not any(np.any(g) for g in comparison.candidate.values()):
+    if not any(np.any(g) for g in comparison.candidate.values()) or passes[0].K == 1:
+        # With one class y is 1, whatever the weights, and nothing can be told from the gradient.
         yield explain_each(comparison, sizes)
+        return
     if len(views) > 1 and not wrong_tensors(views[1]):
         message = "This is the derivative of the loss without delta inside the logarithm."
         yield (Finding(Kind.DELTA_IGNORED, "", message, "dY = (y - t) / N * p / (p + delta)"),)
-    yield from (common_factor(view, sizes) for view in views)
+    layer_2 = {"W2", "b2"} & set(comparison.candidate)
+    told = recovery.equations(passes[0], comparison) if layer_2 else 2
+    yield from (common_factor(view, sizes, told) for view in views)
     if set(comparison.candidate) != {"W1", "b1", "W2", "b2"}:
         yield explain_each(comparison, sizes)
         return
@@ -186,14 +195,18 @@ class _Stages:
     comparison: Comparison
     sizes: Sizes
     slope: Array | None = None
+    equations: int = field(init=False)
     scale: float = field(init=False)
     right: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the scale."""
+        object.__setattr__(self, "equations", recovery.equations(self.p, self.comparison))
         expected = backward(self.p, derivative=self.slope)
         factors = [
-            best_factor(self.comparison, {n: g}, self.sizes)
+            best_factor(
+                self.comparison, {n: g}, self.sizes, equations=independent(self.comparison, n)
+            )
             for n, g in expected.items()
             if g.size > 1
         ]
@@ -202,6 +215,11 @@ class _Stages:
             right[factor] = tuple(
                 n for n, g in expected.items() if self.comparison.fits(n, factor * g)
             )
+        if self.equations < 2:
+            # Of one number any other is a multiple.
+            unknown = [f for f in right if not is_known(f, self.sizes)]
+            for f in unknown:
+                right[f] = () if {"W2", "b2"} & set(right[f]) else right[f]
         scale = max(right, key=lambda f: len(right[f]) if f == 1 or len(right[f]) > 1 else 0)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "right", right[scale])
@@ -249,6 +267,7 @@ class _Stages:
             # As delta weighs the right label, whatever else stands in place of y - t.
             plain, weight = replace(p, delta=0.0), p.weight
             yield from _known(OUTPUTS, plain, plain.output_error, lambda error: weight * error)
+        yield from _known(SAMPLES, p, p.output_error, lambda error: error)
         yield from recovery.dropped_samples(p, self.comparison)
         yield from recovery.unreached_classes(p, self.comparison)
         if not known:
@@ -283,6 +302,7 @@ class _Stages:
         )
         if layer.weights in fitting:
             return _Stage(right, (), 1.0, fitting)
+        stands, told = expected, self.equations if layer.weights == "W2" else 2
         partly: _Stage | None = None
         whole: list[tuple[float, _Stage]] = []
         sampled = self._sampled(layer)
@@ -293,8 +313,8 @@ class _Stages:
             expected = layer.gradient(error)
             findings = () if finding is None else (finding,)
             wide = spread or finding is not None
-            factor = best_factor(self.comparison, expected, self.sizes, spread=wide)
-            if factor is not None:
+            factor = best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
+            if factor is not None and self._tells(factor, expected, stands, known=known):
                 stage = _Stage(factor * error, findings, factor, tuple(expected))
                 if finding is None:
                     return stage
@@ -316,6 +336,11 @@ class _Stages:
             # A recovered error has its factor in itself; one of a table does best without.
             return _joined(sorted(alike, key=lambda s: s.factor != 1) if known else alike)
         return partly or _Stage(right, (), 1.0, fitting)
+
+    def _tells(self, factor: float, expected: Tensors, right: Tensors, *, known: bool) -> bool:
+        fitted = not (known and is_known(factor, self.sizes))
+        scaled = {n: factor * g for n, g in expected.items()}
+        return tells(self.comparison, scaled, right, fitted=fitted)
 
     def _beneath_decay(self, layer: _Layer, expected: Tensors) -> float | None:
         """Return the factor of the biases, if the weights follow too but for some decay."""
