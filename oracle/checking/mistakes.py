@@ -358,15 +358,23 @@ def _per_class(p: Pass) -> Array:
     return np.asarray(p.t.astype(np.float64) @ shares)
 
 
-def _sample(name: str, kind: Kind, weights: Callable[[Pass], Array], remedy: str) -> Mistake:
-    return Mistake(name, kind, _counting(weights), name, remedy)
+def _over_those(keep: Callable[[Pass], Array]) -> Callable[[Pass], Array]:
+    def weights(p: Pass) -> Array:
+        kept = keep(p)
+        return np.asarray(kept * (p.N / max(1, np.count_nonzero(kept))))
+
+    return weights
+
+
+def _sample(message: str, kind: Kind, weights: Callable[[Pass], Array], remedy: str) -> Mistake:
+    return Mistake(message, kind, _counting(weights), message, remedy)
 
 
 ALL_SAMPLES = "Let every row of the batch count, and add the rows: dW += ..."
 SAMPLES: tuple[Mistake, ...] = (
     *(
-        _sample(message, Kind.DROPPED_SAMPLES, weights, ALL_SAMPLES)
-        for message, weights in (
+        _sample(text, Kind.DROPPED_SAMPLES, weights, ALL_SAMPLES)
+        for message, keep in (
             ("The last sample has no part in the gradient", lambda p: np.arange(p.N) < p.N - 1),
             ("The first sample has no part in the gradient", lambda p: np.arange(p.N) > 0),
             ("The last sample alone makes the gradient", lambda p: np.arange(p.N) == p.N - 1),
@@ -379,6 +387,10 @@ SAMPLES: tuple[Mistake, ...] = (
                 "Samples that are classified rightly have no part in the gradient",
                 lambda p: p.y.argmax(axis=1) != p.t.argmax(axis=1),
             ),
+        )
+        for text, weights in (
+            (message, keep),
+            (f"{message}, and the mean is over what is left", _over_those(keep)),
         )
     ),
     _sample(

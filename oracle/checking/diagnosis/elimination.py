@@ -101,7 +101,14 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
         return (Finding(Kind.WRONG_FORWARD, "", message, remedy),)
     layer_1 = np.vstack([sent(comparison, "W1"), sent(comparison, "b1")])
     sizes = np.linalg.svd(layer_1, compute_uv=False)
-    if min(H, D + 1) > p.N and sizes[p.N] > 1e-6 * sizes[0]:
+    if min(H, D + 1) <= p.N:
+        message = (
+            "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, but W1 is not x.T @ dA1 for "
+            "any dA1: it holds another batch, alone or added to this one, or inputs that were "
+            "changed on their way."
+        )
+        return (Finding(Kind.UNEXPLAINED, "", message, "Compute the gradient of this x alone."),)
+    if sizes[p.N] > 1e-6 * sizes[0]:
         message = f"W1 has a higher rank than {p.N} samples can give it: it holds the gradients of "
         message += "other batches too."
         return (Finding(Kind.ACCUMULATED, "", message, "Clear the buffers before each batch."),)

@@ -43,7 +43,7 @@ def digits(comparison: Comparison, name: str, hypothesis: Array) -> float:
     return math.log2(error / max(left, least)) if error > 0 and max(left, least) > 0 else 0.0
 
 
-FITTED = 64.0
+FITTED = 128.0
 """Times that a hypothesis with fitted numbers has to come nearer than what it explains."""
 
 MOST_LINES = 512
@@ -57,12 +57,7 @@ def tells(
     *,
     fitted: bool,
 ) -> bool:
-    """Tell whether what is expected comes so much nearer than the right gradient that it explains.
-
-    Only where rounding is coarse; elsewhere what fits leaves next to nothing.
-    """
-    if not any(comparison.is_coarse(name) for name in expected):
-        return True
+    """Tell whether what is expected comes so much nearer than the right gradient that it explains."""
     least = max(
         comparison.unit_roundoff * comparison.largest(n) / (_widest(comparison, n) + TINY)
         for n in expected

@@ -241,6 +241,8 @@ def _parameters(p: Pass, view: Comparison, name: str, _: Array) -> Finding | Non
 def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
     """Find a gradient with a multiple of the parameters, or of their signs, added to it."""
     g, r, w = _wide(view, name), view.reference[name], getattr(p, name)
+    if np.any(w) and np.array_equal(g, w):
+        return _added(name, name, 0.0, 1.0, {"gradient": 0.0, "parameters": 1.0})
     columns = np.column_stack([r.ravel(), w.ravel()])
     norms = np.linalg.norm(columns, axis=0)
     # The squares of 1e-170 are zero, and on those nothing can be projected.

@@ -45,6 +45,20 @@ Hypothesis = tuple["Finding | None", Array]
 USUAL = 0.1
 """Share of what rounding may do that it does: explanations this near to each other fit alike."""
 
+CONDITIONAL = {
+    Kind.TENSOR_FACTOR,
+    Kind.SAMPLE_WEIGHTS,
+    Kind.DROPPED_SAMPLES,
+    Kind.WRONG_INPUTS,
+    Kind.MISSING_ACTIVATION_DERIVATIVE,
+    Kind.WRONG_ACTIVATION_DERIVATIVE,
+    Kind.BIAS_REDUCTION,
+    Kind.SINGLE_ENTRIES,
+    Kind.WEIGHT_DECAY,
+    Kind.PERMUTED,
+}
+"""What is said of a tensor in layer 1 only beside a dY that is known."""
+
 SAMPLED = 48
 """Rows of W1 that a hypothesis has to agree with before it is computed for all of them."""
 
@@ -124,6 +138,9 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     layer_2 = {"W2", "b2"} & set(comparison.candidate)
     told = recovery.equations(passes[0], comparison) if layer_2 else 2
     yield from (common_factor(view, sizes, told) for view in views)
+    if told < 2 and any(common_factor(view, sizes) for view in views):
+        yield (_one_number(comparison, sizes),)
+        return
     if set(comparison.candidate) != {"W1", "b1", "W2", "b2"}:
         yield explain_each(comparison, sizes)
         return
@@ -136,6 +153,17 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     yield explain_each(comparison, sizes)
     # What is fitted to the plain (y - t) / N first: it would take a delta for a weight.
     yield from (of_pass.explain(known=False) for of_pass in reversed(stages))
+
+
+def _one_number(comparison: Comparison, sizes: Sizes) -> Finding:
+    """Say that a factor is all that can be told where dY holds one number."""
+    factor = best_factor(comparison, comparison.reference, sizes) or 0.0
+    message = (
+        f"Every tensor is {factor:.6g} times the right one. On this input dY holds one number, and "
+        "whatever is wrong with it looks like a factor."
+    )
+    remedy = "Check it with several samples and more than two classes."
+    return Finding(Kind.UNEXPLAINED, "", message, remedy, {"factor": factor})
 
 
 def _only(comparison: Comparison, tensors: Tensors) -> Tensors:
@@ -303,6 +331,7 @@ class _Stages:
         if layer.weights in fitting:
             return _Stage(right, (), 1.0, fitting)
         stands, told = expected, self.equations if layer.weights == "W2" else 2
+        coarse = any(self.comparison.is_coarse(n) for n in expected)
         partly: _Stage | None = None
         whole: list[tuple[float, _Stage]] = []
         sampled = self._sampled(layer)
@@ -322,6 +351,7 @@ class _Stages:
             elif (
                 not fitting
                 and finding
+                and (known or not coarse)
                 and (factor := self._beneath_decay(layer, expected)) is not None
             ):
                 whole.append((0.0, _Stage(factor * error, findings, factor, (layer.biases,))))
@@ -334,7 +364,8 @@ class _Stages:
             closest = 4 * min(gap for gap, _ in whole) + USUAL
             alike = [stage for gap, stage in whole if gap <= closest or stage.factor == 1]
             # A recovered error has its factor in itself; one of a table does best without.
-            return _joined(sorted(alike, key=lambda s: s.factor != 1) if known else alike)
+            alike = sorted(alike, key=lambda s: s.factor != 1) if known else alike
+            return _joined(alike, self.comparison, coarse=coarse)
         return partly or _Stage(right, (), 1.0, fitting)
 
     def _tells(self, factor: float, expected: Tensors, right: Tensors, *, known: bool) -> bool:
@@ -388,6 +419,13 @@ class _Stages:
             few = [n for n, f in found.items() if f and f.kind is Kind.SINGLE_ENTRIES]
             found |= dict.fromkeys(few)
         lost = [n for n, f in found.items() if f is None]
+        if {"W2", "b2"} <= set(lost):
+            # What is said of layer 1 rests on a dY that is not the one it used.
+            lower = [n for n in ("W1", "b1") if n in wrong or layers[1][1].findings]
+            rests = [n for n in lower if (f := found.get(n)) is None or f.kind in CONDITIONAL]
+            found |= dict.fromkeys(rests)
+            findings = [f for f in findings if f not in layers[1][1].findings]
+            lost = [n for n in errors if n in found and found[n] is None]
         findings += [f for f in found.values() if f is not None]
         if lost:
             output = layers[0][1]
@@ -414,16 +452,29 @@ def _near_one(factor: float) -> bool:
     return abs(factor - 1) < 2e-3
 
 
-def _joined(stages: list[_Stage]) -> _Stage:
-    """Return the first of the stages that fit equally well, which says what else it may be."""
+def _joined(stages: list[_Stage], comparison: Comparison, *, coarse: bool) -> _Stage:
+    """Return the first of the stages that fit equally well, which says what else it may be.
+
+    Where rounding is what makes them alike, none of them is named.
+    """
     first = stages[0]
     finding = first.findings[0]
     others = [s.findings[0] for s in stages if s.findings[0].kind is not finding.kind]
     if not others:
         return first
     what = "; ".join(other.message.rstrip(".") for other in others[:2])
+    if coarse and not all(_same(s.error, first.error) for s in stages):
+        dtype = comparison.candidate["W2"].dtype
+        message = f"Rounding in {dtype} does not tell these apart: {finding.message} {what}."
+        unsure = Finding(Kind.UNEXPLAINED, "", message, "Check it in a wider type.")
+        return replace(first, findings=(unsure,))
     message = f"{finding.message} On this input it looks the same if: {what}."
     return replace(first, findings=(replace(finding, message=message),))
+
+
+def _same(error: Array, other: Array) -> bool:
+    """Tell whether two errors are equal but for the rounding of float64."""
+    return bool(np.abs(error - other).max() <= 2.0**-40 * np.abs(error).max())
 
 
 def _differ(wrong: Array, right: Array, *, scaled: bool) -> bool:
