@@ -74,12 +74,12 @@ class Comparison:
             return True  # An agreement to all digits that can be told.
         usual = self.usual(scale * self.largest(name), widest)
         gap = self.distance(name, hypothesis)
-        if gap <= min(usual, sent / TELLING) or max(sent, size) <= usual:
+        if gap <= min(usual, sent / TELLING) or max(sent, size, self.largest(name)) <= usual:
             return True
         return gap <= min(max(self.error(name), self._change(name, hypothesis)), sent) / TELLING
 
     def usual(self, size: float, widest: float) -> float:
-        """Return what rounding is expected to do to a tensor of a size, if `widest` is its bound."""
+        """Return what rounding is expected to do to a tensor of a size, `widest` at most."""
         return max(USUAL * widest, ROUNDINGS * self.unit_roundoff * size, VISIBLE * size)
 
     def quiet(self, name: str) -> float:
@@ -92,8 +92,8 @@ class Comparison:
 
     def is_coarse(self, name: str) -> bool:
         """Tell whether rounding may do so much to a tensor that little tells what it holds."""
-        sent = largest_size(self.candidate[name], self.checkpoint)
-        return 4 * float(self.allowed[name].max(initial=0.0)) > VISIBLE * sent
+        most = max(largest_size(self.candidate[name], self.checkpoint), self.largest(name))
+        return 4 * float(self.allowed[name].max(initial=0.0)) > VISIBLE * most
 
     def distance(self, name: str, value: Array) -> float:
         """Return how far the candidate's tensor `name` is from a value in the worst entry."""

@@ -208,6 +208,13 @@ OUTPUTS: tuple[Mistake, ...] = (
         "Write y = softmax(a2), once: a loss that applies the softmax itself wants a2, not y.",
     ),
     _output(
+        "softmax three times",
+        Kind.SOFTMAX_TWICE,
+        _outputs_of(lambda p: softmax(softmax(p.y))),
+        "The softmax is applied three times: dY uses softmax(softmax(y))",
+        "Write y = softmax(a2), once: a loss that applies the softmax itself wants a2, not y.",
+    ),
+    _output(
         "softmax twice, differentiated",
         Kind.SOFTMAX_TWICE,
         lambda p: _through_softmax(p, _mean(p, softmax(p.y) - p.t)),
@@ -361,7 +368,7 @@ def _per_class(p: Pass) -> Array:
 def _over_those(keep: Callable[[Pass], Array]) -> Callable[[Pass], Array]:
     def weights(p: Pass) -> Array:
         kept = keep(p)
-        return np.asarray(kept * (p.N / max(1, np.count_nonzero(kept))))
+        return np.asarray(kept * (p.N / max(1, int(kept.sum()))))
 
     return weights
 

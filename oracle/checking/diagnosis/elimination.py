@@ -30,7 +30,7 @@ NEARLY = 2e-3
 
 
 def nearly_right(comparison: Comparison) -> tuple[Finding, ...]:
-    """Tell that both layers are right to some digits."""
+    """Tell that both layers are right to some digits, for the delta that is nearest."""
     errors = {n: relative_error(comparison, n) for n in comparison.candidate}
     layers = {n[-1] for n in wrong_tensors(comparison)}
     error = max(errors.values())
@@ -103,8 +103,8 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
     sizes = np.linalg.svd(layer_1, compute_uv=False)
     if min(H, D + 1) <= p.N:
         message = (
-            "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, but W1 is not x.T @ dA1 for "
-            "any dA1: it holds another batch, alone or added to this one, or inputs that were "
+            "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, but W1 is not x.T @ dA1 "
+            "for any dA1: it holds another batch, alone or added to this one, or inputs that were "
             "changed on their way."
         )
         return (Finding(Kind.UNEXPLAINED, "", message, "Compute the gradient of this x alone."),)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from oracle.checking.comparison import TELLING, Comparison
+from oracle.slices import largest_size
 from oracle.values import Array, Float64
 
 SURE = 64.0
@@ -43,7 +44,7 @@ def digits(comparison: Comparison, name: str, hypothesis: Array) -> float:
     return math.log2(error / max(left, least)) if error > 0 and max(left, least) > 0 else 0.0
 
 
-FITTED = 128.0
+FITTED = 64.0
 """Times that a hypothesis with fitted numbers has to come nearer than what it explains."""
 
 MOST_LINES = 512
@@ -57,7 +58,7 @@ def tells(
     *,
     fitted: bool,
 ) -> bool:
-    """Tell whether what is expected comes so much nearer than the right gradient that it explains."""
+    """Tell whether what is expected comes so much nearer than the right gradient that it says."""
     least = max(
         comparison.unit_roundoff * comparison.largest(n) / (_widest(comparison, n) + TINY)
         for n in expected
@@ -87,6 +88,17 @@ def resolved(inputs: Array, error: Array, noise: float) -> int:
     some = inputs[:MOST_LINES, :MOST_LINES]
     sizes = np.linalg.svd(some, compute_uv=False)
     return int(np.count_nonzero(sizes * np.abs(error).max(initial=0.0) > noise))
+
+
+def lost(comparison: Comparison, name: str) -> bool:
+    """Tell whether a tensor of the candidate is so small that rounding may have made all of it."""
+    sent = largest_size(comparison.candidate[name], comparison.checkpoint)
+    return sent <= hiding(comparison, name)
+
+
+def hiding(comparison: Comparison, name: str) -> float:
+    """Return the size below which rounding hides a tensor."""
+    return min(_widest(comparison, name), comparison.quiet(name))
 
 
 def even(comparison: Comparison, name: str) -> Float64:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
-from oracle.checking.comparison import Comparison
+from oracle.checking.comparison import ROUNDINGS, Comparison
 from oracle.checking.diagnosis.evidence import (
     SURE,
     beyond_doubt,
     clear_of,
     even,
     independent,
+    lost,
     resolved,
 )
 from oracle.checking.diagnosis.tensors import (
@@ -23,6 +24,7 @@ from oracle.checking.diagnosis.tensors import (
     outliers,
     right_but_for,
     some,
+    tensor_factor,
 )
 from oracle.checking.mistakes import INPUTS, REDUCTIONS, SLOPES
 from oracle.findings import FindingKind as Kind
@@ -45,9 +47,10 @@ def fault(
         return explain_tensor(view, name, sizes)
     if (lines := _zero_lines(view, name)) is not None:
         return lines
-    if view.fits(name, np.zeros(view.candidate[name].shape)):
-        # Much agrees with what rounding hides.
-        return explain_tensor(view, name, sizes) or _reduction(p, view, name, error)
+    if view.largest(name) and lost(view, name):
+        return None  # Much agrees with what rounding hides.
+    if beyond_doubt(view, name) and view.fits(name, -view.reference[name]):
+        return tensor_factor(name, -1.0, sizes)
     found = _reduction(p, view, name, error) or explain_tensor(view, name, sizes)
     if not found and not beyond_doubt(view, name):
         return None
@@ -207,13 +210,16 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     g = _wide(view, name)[np.ix_(rows, units)].ravel()
     weights = np.linalg.lstsq(columns / norms, g, rcond=None)[0] / norms
     largest = float(np.abs(weights).max())
-    dropped = np.abs(weights) < 1e-2 * largest
-    level = weights[~dropped].mean() if np.ptp(weights[~dropped]) < 1e-2 * largest else weights
+    near = max(1e-2, ROUNDINGS * view.unit_roundoff) * largest
+    dropped = np.abs(weights) < near
+    level = weights[~dropped].mean() if np.ptp(weights[~dropped]) < near else weights
     used = np.where(dropped, 0.0, level)[:, None] * error
     if not view.fits(name, left.T @ used, allowed=even(view, name)):
         return None
     if dropped.any():
         return _dropped(p, name, f"the samples {some(np.flatnonzero(~dropped))}")
+    if view.is_coarse(name):
+        return None  # Many numbers take many digits.
     message = f"The samples do not count equally in {name}: their weights are from "
     message += f"{weights.min():.4g} to {weights.max():.4g}."
     remedy = f"Give every sample the same weight in {name}."
@@ -373,28 +379,47 @@ def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
 def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     """Find weights whose rows are combinations of the right errors, as those of any inputs are."""
     g, r, bias = _wide(view, name), view.reference[name], f"b{name[-1]}"
-    if g.ndim < 2 or bias not in view.candidate:
+    right = bias in view.candidate and view.fits(
+        bias, view.reference[bias], allowed=even(view, bias)
+    )
+    if (
+        g.ndim < 2
+        or view.is_coarse(name)
+        or not right
+        or np.linalg.norm(g - r) <= 0.01 * np.linalg.norm(r)
+    ):
         return None
-    if not view.fits(bias, view.reference[bias], allowed=even(view, bias)):
-        return None
-    if len(g) < 4 or np.linalg.norm(g - r) <= 0.01 * np.linalg.norm(r):
-        return None
-    directions = np.linalg.svd(error, full_matrices=False)[2]
-    # Rows that sum to zero have one direction fewer, and all of them may be those of the errors.
-    width = independent(view, name) // len(g)
+    # Rows that are right, or zero, are combinations of whatever there is.
     seen = g[np.any(np.abs(g - r) > 4 * even(view, name), axis=1) & np.any(g, axis=1)]
-    if len(seen) < 4:
+    if len(seen) < 4 or not _spans(view, name, error, seen):
         return None
-    for rank in range(1, min(len(directions), width - 1) + 1):
+    place, layer = ("x", "dA1") if name == "W1" else ("z1", "dY")
+    message = f"The rows of {name} are combinations of the rows of the right {layer}, but "
+    message += f"not those that {place} gives: it is formed with something else."
+    remedy = f"Write {name} = {place}.T @ {layer}, with the {place} of this forward pass."
+    return Finding(Kind.WRONG_INPUTS, name, message, remedy)
+
+
+def _spans(view: Comparison, name: str, error: Array, seen: Array) -> bool:
+    """Tell whether the errors span the rows that were sent, and far from all that could be.
+
+    Other targets give nearly the same rows of dY where y hardly varies, so those of W2 have to be
+    spanned within rounding; of dA1 the largest directions do, which hold the right W1 but for 1 %.
+    """
+    g, r = _wide(view, name), view.reference[name]
+    # Rows that sum to zero have one direction fewer.
+    width = independent(view, name) // len(g)
+    _, sizes, directions = np.linalg.svd(error, full_matrices=False)
+    most = int(np.count_nonzero(sizes > 1e-12 * sizes[0]))
+    ranks = range(most, most + 1) if name == "W2" else range(1, most + 1)
+    for rank in ranks:
         basis = directions[:rank]
-        left, beyond = (np.linalg.norm(a - a @ basis.T @ basis) for a in (r, g))
-        if left <= 1e-2 * np.linalg.norm(r):
-            spare = (width - rank) * len(seen)
-            if beyond > 4e-2 * np.linalg.norm(g) or 4 * spare < width * len(seen):
-                return None
-            place, layer = ("x", "dA1") if name == "W1" else ("z1", "dY")
-            message = f"The rows of {name} are combinations of the rows of the right {layer}, but "
-            message += f"not those that {place} gives: it is formed with something else."
-            remedy = f"Write {name} = {place}.T @ {layer}, with the {place} of this forward pass."
-            return Finding(Kind.WRONG_INPUTS, name, message, remedy)
-    return None
+        left = float(np.linalg.norm(r - r @ basis.T @ basis))
+        if rank < width and left <= 1e-2 * np.linalg.norm(r):
+            spare, spanned = (width - rank) * len(seen), g @ basis.T @ basis
+            if 4 * spare < width * len(seen):
+                return False
+            if name == "W2":
+                return view.fits(name, spanned, allowed=even(view, name))
+            return bool(np.linalg.norm(g - spanned) <= 4e-2 * np.linalg.norm(g))
+    return False

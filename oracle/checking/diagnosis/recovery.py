@@ -28,6 +28,13 @@ MOST_PRODUCTS = 10**9
 MOST_CONDITION = 1e4
 """Inputs of a worse condition than this lose too many digits of what is recovered through them."""
 
+MAPPED = 1e-7
+"""Rounding beyond which targets of the classes are not fitted.
+
+At the document's initialisation y varies by 1e-2 from sample to sample, and any smooth function of
+it is K numbers for each class but for the cube of that.
+"""
+
 SAMPLED = 48
 """Rows of W1 that the numbers of a family are fitted to."""
 
@@ -55,9 +62,16 @@ def outputs(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
             yield from _weighted(p, (dY * p.output_error).sum(axis=1) / squares)
     if any(comparison.is_coarse(name) for name in comparison.candidate):
         return  # Many numbers take many digits.
-    for family in (_class_map, _polynomial):
-        for found, error in family(p, p.weight * widened, values, free):
-            yield found, p.weight * error
+    whole = _allowed_share(comparison) > MAPPED
+    for found, error in _class_map(p, p.weight * widened, values, free, whole=whole):
+        yield found, p.weight * error
+    for found, error in _polynomial(p, p.weight * widened, values, free):
+        yield found, p.weight * error
+
+
+def _allowed_share(comparison: Comparison) -> float:
+    largest = comparison.largest("W2")
+    return float(comparison.allowed["W2"].max(initial=0.0)) / largest if largest else 1.0
 
 
 def equations(p: Pass, comparison: Comparison) -> int:
@@ -238,8 +252,13 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
             yield found, (y - p.t) / p.N
 
 
-def _class_map(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
-    """Fit dY = (y - t M) / N, with M the same for every sample: what each class was taken for."""
+def _class_map(
+    p: Pass, widened: Float64, values: Float64, free: int, *, whole: bool
+) -> Iterator[Recovered]:
+    """Fit dY = (y - t M) / N, with M the same for every sample: what each class was taken for.
+
+    M holds any numbers, or a 1 in each row if it has to be `whole`.
+    """
     present = np.flatnonzero(np.any(p.t, axis=0))
     if 2 * len(present) * p.K > free or len(present) >= p.N:
         return
@@ -247,11 +266,13 @@ def _class_map(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
     for scale in dict.fromkeys((1.0, float(p.N), -1.0, -float(p.N))):
         rest = widened.T @ p.y / p.N - values / scale
         used = np.linalg.lstsq(columns, rest, rcond=None)[0]
-        whole = np.rint(used)
-        if np.all(np.abs(used - whole) < 0.05) and np.all(np.abs(whole).sum(axis=1) == 1):
-            used = np.abs(whole)
+        taken = np.rint(used)
+        if np.all(np.abs(used - taken) < 0.05) and np.all(np.abs(taken).sum(axis=1) == 1):
+            used = np.abs(taken)
             pairs = [f"{k} as {int(row.argmax())}" for k, row in zip(present, used, strict=True)]
             message = f"The labels are taken for others: {', '.join(pairs[:6])}."
+        elif whole:
+            continue
         else:
             message = "The targets of each class are other numbers than 0 and 1."
             # A class of one sample takes its weight in, or anything else that is wrong with it.

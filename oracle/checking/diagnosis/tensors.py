@@ -15,11 +15,13 @@ from oracle.checking.diagnosis.evidence import (
     beyond_doubt,
     digits,
     even,
+    hiding,
     independent,
+    lost,
     tells,
 )
 from oracle.findings import FindingKind as Kind
-from oracle.slices import parts
+from oracle.slices import largest_size, parts
 from oracle.values import Array, Entry, Finding, Float64
 
 FEWEST_LEVELS = 6
@@ -186,11 +188,14 @@ def best_factor(
     told. `spread` allows every entry of a tensor what the worst may err, as is right for other
     stages than those of the reference.
     """
+    if all(_is_hidden(comparison, n, e) for n, e in expected.items()):
+        return 1.0
     view = replace(comparison, reference=expected, unit_roundoff=0.0)
     fitted = fitted_factor(view, list(expected))
     if fitted is None or not np.isfinite(fitted) or fitted == 0:
         return None
-    if all(comparison.fits(n, 0 * e) for n, e in expected.items()):
+    allowed = {n: even(comparison, n) if spread else None for n in expected}
+    if all(lost(comparison, n) for n in expected):
         # Rounding hides the candidate, unless it shrank with the factor.
         small = abs(fitted)
         shrunk = not spread and all(
@@ -200,11 +205,24 @@ def best_factor(
         return fitted if shrunk else None
     for factor in _likely(fitted, sizes, 2 * comparison.unit_roundoff):
         if (equations > 1 or is_known(factor, sizes)) and all(
-            comparison.fits(n, factor * e, allowed=even(comparison, n) if spread else None)
-            for n, e in expected.items()
+            comparison.fits(n, factor * e, allowed=allowed[n]) for n, e in expected.items()
         ):
             return factor
     return None
+
+
+def _is_hidden(comparison: Comparison, name: str, expected: Array) -> bool:
+    """Tell whether rounding makes up a tensor of the candidate, and what is expected of it.
+
+    Where the reference is larger, that both are next to nothing is an agreement.
+    """
+    most = hiding(comparison, name)
+    return (
+        not comparison.is_coarse(name)
+        and comparison.largest(name) > most
+        and largest_size(expected, comparison.checkpoint) <= most
+        and lost(comparison, name)
+    )
 
 
 def is_known(factor: float, sizes: Mapping[str, int]) -> bool:
@@ -224,6 +242,11 @@ def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterato
     if math.isclose(fitted, short, rel_tol=1e-3):
         yield short
     yield fitted
+
+
+def times(factor: float) -> str:
+    """Return a factor in digits that tell it from 1."""
+    return f"1 {factor - 1:+.2g}" if f"{factor:.6g}" == "1" != f"{factor:.17g}" else f"{factor:.6g}"
 
 
 def factor_findings(
@@ -262,11 +285,11 @@ def factor_findings(
         remedy = "Divide once by x.shape[0], and by nothing else."
         findings.append(Finding(kind, "", message, remedy, evidence))
     elif size != 1.0:
-        message = f"The gradient is {size:.6g} times the right one in every tensor"
+        message = f"The gradient is {times(size)} times the right one in every tensor"
         message += f", which is {_or(equal)}." if equal else "."
         if math.isclose(size, 2.0, rel_tol=1e-3):
             message += " A gradient added to itself (a buffer not cleared) looks the same."
-        remedy = f"Look for a factor of {size:.6g} in the loss or in the update."
+        remedy = f"Look for a factor of {times(size)} in the loss or in the update."
         findings.append(Finding(Kind.CONSTANT_FACTOR, "", message, remedy, evidence))
     return tuple(findings)
 
@@ -276,10 +299,9 @@ def tensor_factor(name: str, factor: float, sizes: Mapping[str, int]) -> Finding
     equal = [n for n, known in equals(abs(factor), sizes).items() if _close(abs(factor), known)]
     what = f" ({'-' if factor < 0 else ''}{_or(equal)})" if equal else ""
     verb = "are" if " and " in name else "is"
-    message = f"{name} {verb} {factor:.6g}{what} times the right one."
-    remedy = (
-        f"Look for a factor of {factor:.6g} that {name} alone {'have' if verb == 'are' else 'has'}."
-    )
+    message = f"{name} {verb} {times(factor)}{what} times the right one."
+    has = "have" if verb == "are" else "has"
+    remedy = f"Look for a factor of {times(factor)} that {name} alone {has}."
     return Finding(Kind.TENSOR_FACTOR, name, message, remedy, {"factor": factor})
 
 

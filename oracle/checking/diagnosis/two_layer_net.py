@@ -19,7 +19,7 @@ from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.elimination import located, nearly_right
 from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
 from oracle.checking.diagnosis.faults import clipped, decayed, fault
-from oracle.checking.diagnosis.returned import changed
+from oracle.checking.diagnosis.returned import changed, in_place_of_parameters
 from oracle.checking.diagnosis.tensors import (
     best_factor,
     common_factor,
@@ -59,6 +59,9 @@ CONDITIONAL = {
 }
 """What is said of a tensor in layer 1 only beside a dY that is known."""
 
+FEWEST = 3
+"""Equations that have to check a fitted number where each has few digits."""
+
 SAMPLED = 48
 """Rows of W1 that a hypothesis has to agree with before it is computed for all of them."""
 
@@ -90,7 +93,7 @@ def explain_two_layer_net(
     tuple of Finding
         At least one; `UNEXPLAINED` where no known cause fits.
     """
-    found = low_precision(comparison) or changed(comparison)
+    found = low_precision(comparison)
     if found:
         return found
     passes = [
@@ -103,8 +106,7 @@ def explain_two_layer_net(
         found = found if narrow is None else _best(passes, narrow[1])
     if _unknown(found) and any(comparison.is_coarse(n) for n in comparison.candidate):
         # A part of an explanation has few digits to stand on: what needs none remains.
-        kept = tuple(f for f in found if f.kind in {Kind.ZERO_TENSOR, Kind.UNEXPLAINED})
-        return kept
+        return tuple(f for f in found if f.kind in {Kind.ZERO_TENSOR, Kind.UNEXPLAINED})
     return found
 
 
@@ -137,7 +139,14 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
         yield (Finding(Kind.DELTA_IGNORED, "", message, "dY = (y - t) / N * p / (p + delta)"),)
     layer_2 = {"W2", "b2"} & set(comparison.candidate)
     told = recovery.equations(passes[0], comparison) if layer_2 else 2
-    yield from (common_factor(view, sizes, told) for view in views)
+    weights = {n: getattr(passes[0], n) for n in comparison.candidate}
+    for view in views:
+        yield in_place_of_parameters(weights, view)
+        if found := changed(view):
+            yield found
+            return
+    # A delta takes a share of the only sample, so a factor without one may be plainer.
+    yield from sorted((common_factor(view, sizes, told) for view in views), key=_is_odd)
     if told < 2 and any(common_factor(view, sizes) for view in views):
         yield (_one_number(comparison, sizes),)
         return
@@ -149,10 +158,15 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     nearest = max((len(of_pass.right), of_pass.scale == 1) for of_pass in stages)
     stages = [s for s in stages if (len(s.right), s.scale == 1) == nearest]
     yield from sorted((of_pass.explain(known=True) for of_pass in stages), key=len)
-    yield from (_of_other_forward(p, comparison, sizes) for p in passes)
+    yield from sorted((_of_other_forward(p, comparison, sizes) for p in passes), key=len)
     yield explain_each(comparison, sizes)
     # What is fitted to the plain (y - t) / N first: it would take a delta for a weight.
     yield from (of_pass.explain(known=False) for of_pass in reversed(stages))
+
+
+def _is_odd(found: tuple[Finding, ...]) -> bool:
+    """Tell whether a factor is none that is known."""
+    return any("factor" in f.evidence and f.kind is Kind.CONSTANT_FACTOR for f in found)
 
 
 def _one_number(comparison: Comparison, sizes: Sizes) -> Finding:
@@ -178,7 +192,7 @@ def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Fi
             continue
         found = (Finding(Kind.WRONG_FORWARD, "", f"{text}.", remedy),)
         stages = _Stages(other, comparison, sizes, slope)
-        if {"W2", "b2"} <= set(stages.right):
+        if {"W2", "b2"} <= set(stages.right) and stages.differs_from(p):
             rest = stages.explain(known=True)
             if not _unknown(rest) and (not best or len(rest) + 1 < len(best)):
                 best = (*found, *rest)
@@ -252,6 +266,16 @@ class _Stages:
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "right", right[scale])
 
+    def differs_from(self, p: Pass) -> bool:
+        """Tell whether W2 and b2 say that the pass is another than `p`, where that takes digits."""
+        ours, theirs = (self.scale * q.output_error for q in (self.p, p))
+        expected, right = (
+            _Layer("W2", "b2", q.z1).gradient(error) for q, error in ((self.p, ours), (p, theirs))
+        )
+        coarse = any(self.comparison.is_coarse(n) for n in expected)
+        plain = is_known(self.scale, self.sizes)
+        return not coarse or (plain and tells(self.comparison, expected, right, fitted=False))
+
     def explain(self, *, known: bool) -> tuple[Finding, ...]:
         """Explain dY by W2 and b2, then dA1 by W1 and b1, then what does not follow from them.
 
@@ -295,7 +319,7 @@ class _Stages:
             # As delta weighs the right label, whatever else stands in place of y - t.
             plain, weight = replace(p, delta=0.0), p.weight
             yield from _known(OUTPUTS, plain, plain.output_error, lambda error: weight * error)
-        yield from _known(SAMPLES, p, p.output_error, lambda error: error)
+        yield from _known(SAMPLES, p, p.output_error, lambda error: error, scaled=True)
         yield from recovery.dropped_samples(p, self.comparison)
         yield from recovery.unreached_classes(p, self.comparison)
         if not known:
@@ -330,7 +354,8 @@ class _Stages:
         )
         if layer.weights in fitting:
             return _Stage(right, (), 1.0, fitting)
-        stands, told = expected, self.equations if layer.weights == "W2" else 2
+        stands = expected
+        told = self.equations if layer.weights == "W2" else min(right.shape) * right.shape[1]
         coarse = any(self.comparison.is_coarse(n) for n in expected)
         partly: _Stage | None = None
         whole: list[tuple[float, _Stage]] = []
@@ -343,7 +368,9 @@ class _Stages:
             findings = () if finding is None else (finding,)
             wide = spread or finding is not None
             factor = best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
-            if factor is not None and self._tells(factor, expected, stands, known=known):
+            if factor is not None and self._tells(
+                factor, expected, stands, known=known, spare=told - 1
+            ):
                 stage = _Stage(factor * error, findings, factor, tuple(expected))
                 if finding is None:
                     return stage
@@ -368,8 +395,12 @@ class _Stages:
             return _joined(alike, self.comparison, coarse=coarse)
         return partly or _Stage(right, (), 1.0, fitting)
 
-    def _tells(self, factor: float, expected: Tensors, right: Tensors, *, known: bool) -> bool:
+    def _tells(
+        self, factor: float, expected: Tensors, right: Tensors, *, known: bool, spare: int
+    ) -> bool:
         fitted = not (known and is_known(factor, self.sizes))
+        if fitted and spare < FEWEST and any(self.comparison.is_coarse(n) for n in expected):
+            return False
         scaled = {n: factor * g for n, g in expected.items()}
         return tells(self.comparison, scaled, right, fitted=fitted)
 
@@ -419,7 +450,12 @@ class _Stages:
             few = [n for n, f in found.items() if f and f.kind is Kind.SINGLE_ENTRIES]
             found |= dict.fromkeys(few)
         lost = [n for n, f in found.items() if f is None]
-        if {"W2", "b2"} <= set(lost):
+        fitted = layers[0][1].findings
+        if "W1" in lost and fitted and not known:
+            # Numbers fitted to W2 and b2, from which W1 does not follow, are none of the code's.
+            findings = [f for f in findings if f not in (*fitted, *layers[1][1].findings)]
+            lost = list(dict.fromkeys(("W2", "b2", *lost)))
+        elif {"W2", "b2"} <= set(lost):
             # What is said of layer 1 rests on a dY that is not the one it used.
             lower = [n for n in ("W1", "b1") if n in wrong or layers[1][1].findings]
             rests = [n for n in lower if (f := found.get(n)) is None or f.kind in CONDITIONAL]
@@ -429,7 +465,8 @@ class _Stages:
         findings += [f for f in found.values() if f is not None]
         if lost:
             output = layers[0][1]
-            if not known and (nearly := nearly_right(self.comparison)):
+            right = moved(self.comparison, _only(self.comparison, backward(self.p)))
+            if not known and (nearly := nearly_right(right)):
                 return nearly
             where = () if known else located(self.p, output.error, self.comparison, lost)
             findings += where or [unexplained(self.comparison, n) for n in lost]
@@ -485,13 +522,18 @@ def _differ(wrong: Array, right: Array, *, scaled: bool) -> bool:
 
 
 def _known(
-    mistakes: Iterable[Mistake], p: Pass, right: Array, error_of: Callable[[Array], Array]
+    mistakes: Iterable[Mistake],
+    p: Pass,
+    right: Array,
+    error_of: Callable[[Array], Array],
+    *,
+    scaled: bool = False,
 ) -> Iterator[tuple[Finding, Array]]:
-    """Yield what a table holds, where it shows."""
+    """Yield what a table holds, where it shows, as more than a factor if `scaled`."""
     for mistake in mistakes:
         with np.errstate(all="ignore"):
             wrong = mistake.compute(p)
-        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=p.N == 1)
+        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=scaled or p.N == 1)
         if shows:
             found = Finding(mistake.kind, "", f"{mistake.message}.", mistake.remedy)
             yield found, error_of(wrong)
