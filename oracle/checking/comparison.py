@@ -10,6 +10,26 @@ import numpy as np
 from oracle.slices import holds_anywhere, largest_size
 from oracle.values import Array, Checkpoint, Float64, never_stop
 
+USUAL = 0.1
+"""Share of what rounding may do that it does.
+
+Correct gradients of the probes use at most 0.11 of their budgets in all four types, whatever the
+order of their sums; with sums in float32, whose budgets are smaller, they are off by no more.
+"""
+
+ROUNDINGS = 8.0
+"""Unit roundoffs of the largest entry that a gradient is off by where sums are wider than terms."""
+
+TELLING = 16.0
+"""Times that a hypothesis has to come nearer than what it explains.
+
+A budget bounds the worst case. In half precision that is up to the size of the gradient, and what
+is merely within it may be anything.
+"""
+
+VISIBLE = 1 / 256
+"""Share of the largest entry that an agreement has to reach at least, and need not exceed."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -38,15 +58,49 @@ class Comparison:
         """Tell whether the candidate's tensor `name` equals `hypothesis` within its rounding.
 
         A hypothesis that is `c` times larger than the reference is allowed `c` times the rounding.
-        One that moves entries brings their `allowed` along, moved in the same way.
+        One that moves entries brings their `allowed` along, moved in the same way. Where so much is
+        allowed that it says little, the hypothesis has to leave what rounding usually does, or a
+        small share of what it explains.
         """
         self.checkpoint()
         allowed = self.allowed[name] if allowed is None else allowed
         size = largest_size(hypothesis, self.checkpoint)
         scale = max(1.0, _ratio(size, self.largest(name)))
-        if scale == np.inf:
+        if scale == np.inf or not self._near(name, hypothesis, allowed, slack * scale):
             return False
-        return self._near(name, hypothesis, allowed, slack * scale)
+        widest = scale * float(allowed.max(initial=0.0))
+        sent = largest_size(self.candidate[name], self.checkpoint)
+        if slack * widest <= VISIBLE * sent:
+            return True  # An agreement to all digits that can be told.
+        usual = self.usual(scale * self.largest(name), widest)
+        gap = self.distance(name, hypothesis)
+        if gap <= min(usual, sent / TELLING) or max(sent, size, self.largest(name)) <= usual:
+            return True
+        return gap <= min(max(self.error(name), self._change(name, hypothesis)), sent) / TELLING
+
+    def usual(self, size: float, widest: float) -> float:
+        """Return what rounding is expected to do to a tensor of a size, `widest` at most."""
+        return max(USUAL * widest, ROUNDINGS * self.unit_roundoff * size, VISIBLE * size)
+
+    def quiet(self, name: str) -> float:
+        """Return what rounding is expected to do to the candidate's tensor `name`."""
+        return self.usual(self.largest(name), float(self.allowed[name].max(initial=0.0)))
+
+    def error(self, name: str) -> float:
+        """Return how far the candidate's tensor `name` is from the reference."""
+        return self.distance(name, self.reference[name])
+
+    def is_coarse(self, name: str) -> bool:
+        """Tell whether rounding may do so much to a tensor that little tells what it holds."""
+        most = max(largest_size(self.candidate[name], self.checkpoint), self.largest(name))
+        return 4 * float(self.allowed[name].max(initial=0.0)) > VISIBLE * most
+
+    def distance(self, name: str, value: Array) -> float:
+        """Return how far the candidate's tensor `name` is from a value in the worst entry."""
+        return largest_size(self.candidate[name].astype(np.float64) - value, self.checkpoint)
+
+    def _change(self, name: str, hypothesis: Array) -> float:
+        return largest_size(hypothesis - self.reference[name], self.checkpoint)
 
     def within(self, name: str) -> bool:
         """Tell whether the candidate's tensor `name` is within its budget of the reference."""

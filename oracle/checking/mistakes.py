@@ -208,6 +208,13 @@ OUTPUTS: tuple[Mistake, ...] = (
         "Write y = softmax(a2), once: a loss that applies the softmax itself wants a2, not y.",
     ),
     _output(
+        "softmax three times",
+        Kind.SOFTMAX_TWICE,
+        _outputs_of(lambda p: softmax(softmax(p.y))),
+        "The softmax is applied three times: dY uses softmax(softmax(y))",
+        "Write y = softmax(a2), once: a loss that applies the softmax itself wants a2, not y.",
+    ),
+    _output(
         "softmax twice, differentiated",
         Kind.SOFTMAX_TWICE,
         lambda p: _through_softmax(p, _mean(p, softmax(p.y) - p.t)),
@@ -342,6 +349,71 @@ OUTPUTS: tuple[Mistake, ...] = (
     ),
 )
 """In place of dY, the derivative of the loss by the scores a2: (N, K)."""
+
+
+def _counting(weights: Callable[[Pass], Array]) -> Stage:
+    def error(p: Pass) -> Array:
+        counted = np.asarray(weights(p), p.y.dtype)
+        return np.asarray(p.output_error * counted[:, None])
+
+    return error
+
+
+def _per_class(p: Pass) -> Array:
+    counts = p.t.sum(axis=0).astype(np.float64)
+    shares = np.divide(p.N / p.K, counts, out=np.zeros(p.K), where=counts > 0)
+    return np.asarray(p.t.astype(np.float64) @ shares)
+
+
+def _over_those(keep: Callable[[Pass], Array]) -> Callable[[Pass], Array]:
+    def weights(p: Pass) -> Array:
+        kept = keep(p)
+        return np.asarray(kept * (p.N / max(1, int(kept.sum()))))
+
+    return weights
+
+
+def _sample(message: str, kind: Kind, weights: Callable[[Pass], Array], remedy: str) -> Mistake:
+    return Mistake(message, kind, _counting(weights), message, remedy)
+
+
+ALL_SAMPLES = "Let every row of the batch count, and add the rows: dW += ..."
+SAMPLES: tuple[Mistake, ...] = (
+    *(
+        _sample(text, Kind.DROPPED_SAMPLES, weights, ALL_SAMPLES)
+        for message, keep in (
+            ("The last sample has no part in the gradient", lambda p: np.arange(p.N) < p.N - 1),
+            ("The first sample has no part in the gradient", lambda p: np.arange(p.N) > 0),
+            ("The last sample alone makes the gradient", lambda p: np.arange(p.N) == p.N - 1),
+            ("The first sample alone makes the gradient", lambda p: np.arange(p.N) == 0),
+            (
+                "Samples of class 0 have no part in the gradient",
+                lambda p: p.t.argmax(axis=1) != 0,
+            ),
+            (
+                "Samples that are classified rightly have no part in the gradient",
+                lambda p: p.y.argmax(axis=1) != p.t.argmax(axis=1),
+            ),
+        )
+        for text, weights in (
+            (message, keep),
+            (f"{message}, and the mean is over what is left", _over_those(keep)),
+        )
+    ),
+    _sample(
+        "Each class has the same weight, however many samples it has",
+        Kind.SAMPLE_WEIGHTS,
+        _per_class,
+        "Give every sample the weight 1 / N, if none is meant.",
+    ),
+    _sample(
+        "The last sample counts twice",
+        Kind.SAMPLE_WEIGHTS,
+        lambda p: 1 + (np.arange(p.N) == p.N - 1),
+        "Give every sample the weight 1 / N, if none is meant.",
+    ),
+)
+"""In place of dY: other weights of the samples, known ones, which no equation is needed to fit."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from oracle.checking.backward import Pass
 from oracle.checking.comparison import Comparison
+from oracle.checking.diagnosis.evidence import beyond_doubt, even
 from oracle.checking.diagnosis.hidden import is_function_of, other_slope
 from oracle.checking.diagnosis.recovery import (
     MOST_SAMPLES,
@@ -19,7 +20,7 @@ from oracle.checking.diagnosis.recovery import (
     output_errors,
     sent,
 )
-from oracle.checking.diagnosis.tensors import beyond_doubt, even, relative_error, wrong_tensors
+from oracle.checking.diagnosis.tensors import relative_error, wrong_tensors
 from oracle.checking.mistakes import SLOPE
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
@@ -29,7 +30,7 @@ NEARLY = 2e-3
 
 
 def nearly_right(comparison: Comparison) -> tuple[Finding, ...]:
-    """Tell that both layers are right to some digits."""
+    """Tell that both layers are right to some digits, for the delta that is nearest."""
     errors = {n: relative_error(comparison, n) for n in comparison.candidate}
     layers = {n[-1] for n in wrong_tensors(comparison)}
     error = max(errors.values())
@@ -46,7 +47,12 @@ def nearly_right(comparison: Comparison) -> tuple[Finding, ...]:
 
 
 def located(p: Pass, dY: Array, comparison: Comparison, lost: Sequence[str]) -> tuple[Finding, ...]:
-    """Say where the fault of both tensors of a layer begins, and how it looks there."""
+    """Say where the fault of both tensors of a layer begins, and how it looks there.
+
+    Ranks and sums need digits: where rounding is coarse nothing is said.
+    """
+    if any(comparison.is_coarse(name) for name in comparison.candidate):
+        return ()
     if "W2" in lost and "b2" in lost:
         return _output(p, comparison) or _before_output(p, comparison)
     return _hidden(p, dY, comparison) if {"W1", "b1"} == set(lost) else ()
@@ -95,7 +101,14 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
         return (Finding(Kind.WRONG_FORWARD, "", message, remedy),)
     layer_1 = np.vstack([sent(comparison, "W1"), sent(comparison, "b1")])
     sizes = np.linalg.svd(layer_1, compute_uv=False)
-    if min(H, D + 1) > p.N and sizes[p.N] > 1e-6 * sizes[0]:
+    if min(H, D + 1) <= p.N:
+        message = (
+            "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, but W1 is not x.T @ dA1 "
+            "for any dA1: it holds another batch, alone or added to this one, or inputs that were "
+            "changed on their way."
+        )
+        return (Finding(Kind.UNEXPLAINED, "", message, "Compute the gradient of this x alone."),)
+    if sizes[p.N] > 1e-6 * sizes[0]:
         message = f"W1 has a higher rank than {p.N} samples can give it: it holds the gradients of "
         message += "other batches too."
         return (Finding(Kind.ACCUMULATED, "", message, "Clear the buffers before each batch."),)

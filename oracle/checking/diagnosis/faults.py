@@ -7,18 +7,28 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
-from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.tensors import (
+from oracle.checking.comparison import ROUNDINGS, Comparison
+from oracle.checking.diagnosis.evidence import (
     SURE,
-    best_factor,
     beyond_doubt,
+    clear_of,
     even,
+    independent,
+    lost,
+    resolved,
+)
+from oracle.checking.diagnosis.tensors import (
+    best_factor,
+    entries_of,
     explain_tensor,
+    outliers,
+    right_but_for,
     some,
+    tensor_factor,
 )
 from oracle.checking.mistakes import INPUTS, REDUCTIONS, SLOPES
 from oracle.findings import FindingKind as Kind
-from oracle.values import Array, Entry, Finding, Float64
+from oracle.values import Array, Finding, Float64
 
 Test = Callable[[Pass, Comparison, str, Array], "Finding | None"]
 
@@ -35,9 +45,12 @@ def fault(
     """Name what is wrong in one tensor; `view` expects what follows from the `error`."""
     if not np.any(view.candidate[name]):
         return explain_tensor(view, name, sizes)
-    if view.fits(name, np.zeros(view.candidate[name].shape)):
-        # Much agrees with what rounding hides.
-        return explain_tensor(view, name, sizes) or _reduction(p, view, name, error)
+    if (lines := _zero_lines(view, name)) is not None:
+        return lines
+    if view.largest(name) and lost(view, name):
+        return None  # Much agrees with what rounding hides.
+    if beyond_doubt(view, name) and view.fits(name, -view.reference[name]):
+        return tensor_factor(name, -1.0, sizes)
     found = _reduction(p, view, name, error) or explain_tensor(view, name, sizes)
     if not found and not beyond_doubt(view, name):
         return None
@@ -133,7 +146,9 @@ def _recovered(p: Pass, view: Comparison, name: str, error: Array, before: Array
     with np.errstate(all="ignore"):
         bases = [*(before**k for k in range(4)), np.abs(before), np.exp(before)]
         bases += [np.where(before > 0, 1.0, 0.0), sigmoid(before), sigmoid(before) ** 2]
-    series = _sum_of([basis.T @ error for basis in bases], _wide(view, name))
+    series = None
+    if _inputs_told(view, name, error) >= 3 * len(bases):
+        series = _sum_of([basis.T @ error for basis in bases], _wide(view, name))
     if series is not None and view.fits(name, series, allowed=even(view, name)):
         return f"another function of {'x' if name == 'W1' else 'a1'}"
     inputs = p.x if name == "W1" else p.z1
@@ -143,10 +158,13 @@ def _recovered(p: Pass, view: Comparison, name: str, error: Array, before: Array
     return ""
 
 
+def _inputs_told(view: Comparison, name: str, error: Array) -> int:
+    """Return how many numbers a tensor tells about the inputs that met this error."""
+    return resolved(error, np.ones(1), clear_of(view, name)) * len(view.candidate[name])
+
+
 def _sum_of(terms: list[Float64], g: Float64) -> Float64 | None:
-    """Return the sum of multiples of the terms that is nearest to g, if g has far more entries."""
-    if g.size < 3 * len(terms):
-        return None
+    """Return the sum of multiples of the terms that is nearest to g."""
     columns = np.column_stack([term.ravel() for term in terms])
     norms = np.linalg.norm(columns, axis=0)
     if not np.all((norms > 0) & np.isfinite(norms)):
@@ -186,18 +204,22 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     units = np.argsort(-np.abs(view.reference[name]).max(axis=0))[:SAMPLED]
     columns = np.einsum("nd,nh->dhn", left[:, rows], error[:, units]).reshape(-1, p.N)
     norms = np.linalg.norm(columns, axis=0)
-    if len(columns) < 2 * p.N or not np.all(norms > 0):
+    told = resolved(left, error, clear_of(view, name)) * independent(view, name) // len(left.T)
+    if told < 2 * p.N or not np.all(norms > 0):
         return None
     g = _wide(view, name)[np.ix_(rows, units)].ravel()
     weights = np.linalg.lstsq(columns / norms, g, rcond=None)[0] / norms
     largest = float(np.abs(weights).max())
-    dropped = np.abs(weights) < 1e-2 * largest
-    level = weights[~dropped].mean() if np.ptp(weights[~dropped]) < 1e-2 * largest else weights
+    near = max(1e-2, ROUNDINGS * view.unit_roundoff) * largest
+    dropped = np.abs(weights) < near
+    level = weights[~dropped].mean() if np.ptp(weights[~dropped]) < near else weights
     used = np.where(dropped, 0.0, level)[:, None] * error
     if not view.fits(name, left.T @ used, allowed=even(view, name)):
         return None
     if dropped.any():
         return _dropped(p, name, f"the samples {some(np.flatnonzero(~dropped))}")
+    if view.is_coarse(name):
+        return None  # Many numbers take many digits.
     message = f"The samples do not count equally in {name}: their weights are from "
     message += f"{weights.min():.4g} to {weights.max():.4g}."
     remedy = f"Give every sample the same weight in {name}."
@@ -225,6 +247,8 @@ def _parameters(p: Pass, view: Comparison, name: str, _: Array) -> Finding | Non
 def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
     """Find a gradient with a multiple of the parameters, or of their signs, added to it."""
     g, r, w = _wide(view, name), view.reference[name], getattr(p, name)
+    if np.any(w) and np.array_equal(g, w):
+        return _added(name, name, 0.0, 1.0, {"gradient": 0.0, "parameters": 1.0})
     columns = np.column_stack([r.ravel(), w.ravel()])
     norms = np.linalg.norm(columns, axis=0)
     # The squares of 1e-170 are zero, and on those nothing can be projected.
@@ -242,7 +266,7 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
         hypotheses.append((float(kept), w, float(times)))
     for kept, added, times in hypotheses:
         number = 1.0 if abs(times - 1) < 1e-6 else times
-        beyond = abs(number) * np.abs(added).max() > SURE * even(view, name).max(initial=0.0)
+        beyond = abs(number) * np.abs(added).max() > clear_of(view, name)
         if beyond and view.fits(name, kept * r + number * added, allowed=even(view, name)):
             evidence = {"gradient": kept, "parameters": number}
             what = name if added is w else f"the signs of {name}"
@@ -287,7 +311,7 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     remedy = "Switch gradient clipping off for the check."
     evidence = {"lowest": low, "highest": high}
     signs = np.sign(g) == np.sign(r)
-    if not inner.any() and np.all(signs | (np.abs(r) <= view.allowed[name])):
+    if high == 1 == -low and not inner.any() and np.all(signs | (np.abs(r) <= view.allowed[name])):
         message = f"{name} holds the signs of the gradient only."
         return Finding(Kind.CLIPPED, name, message, remedy, evidence)
     share = _normalised(g, r)
@@ -315,64 +339,87 @@ def _normalised(g: Float64, r: Float64) -> float | None:
     return float(eps) if near and eps > 0 and np.abs(g).max() > 0.9 else None
 
 
-def _wrong_entries(view: Comparison, name: str) -> Array:
-    gap = np.abs(_wide(view, name) - view.reference[name])
-    return np.argwhere(gap > 4 * view.allowed[name])
+def _zero_lines(view: Comparison, name: str) -> Finding | None:
+    """Find rows or columns of zeros in a tensor that is right but for them."""
+    g = _wide(view, name)
+    for axis, kind in enumerate(("row", "column") if g.ndim == 2 else ()):
+        zero = np.flatnonzero(
+            ~np.any(g, axis=1 - axis) & np.any(view.reference[name], axis=1 - axis)
+        )
+        kept = np.ones(g.shape[axis])
+        kept[zero] = 0
+        others = view.reference[name] * np.expand_dims(kept, 1 - axis)
+        if 0 < len(zero) < g.shape[axis] and view.fits(name, others):
+            which = f"{kind}{'s' if len(zero) > 1 else ''} {some(zero)}, all zero"
+            where = np.argwhere((others == 0) & (view.reference[name] != 0))
+            return right_but_for(view, name, where, which)
+    return None
 
 
 def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
-    """Find a tensor that is right but for one row, one column, or a few that are zero."""
-    where, g = _wrong_entries(view, name), _wide(view, name)
+    """Find a tensor that is right but for one row or one column."""
+    g, where = _wide(view, name), outliers(view, name)
     if g.ndim < 2 or not 1 < len(where) <= g.size // 2:
         return None
-    zero = not np.any(g[tuple(where.T)])
     for axis, kind in enumerate(("row", "column")):
         lines = np.unique(where[:, axis])
-        if len(lines) == 1 or (zero and np.all(np.take(g, lines, axis=axis) == 0)):
-            which = f"{kind}{'s' if len(lines) > 1 else ''} {some(lines)}"
-            return _single(view, name, where, f"{which}{', all zero' if zero else ''}")
+        if len(lines) == 1:
+            return right_but_for(view, name, where, f"{kind} {some(lines)}")
     return None
 
 
 def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
-    where = _wrong_entries(view, name)
+    where = outliers(view, name)
     size = view.candidate[name].size
     if not 0 < len(where) <= max(1, size // 5) or len(where) == size:
         return None
-    one = f"the entry {where[0].tolist()}"
-    return _single(view, name, where, one if len(where) == 1 else f"{len(where)} of {size} entries")
-
-
-def _single(view: Comparison, name: str, where: Array, which: str) -> Finding:
-    g, r, allowed = _wide(view, name), view.reference[name], view.allowed[name]
-    places = [tuple(int(k) for k in place) for place in where[:8]]
-    entries = tuple(Entry(i, float(g[i]), float(r[i]), float(allowed[i])) for i in places)
-    message = f"{name} is right but for {which}."
-    remedy = f"Look at how {name} is filled there: the bounds of a loop, or an index."
-    evidence = {"wrong_entries": float(len(where))}
-    return Finding(Kind.SINGLE_ENTRIES, name, message, remedy, evidence, entries)
+    return right_but_for(view, name, where, entries_of(where, size))
 
 
 def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     """Find weights whose rows are combinations of the right errors, as those of any inputs are."""
     g, r, bias = _wide(view, name), view.reference[name], f"b{name[-1]}"
-    if g.ndim < 2 or bias not in view.candidate:
+    right = bias in view.candidate and view.fits(
+        bias, view.reference[bias], allowed=even(view, bias)
+    )
+    if (
+        g.ndim < 2
+        or view.is_coarse(name)
+        or not right
+        or np.linalg.norm(g - r) <= 0.01 * np.linalg.norm(r)
+    ):
         return None
-    if not view.fits(bias, view.reference[bias], allowed=even(view, bias)):
+    # Rows that are right, or zero, are combinations of whatever there is.
+    seen = g[np.any(np.abs(g - r) > 4 * even(view, name), axis=1) & np.any(g, axis=1)]
+    if len(seen) < 4 or not _spans(view, name, error, seen):
         return None
-    if len(g) < 4 or np.linalg.norm(g - r) <= 0.01 * np.linalg.norm(r):
-        return None
-    directions = np.linalg.svd(error, full_matrices=False)[2]
-    for rank in range(1, min(len(directions), g.shape[1] - 1) + 1):
+    place, layer = ("x", "dA1") if name == "W1" else ("z1", "dY")
+    message = f"The rows of {name} are combinations of the rows of the right {layer}, but "
+    message += f"not those that {place} gives: it is formed with something else."
+    remedy = f"Write {name} = {place}.T @ {layer}, with the {place} of this forward pass."
+    return Finding(Kind.WRONG_INPUTS, name, message, remedy)
+
+
+def _spans(view: Comparison, name: str, error: Array, seen: Array) -> bool:
+    """Tell whether the errors span the rows that were sent, and far from all that could be.
+
+    Other targets give nearly the same rows of dY where y hardly varies, so those of W2 have to be
+    spanned within rounding; of dA1 the largest directions do, which hold the right W1 but for 1 %.
+    """
+    g, r = _wide(view, name), view.reference[name]
+    # Rows that sum to zero have one direction fewer.
+    width = independent(view, name) // len(g)
+    _, sizes, directions = np.linalg.svd(error, full_matrices=False)
+    most = int(np.count_nonzero(sizes > 1e-12 * sizes[0]))
+    ranks = range(most, most + 1) if name == "W2" else range(1, most + 1)
+    for rank in ranks:
         basis = directions[:rank]
-        left, beyond = (np.linalg.norm(a - a @ basis.T @ basis) for a in (r, g))
-        if left <= 1e-2 * np.linalg.norm(r):
-            spare = (g.shape[1] - rank) * len(g)
-            if beyond > 4e-2 * np.linalg.norm(g) or 4 * spare < g.size:
-                return None
-            place, layer = ("x", "dA1") if name == "W1" else ("z1", "dY")
-            message = f"The rows of {name} are combinations of the rows of the right {layer}, but "
-            message += f"not those that {place} gives: it is formed with something else."
-            remedy = f"Write {name} = {place}.T @ {layer}, with the {place} of this forward pass."
-            return Finding(Kind.WRONG_INPUTS, name, message, remedy)
-    return None
+        left = float(np.linalg.norm(r - r @ basis.T @ basis))
+        if rank < width and left <= 1e-2 * np.linalg.norm(r):
+            spare, spanned = (width - rank) * len(seen), g @ basis.T @ basis
+            if 4 * spare < width * len(seen):
+                return False
+            if name == "W2":
+                return view.fits(name, spanned, allowed=even(view, name))
+            return bool(np.linalg.norm(g - spanned) <= 4e-2 * np.linalg.norm(g))
+    return False

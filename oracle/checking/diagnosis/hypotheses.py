@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.tensors import (
-    best_factor,
-    equals,
-    even,
-    factor_findings,
-    misfit,
-)
+from oracle.checking.diagnosis.evidence import even, misfit
+from oracle.checking.diagnosis.tensors import best_factor, factor_findings, is_known
 from oracle.values import Array, Finding
 
 Hypothesis = tuple[Finding, Array]
@@ -89,7 +83,7 @@ def closest(
         if factor is None or not _is_distinct(comparison, name, values):
             continue
         free = equations > 2 and WIDEST >= abs(factor) >= 1 / WIDEST
-        if not (free or _is_known(factor, sizes)):
+        if not (free or is_known(factor, sizes)):
             continue
         if np.abs(values).max() <= SURE * view.allowed[name].max():
             continue
@@ -124,7 +118,7 @@ def factor_of_any(
             factor = best_factor(view, {name: values}, sizes)
             # One number is some multiple of another, and two may be by chance.
             some = np.count_nonzero(values) > 2
-            if factor is not None and factor != 1 and (some or _is_known(factor, sizes)):
+            if factor is not None and factor != 1 and (some or is_known(factor, sizes)):
                 factors.append(factor)
     factors.sort(key=lambda factor: (not _has_meaning(factor, sizes), abs(factor) != 1))
     return factor_findings(factors[0], sizes) if factors else ()
@@ -132,10 +126,4 @@ def factor_of_any(
 
 def _has_meaning(factor: float, sizes: Mapping[str, int]) -> bool:
     """Tell whether a factor is known, or a number of three digits."""
-    return _is_known(factor, sizes) or float(f"{factor:.3g}") == factor
-
-
-def _is_known(factor: float, sizes: Mapping[str, int]) -> bool:
-    """Tell whether a factor is a size, its inverse, a usual constant, twice or half."""
-    known = {1.0, 2.0, 0.5, *equals(abs(factor), sizes).values()}
-    return any(math.isclose(abs(factor), k, rel_tol=1e-12) for k in known)
+    return is_known(factor, sizes) or float(f"{factor:.3g}") == factor

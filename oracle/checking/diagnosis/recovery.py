@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.checking.backward import Pass, output_error, softmax
-from oracle.checking.comparison import Comparison
+from oracle.checking.comparison import ROUNDINGS, Comparison
+from oracle.checking.diagnosis.evidence import balanced, clear_of, even, resolved
 from oracle.checking.diagnosis.recognition import Recovered, recognised
-from oracle.checking.diagnosis.tensors import even, some
+from oracle.checking.diagnosis.tensors import some
 from oracle.checking.mistakes import ERROR, SOFTMAX
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
@@ -27,6 +28,13 @@ MOST_PRODUCTS = 10**9
 MOST_CONDITION = 1e4
 """Inputs of a worse condition than this lose too many digits of what is recovered through them."""
 
+MAPPED = 1e-7
+"""Rounding beyond which targets of the classes are not fitted.
+
+At the document's initialisation y varies by 1e-2 from sample to sample, and any smooth function of
+it is K numbers for each class but for the cube of that.
+"""
+
 SAMPLED = 48
 """Rows of W1 that the numbers of a family are fitted to."""
 
@@ -38,40 +46,74 @@ def outputs(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     the right label: the equations are weighted by that, and delta = 0 has a pass of its own.
     """
     widened, values = _layer_2(p, comparison)
+    free = spare_equations(p, comparison)
     for family in (_sharpness, _mixture):
-        for found, error in family(p, p.weight * widened, values):
+        for found, error in family(p, p.weight * widened, values, free):
             yield found, p.weight * error
     if p.delta:
-        yield from _smoothed(p, widened, values)
-    weights = _sample_weights(p, comparison)
+        yield from _smoothed(p, widened, values, free)
+    weights = _sample_weights(p, comparison, each=2)
     if weights is not None:
         yield from _weighted(p, weights)
     squares = (p.output_error**2).sum(axis=1)
     for dY in output_errors(p, comparison):
         yield from recognised(p, dY)
-        if p.N > 1 and np.all(squares > 0):
+        if 1 < p.N <= free // 2 and np.all(squares > 0):
             yield from _weighted(p, (dY * p.output_error).sum(axis=1) / squares)
-    for family in (_class_map, _polynomial):
-        for found, error in family(p, p.weight * widened, values):
-            yield found, p.weight * error
+    if any(comparison.is_coarse(name) for name in comparison.candidate):
+        return  # Many numbers take many digits.
+    whole = _allowed_share(comparison) > MAPPED
+    for found, error in _class_map(p, p.weight * widened, values, free, whole=whole):
+        yield found, p.weight * error
+    for found, error in _polynomial(p, p.weight * widened, values, free):
+        yield found, p.weight * error
+
+
+def _allowed_share(comparison: Comparison) -> float:
+    largest = comparison.largest("W2")
+    return float(comparison.allowed["W2"].max(initial=0.0)) / largest if largest else 1.0
+
+
+def equations(p: Pass, comparison: Comparison) -> int:
+    """Return how many numbers W2 and b2 tell about dY.
+
+    One for each class, or one fewer if the rows of dY sum to zero, for each combination of samples
+    that rounding lets be seen: at the document's initialisation z1 is 0.5 everywhere, and it shows
+    far fewer than there are samples.
+    """
+    widened, _ = _layer_2(p, comparison)
+    names = [n for n in comparison.candidate if n[-1] == "2"]
+    noise = max(clear_of(comparison, n) for n in names)
+    tied = p.K > 1 and all(balanced(comparison, n, sent(comparison, n)) for n in names)
+    return resolved(widened, p.output_error, noise) * (p.K - tied)
+
+
+def spare_equations(p: Pass, comparison: Comparison) -> int:
+    """Return how many numbers may be fitted to W2 and b2 with one equation left to check them.
+
+    Where rounding is coarse an equation is worth few digits, and three of them have to be left.
+    """
+    coarse = any(comparison.is_coarse(n) for n in comparison.candidate)
+    return equations(p, comparison) - (3 if coarse else 1)
 
 
 def dropped_samples(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     """Yield dY without some samples, if W2 and b2 say that their weight is zero."""
-    weights = _sample_weights(p, comparison)
+    weights = _sample_weights(p, comparison, each=1)
     if weights is None:
         return
     largest = np.nanmax(np.abs(weights))
-    dropped = np.abs(weights) < 1e-2 * largest
+    near = max(1e-2, ROUNDINGS * comparison.unit_roundoff)
+    dropped = np.abs(weights) < near * largest
     kept = weights[~dropped & np.isfinite(weights)]
-    if not dropped.any() or np.ptp(kept) > 1e-2 * largest:
+    if not dropped.any() or np.ptp(kept) > near * largest:
         return
     which = some(np.flatnonzero(dropped))
     verb = "has" if dropped.sum() == 1 else "have"
     message = f"{dropped.sum()} of {p.N} samples {verb} no part in the gradient: {which}."
     remedy = "Let every row of the batch count, and add the rows: dW += ..."
     level = float(kept.mean())
-    level = 1.0 if abs(level - 1) < 1e-2 else level
+    level = 1.0 if abs(level - 1) < near else level
     found = Finding(Kind.DROPPED_SAMPLES, "", message, remedy, {"weight": level})
     yield found, p.output_error * np.where(dropped, 0.0, level)[:, None]
 
@@ -108,24 +150,26 @@ def _near(a: float, b: float) -> bool:
     return abs(a - b) <= 1e-3 * max(abs(a), abs(b))
 
 
-def _mixture(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+def _mixture(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
     """Fit dY = (a y - b t + c) / N: three numbers."""
     level = (p.y - 1 / p.K) / p.N
-    yield from _mixed(p, [p.y / p.N, -p.t / p.N, level], widened, values)
+    yield from _mixed(p, [p.y / p.N, -p.t / p.N, level], widened, values, free)
 
 
-def _smoothed(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+def _smoothed(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
     """Fit the same numbers with targets that delta weighs as it does in the loss."""
     seen = p.t * p.y / (p.y + p.delta)
     level = output_error(p.y, np.full_like(p.y, 1 / p.K), p.delta)
-    yield from _mixed(p, [p.y * p.weight / p.N, -seen / p.N, level], widened, values)
+    yield from _mixed(p, [p.y * p.weight / p.N, -seen / p.N, level], widened, values, free)
 
 
-def _mixed(p: Pass, bases: list[Float64], widened: Float64, values: Float64) -> Iterator[Recovered]:
+def _mixed(
+    p: Pass, bases: list[Float64], widened: Float64, values: Float64, free: int
+) -> Iterator[Recovered]:
     columns = np.column_stack([(widened.T @ base).ravel() for base in bases])
-    if p.y.size < 3:
+    if free < 1:
         return
-    if p.y.size < 9:
+    if free < 3 or p.y.size < 9:
         # Few numbers leave room for two: y itself is taken as right, a = 1.
         columns[:, 2] -= columns[:, 0]
         b, c = np.linalg.lstsq(columns[:, 1:], values.ravel() - columns[:, 0], rcond=None)[0]
@@ -158,13 +202,12 @@ def _mixed(p: Pass, bases: list[Float64], widened: Float64, values: Float64) -> 
     yield Finding(Kind.WRONG_TARGETS, "", f"{message}.", remedy, evidence), error
 
 
-def _polynomial(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+def _polynomial(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
     """Fit dY = a polynomial of y and t, entry by entry."""
     bases = [np.ones_like(p.y), p.y, p.t, p.y**2, p.y * p.t, p.y**3, p.y**2 * p.t]
     columns = np.column_stack([(widened.T @ base).ravel() for base in bases])
     norms = np.linalg.norm(columns, axis=0)
-    few = len(columns) < 3 * len(bases) or p.y.size < 2 * len(bases)
-    if few or not np.all(norms > 0):
+    if free < 2 * len(bases) or not np.all(norms > 0):
         return
     shares = np.linalg.lstsq(columns / norms, values.ravel(), rcond=1e-13)[0] / norms
     message = "dY is another function of y and t than (y - t) / N."
@@ -172,11 +215,10 @@ def _polynomial(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovere
     yield found, sum((c * base for c, base in zip(shares, bases, strict=True)), 0 * p.y)
 
 
-def _sharpness(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
+def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
     """Fit dY = s (softmax(c a2) - t) / N by a few steps of Gauss and Newton from several c."""
     flat = values.ravel()
-    free = p.N * (p.K - 1)
-    if free < 2 or not np.any(np.ptp(p.a2, axis=1)):
+    if free < 1 or not np.any(np.ptp(p.a2, axis=1)):
         return
     for start in (0.1, 0.5, 2.0, 8.0, -1.0):
         c = start
@@ -185,7 +227,7 @@ def _sharpness(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered
                 y = softmax(c * p.a2)
             slope = y * (p.a2 - (y * p.a2).sum(axis=1, keepdims=True))
             columns = np.column_stack([(widened.T @ d).ravel() / p.N for d in (y - p.t, slope)])
-            if free <= 3:
+            if free < 3:
                 # Few numbers leave room for one: s = 1.
                 s, rest = 1.0, flat - columns[:, 0]
                 change = np.linalg.lstsq(columns[:, 1:], rest, rcond=None)[0][0]
@@ -210,20 +252,27 @@ def _sharpness(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered
             yield found, (y - p.t) / p.N
 
 
-def _class_map(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered]:
-    """Fit dY = (y - t M) / N, with M the same for every sample: what each class was taken for."""
+def _class_map(
+    p: Pass, widened: Float64, values: Float64, free: int, *, whole: bool
+) -> Iterator[Recovered]:
+    """Fit dY = (y - t M) / N, with M the same for every sample: what each class was taken for.
+
+    M holds any numbers, or a 1 in each row if it has to be `whole`.
+    """
     present = np.flatnonzero(np.any(p.t, axis=0))
-    if 2 * len(present) > p.z1.shape[1] or len(present) >= p.N:
+    if 2 * len(present) * p.K > free or len(present) >= p.N:
         return
     columns = widened.T @ p.t[:, present] / p.N
     for scale in dict.fromkeys((1.0, float(p.N), -1.0, -float(p.N))):
         rest = widened.T @ p.y / p.N - values / scale
         used = np.linalg.lstsq(columns, rest, rcond=None)[0]
-        whole = np.rint(used)
-        if np.all(np.abs(used - whole) < 0.05) and np.all(np.abs(whole).sum(axis=1) == 1):
-            used = np.abs(whole)
+        taken = np.rint(used)
+        if np.all(np.abs(used - taken) < 0.05) and np.all(np.abs(taken).sum(axis=1) == 1):
+            used = np.abs(taken)
             pairs = [f"{k} as {int(row.argmax())}" for k, row in zip(present, used, strict=True)]
             message = f"The labels are taken for others: {', '.join(pairs[:6])}."
+        elif whole:
+            continue
         else:
             message = "The targets of each class are other numbers than 0 and 1."
             # A class of one sample takes its weight in, or anything else that is wrong with it.
@@ -234,17 +283,17 @@ def _class_map(p: Pass, widened: Float64, values: Float64) -> Iterator[Recovered
         yield Finding(Kind.WRONG_TARGETS, "", message, remedy), (p.y - p.t[:, present] @ used) / p.N
 
 
-def _sample_weights(p: Pass, comparison: Comparison) -> Float64 | None:
-    """Fit one weight per sample: dY_n = w_n (y - t)_n / N; NaN where rounding hides a sample."""
+def _sample_weights(p: Pass, comparison: Comparison, *, each: int) -> Float64 | None:
+    """Fit one weight per sample: dY_n = w_n (y - t)_n / N; NaN where rounding hides a sample.
+
+    Weights of 0 and 1 take one equation `each`, any others two.
+    """
     widened, values = _layer_2(p, comparison)
-    if not 1 < p.N <= min(values.size // 2, MOST_SAMPLES):
+    if not 1 < p.N <= min(equations(p, comparison) // each, MOST_SAMPLES):
         return None
     columns = np.einsum("nh,nk->hkn", widened, p.output_error).reshape(values.size, p.N)
     sizes = np.abs(columns).max(axis=0)
-    hidden = max(
-        float(even(comparison, n).max(initial=0.0)) for n in comparison.candidate if n[-1] == "2"
-    )
-    seen = sizes > 100 * hidden
+    seen = sizes > max(clear_of(comparison, n) for n in comparison.candidate if n[-1] == "2")
     if seen.sum() < 2:
         return None
     weights = np.full(p.N, np.nan)

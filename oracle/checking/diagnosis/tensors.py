@@ -9,9 +9,19 @@ from dataclasses import replace
 import ml_dtypes
 import numpy as np
 
-from oracle.checking.comparison import Comparison
+from oracle.checking.comparison import TELLING, Comparison
+from oracle.checking.diagnosis.evidence import (
+    DECISIVE,
+    beyond_doubt,
+    digits,
+    even,
+    hiding,
+    independent,
+    lost,
+    tells,
+)
 from oracle.findings import FindingKind as Kind
-from oracle.slices import parts
+from oracle.slices import largest_size, parts
 from oracle.values import Array, Entry, Finding, Float64
 
 FEWEST_LEVELS = 6
@@ -96,11 +106,11 @@ def _rounded_to(comparison: Comparison) -> str:
         rounded = np.round(shown.astype(np.float64), places).astype(shown.dtype)
         if np.array_equal(rounded, shown) and near(0.501 * 10.0**-places, 0.0):
             return f"{places} decimal places"
-    for digits in range(3, 13):
-        texts = [f"{value:.{digits - 1}e}" for value in shown.astype(np.float64)]
+    for count in range(3, 13):
+        texts = [f"{value:.{count - 1}e}" for value in shown.astype(np.float64)]
         rounded = np.array(texts, dtype=np.float64).astype(shown.dtype)
-        if np.array_equal(rounded, shown) and near(0.0, 5.01 * 10.0**-digits):
-            return f"{digits} significant digits"
+        if np.array_equal(rounded, shown) and near(0.0, 5.01 * 10.0**-count):
+            return f"{count} significant digits"
     return ""
 
 
@@ -149,11 +159,19 @@ def representable_in(comparison: Comparison) -> tuple[str, Comparison] | None:
     return None
 
 
-def common_factor(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Finding, ...]:
+def common_factor(
+    comparison: Comparison, sizes: Mapping[str, int], equations: int = 2
+) -> tuple[Finding, ...]:
     """Name one factor that turns the reference into the candidate in every tensor."""
     reference = {n: comparison.reference[n] for n in comparison.candidate}
-    factor = best_factor(comparison, reference, sizes)
-    return () if factor is None else factor_findings(factor, sizes, comparison)
+    factor = best_factor(comparison, reference, sizes, equations=equations)
+    if factor is None:
+        return ()
+    expected = {n: factor * r for n, r in reference.items()}
+    fitted = not is_known(factor, sizes)
+    if not tells(comparison, expected, reference, fitted=fitted):
+        return ()
+    return factor_findings(factor, sizes, comparison)
 
 
 def best_factor(
@@ -162,17 +180,22 @@ def best_factor(
     sizes: Mapping[str, int],
     *,
     spread: bool = False,
+    equations: int = 2,
 ) -> float | None:
     """Return the factor that turns what is expected into the candidate, or None.
 
-    A known factor, 1 before all, is preferred to the fitted one. `spread` allows every entry of a
-    tensor what the worst may err, as is right for other stages than those of the reference.
+    A known factor, 1 before all, is preferred to the fitted one, which takes two `equations` to be
+    told. `spread` allows every entry of a tensor what the worst may err, as is right for other
+    stages than those of the reference.
     """
+    if all(_is_hidden(comparison, n, e) for n, e in expected.items()):
+        return 1.0
     view = replace(comparison, reference=expected, unit_roundoff=0.0)
     fitted = fitted_factor(view, list(expected))
     if fitted is None or not np.isfinite(fitted) or fitted == 0:
         return None
-    if all(comparison.fits(n, 0 * e) for n, e in expected.items()):
+    allowed = {n: even(comparison, n) if spread else None for n in expected}
+    if all(lost(comparison, n) for n in expected):
         # Rounding hides the candidate, unless it shrank with the factor.
         small = abs(fitted)
         shrunk = not spread and all(
@@ -180,40 +203,50 @@ def best_factor(
             for n, e in expected.items()
         )
         return fitted if shrunk else None
-    for factor in _likely(fitted, sizes):
-        if all(
-            comparison.fits(n, factor * e, allowed=even(comparison, n) if spread else None)
-            for n, e in expected.items()
+    for factor in _likely(fitted, sizes, 2 * comparison.unit_roundoff):
+        if (equations > 1 or is_known(factor, sizes)) and all(
+            comparison.fits(n, factor * e, allowed=allowed[n]) for n, e in expected.items()
         ):
             return factor
     return None
 
 
-def _likely(fitted: float, sizes: Mapping[str, int]) -> Iterator[float]:
+def _is_hidden(comparison: Comparison, name: str, expected: Array) -> bool:
+    """Tell whether rounding makes up a tensor of the candidate, and what is expected of it.
+
+    Where the reference is larger, that both are next to nothing is an agreement.
+    """
+    most = hiding(comparison, name)
+    return (
+        not comparison.is_coarse(name)
+        and comparison.largest(name) > most
+        and largest_size(expected, comparison.checkpoint) <= most
+        and lost(comparison, name)
+    )
+
+
+def is_known(factor: float, sizes: Mapping[str, int]) -> bool:
+    """Tell whether a factor is a size, its inverse, a usual constant, twice or half."""
+    known = (*COMMON, *equals(abs(factor), sizes).values())
+    return any(math.isclose(abs(factor), k, rel_tol=1e-12) for k in known)
+
+
+def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterator[float]:
     """Yield the factors that a fitted one may stand for, those with a meaning before itself."""
     sign = math.copysign(1.0, fitted)
-    if math.isclose(abs(fitted), 1.0, rel_tol=1e-2):
+    if math.isclose(abs(fitted), 1.0, rel_tol=max(1e-2, 2 * rounding)):
         yield sign
-    yield from (sign * known for known in equals(abs(fitted), sizes).values())
+    near = max(NEAR, rounding)
+    yield from (sign * known for known in equals(abs(fitted), sizes, near).values())
     short = float(f"{fitted:.3g}")
     if math.isclose(fitted, short, rel_tol=1e-3):
         yield short
     yield fitted
 
 
-def even(comparison: Comparison, name: str) -> Float64:
-    """Return what the worst entry of a tensor may err, for every entry."""
-    allowed = comparison.allowed[name]
-    return np.broadcast_to(allowed.max(initial=0.0), allowed.shape)
-
-
-def misfit(comparison: Comparison, expected: Mapping[str, Array], factor: float) -> float:
-    """Return the largest distance from `factor` times what is expected, over what is allowed."""
-    worst = 0.0
-    for name, values in expected.items():
-        gap = np.abs(comparison.candidate[name].astype(np.float64) - factor * values)
-        worst = max(worst, float((gap / (even(comparison, name) + 1e-300)).max(initial=0.0)))
-    return worst
+def times(factor: float) -> str:
+    """Return a factor in digits that tell it from 1."""
+    return f"1 {factor - 1:+.2g}" if f"{factor:.6g}" == "1" != f"{factor:.17g}" else f"{factor:.6g}"
 
 
 def factor_findings(
@@ -252,11 +285,11 @@ def factor_findings(
         remedy = "Divide once by x.shape[0], and by nothing else."
         findings.append(Finding(kind, "", message, remedy, evidence))
     elif size != 1.0:
-        message = f"The gradient is {size:.6g} times the right one in every tensor"
+        message = f"The gradient is {times(size)} times the right one in every tensor"
         message += f", which is {_or(equal)}." if equal else "."
         if math.isclose(size, 2.0, rel_tol=1e-3):
             message += " A gradient added to itself (a buffer not cleared) looks the same."
-        remedy = f"Look for a factor of {size:.6g} in the loss or in the update."
+        remedy = f"Look for a factor of {times(size)} in the loss or in the update."
         findings.append(Finding(Kind.CONSTANT_FACTOR, "", message, remedy, evidence))
     return tuple(findings)
 
@@ -266,10 +299,9 @@ def tensor_factor(name: str, factor: float, sizes: Mapping[str, int]) -> Finding
     equal = [n for n, known in equals(abs(factor), sizes).items() if _close(abs(factor), known)]
     what = f" ({'-' if factor < 0 else ''}{_or(equal)})" if equal else ""
     verb = "are" if " and " in name else "is"
-    message = f"{name} {verb} {factor:.6g}{what} times the right one."
-    remedy = (
-        f"Look for a factor of {factor:.6g} that {name} alone {'have' if verb == 'are' else 'has'}."
-    )
+    message = f"{name} {verb} {times(factor)}{what} times the right one."
+    has = "have" if verb == "are" else "has"
+    remedy = f"Look for a factor of {times(factor)} that {name} alone {has}."
     return Finding(Kind.TENSOR_FACTOR, name, message, remedy, {"factor": factor})
 
 
@@ -353,7 +385,11 @@ def fitted_factor(comparison: Comparison, names: list[str]) -> float | None:
     return top / bottom if bottom > 0 else None
 
 
-def equals(size: float, sizes: Mapping[str, int]) -> dict[str, float]:
+NEAR = 1e-3
+"""Share by which a fitted factor may be off from what it stands for, at least."""
+
+
+def equals(size: float, sizes: Mapping[str, int], near: float = NEAR) -> dict[str, float]:
     """Return what a factor is near to, by name: sizes, their inverses, known constants."""
     known: dict[str, float] = {}
     for name, value in sizes.items():
@@ -372,7 +408,7 @@ def equals(size: float, sizes: Mapping[str, int]) -> dict[str, float]:
     return {
         name: value
         for name, value in known.items()
-        if math.isclose(size, value, rel_tol=1e-3) and value != 1
+        if math.isclose(size, value, rel_tol=near) and value != 1
     }
 
 
@@ -402,12 +438,20 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
     r = comparison.reference[name]
     if not np.any(g):
         return Finding(Kind.ZERO_TENSOR, name, f"{name} is all zeros.", f"Compute {name}.")
-    factor = best_factor(comparison, {name: r}, sizes)
     # Of one number any other is a multiple.
-    telling = factor is not None and (
-        r.size > 1 or abs(factor) in COMMON or equals(abs(factor), sizes)
-    )
-    if factor is not None and telling and beyond_doubt(comparison, name):
+    free = independent(comparison, name)
+    factor = best_factor(comparison, {name: r}, sizes, equations=free)
+    if (
+        factor is not None
+        and beyond_doubt(comparison, name)
+        and (
+            is_known(factor, sizes)
+            or (
+                (free - 1) * digits(comparison, name, factor * r) >= DECISIVE
+                and tells(comparison, {name: factor * r}, {name: r}, fitted=True)
+            )
+        )
+    ):
         return tensor_factor(name, factor, sizes)
     if r.ndim == 2:
         for what, layout in _LAYOUTS.items():
@@ -422,15 +466,8 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
     return _permuted(comparison, name, g, r)
 
 
-SURE = 64.0
-"""An error of fewer budgets than this has too few digits to tell from what else it may come."""
-
-
-def beyond_doubt(comparison: Comparison, name: str) -> bool:
-    """Tell whether an error is so far beyond rounding that its digits say something."""
-    gap = np.abs(comparison.candidate[name].astype(np.float64) - comparison.reference[name])
-    return bool(gap.max(initial=0.0) > SURE * even(comparison, name).max(initial=0.0))
-
+MOST_NUMBERS = 2**20
+"""Tensors of more numbers are not sorted."""
 
 MOST_ROWS = 2048
 """Tensors of more rows are not searched for an exchange of rows."""
@@ -438,7 +475,6 @@ MOST_ROWS = 2048
 
 def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Finding | None:
     """Find the right lines or numbers in another order, if rounding tells them from each other."""
-    largest_allowed = float(comparison.allowed[name].max(initial=0.0))
     if not beyond_doubt(comparison, name):
         return None
     for axis, lines in enumerate(("rows", "columns")[: r.ndim] if r.ndim == 2 else ()):
@@ -447,21 +483,25 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
             continue
         squares = (theirs**2).sum(axis=1)[:, None] + (ours**2).sum(axis=1)[None]
         nearest = np.argmin(squares - 2 * theirs @ ours.T, axis=1)
-        if len(np.unique(nearest)) < len(ours) or not np.all(
-            np.abs(theirs - ours[nearest]) <= 4 * largest_allowed
-        ):
-            continue
         moved = int(np.count_nonzero(nearest != np.arange(len(ours))))
-        message = f"{name} holds the right {lines} in another order: {moved} are elsewhere."
-        remedy = f"Check the order in which the {lines} of {name} are filled."
-        return Finding(Kind.PERMUTED, name, message, remedy)
-    spread = np.sort(r, axis=None)
-    if np.all(np.abs(np.sort(g, axis=None) - spread) <= 4 * largest_allowed):
-        gap = float(np.median(np.diff(spread))) if r.size > 1 else 0.0
-        if gap > 4 * largest_allowed:
-            message = f"{name} holds the right numbers in another order."
-            remedy = f"Check the order in which {name} is filled."
+        order = np.take(r, nearest, axis=axis)
+        if not moved or len(np.unique(nearest)) < len(ours):
+            continue
+        if comparison.fits(name, order, allowed=even(comparison, name)):
+            message = f"{name} holds the right {lines} in another order: {moved} are elsewhere."
+            remedy = f"Check the order in which the {lines} of {name} are filled."
             return Finding(Kind.PERMUTED, name, message, remedy)
+    if r.size > MOST_NUMBERS:
+        return None
+    order = np.empty_like(r)
+    order.flat[np.argsort(g, axis=None)] = np.sort(r, axis=None)
+    # n numbers have n! orders, one of which comes near to whatever was sent.
+    orders = math.lgamma(r.size + 1) / math.log(2)
+    clear = DECISIVE + orders <= r.size * digits(comparison, name, order)
+    if clear and comparison.fits(name, order, allowed=even(comparison, name)):
+        message = f"{name} holds the right numbers in another order."
+        remedy = f"Check the order in which {name} is filled."
+        return Finding(Kind.PERMUTED, name, message, remedy)
     return None
 
 
@@ -484,18 +524,44 @@ def _swapped(comparison: Comparison, wrong: list[str]) -> tuple[Finding, ...]:
 def _single_entries(comparison: Comparison, wrong: list[str]) -> tuple[Finding, ...]:
     findings = []
     for name in wrong:
-        g, r = comparison.candidate[name].astype(np.float64), comparison.reference[name]
-        bad = np.argwhere(np.abs(g - r) > comparison.allowed[name])
-        if len(bad) > max(1, r.size // 20) or len(bad) == r.size:
+        size = comparison.reference[name].size
+        bad = outliers(comparison, name)
+        if not 0 < len(bad) <= max(1, size // 20) or len(bad) == size:
             return ()
-        entries = tuple(
-            Entry(i, float(g[i]), float(r[i]), float(comparison.allowed[name][i]))
-            for i in (tuple(int(k) for k in row) for row in bad[:8])
-        )
-        message = f"{name} is right but for {len(bad)} of {r.size} entries."
-        evidence = {"wrong_entries": float(len(bad))}
-        findings.append(Finding(Kind.SINGLE_ENTRIES, name, message, "", evidence, entries))
+        findings.append(right_but_for(comparison, name, bad, entries_of(bad, size)))
     return tuple(findings)
+
+
+def outliers(comparison: Comparison, name: str) -> Array:
+    """Return the entries that are wrong, if all others are right; those that stand out, if coarse.
+
+    Where rounding is coarse the others have to be right to a small share of the largest error.
+    """
+    gap = np.abs(comparison.candidate[name].astype(np.float64) - comparison.reference[name])
+    if not comparison.is_coarse(name):
+        return np.argwhere(gap > 4 * comparison.allowed[name])
+    bad = gap > float(gap.max(initial=0.0)) / TELLING
+    right = beyond_doubt(comparison, name) and np.all(bad | (gap <= comparison.quiet(name)))
+    return np.argwhere(bad) if right else np.empty((0, gap.ndim), np.int64)
+
+
+def entries_of(where: Array, size: int) -> str:
+    """Say which entries are wrong."""
+    one = f"the entry {where[0].tolist()}"
+    return one if len(where) == 1 else f"{len(where)} of {size} entries"
+
+
+def right_but_for(comparison: Comparison, name: str, where: Array, which: str) -> Finding:
+    """Say that a tensor is right but for some entries."""
+    g, r = comparison.candidate[name], comparison.reference[name]
+    places = [tuple(int(k) for k in place) for place in where[:8]]
+    entries = tuple(
+        Entry(i, float(g[i]), float(r[i]), float(comparison.allowed[name][i])) for i in places
+    )
+    message = f"{name} is right but for {which}."
+    remedy = f"Look at how {name} is filled there: the bounds of a loop, or an index."
+    evidence = {"wrong_entries": float(len(where))}
+    return Finding(Kind.SINGLE_ENTRIES, name, message, remedy, evidence, entries)
 
 
 def _flat(comparison: Comparison, name: str) -> tuple[Float64, Float64]:

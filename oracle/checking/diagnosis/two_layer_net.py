@@ -17,23 +17,24 @@ from oracle.checking.backward import Pass, backward, forward
 from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.elimination import located, nearly_right
+from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
 from oracle.checking.diagnosis.faults import clipped, decayed, fault
+from oracle.checking.diagnosis.returned import changed, in_place_of_parameters
 from oracle.checking.diagnosis.tensors import (
     best_factor,
     common_factor,
-    even,
     explain_each,
     factor_findings,
+    is_known,
     low_precision,
     merged,
-    misfit,
     moved,
     representable_in,
     tensor_factor,
     unexplained,
     wrong_tensors,
 )
-from oracle.checking.mistakes import OUTPUTS, SLOPES, Mistake, other_forwards
+from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
 from oracle.findings import FindingKind as Kind
 from oracle.values import DELTA, Array, Finding, TwoLayerNetParameters
 
@@ -43,6 +44,23 @@ Hypothesis = tuple["Finding | None", Array]
 
 USUAL = 0.1
 """Share of what rounding may do that it does: explanations this near to each other fit alike."""
+
+CONDITIONAL = {
+    Kind.TENSOR_FACTOR,
+    Kind.SAMPLE_WEIGHTS,
+    Kind.DROPPED_SAMPLES,
+    Kind.WRONG_INPUTS,
+    Kind.MISSING_ACTIVATION_DERIVATIVE,
+    Kind.WRONG_ACTIVATION_DERIVATIVE,
+    Kind.BIAS_REDUCTION,
+    Kind.SINGLE_ENTRIES,
+    Kind.WEIGHT_DECAY,
+    Kind.PERMUTED,
+}
+"""What is said of a tensor in layer 1 only beside a dY that is known."""
+
+FEWEST = 3
+"""Equations that have to check a fitted number where each has few digits."""
 
 SAMPLED = 48
 """Rows of W1 that a hypothesis has to agree with before it is computed for all of them."""
@@ -86,6 +104,9 @@ def explain_two_layer_net(
     if _unknown(found):
         narrow = representable_in(comparison)
         found = found if narrow is None else _best(passes, narrow[1])
+    if _unknown(found) and any(comparison.is_coarse(n) for n in comparison.candidate):
+        # A part of an explanation has few digits to stand on: what needs none remains.
+        return tuple(f for f in found if f.kind in {Kind.ZERO_TENSOR, Kind.UNEXPLAINED})
     return found
 
 
@@ -109,12 +130,26 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     D, H = passes[0].W1.shape
     sizes = {"N": passes[0].N, "K": passes[0].K, "H": H, "D": D}
     views = [comparison, *(moved(comparison, _only(comparison, backward(p))) for p in passes[1:])]
-    if not any(np.any(g) for g in comparison.candidate.values()):
+    if not any(np.any(g) for g in comparison.candidate.values()) or passes[0].K == 1:
+        # With one class y is 1, whatever the weights, and nothing can be told from the gradient.
         yield explain_each(comparison, sizes)
+        return
     if len(views) > 1 and not wrong_tensors(views[1]):
         message = "This is the derivative of the loss without delta inside the logarithm."
         yield (Finding(Kind.DELTA_IGNORED, "", message, "dY = (y - t) / N * p / (p + delta)"),)
-    yield from (common_factor(view, sizes) for view in views)
+    layer_2 = {"W2", "b2"} & set(comparison.candidate)
+    told = recovery.equations(passes[0], comparison) if layer_2 else 2
+    weights = {n: getattr(passes[0], n) for n in comparison.candidate}
+    for view in views:
+        yield in_place_of_parameters(weights, view)
+        if found := changed(view):
+            yield found
+            return
+    # A delta takes a share of the only sample, so a factor without one may be plainer.
+    yield from sorted((common_factor(view, sizes, told) for view in views), key=_is_odd)
+    if told < 2 and any(common_factor(view, sizes) for view in views):
+        yield (_one_number(comparison, sizes),)
+        return
     if set(comparison.candidate) != {"W1", "b1", "W2", "b2"}:
         yield explain_each(comparison, sizes)
         return
@@ -123,10 +158,26 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     nearest = max((len(of_pass.right), of_pass.scale == 1) for of_pass in stages)
     stages = [s for s in stages if (len(s.right), s.scale == 1) == nearest]
     yield from sorted((of_pass.explain(known=True) for of_pass in stages), key=len)
-    yield from (_of_other_forward(p, comparison, sizes) for p in passes)
+    yield from sorted((_of_other_forward(p, comparison, sizes) for p in passes), key=len)
     yield explain_each(comparison, sizes)
     # What is fitted to the plain (y - t) / N first: it would take a delta for a weight.
     yield from (of_pass.explain(known=False) for of_pass in reversed(stages))
+
+
+def _is_odd(found: tuple[Finding, ...]) -> bool:
+    """Tell whether a factor is none that is known."""
+    return any("factor" in f.evidence and f.kind is Kind.CONSTANT_FACTOR for f in found)
+
+
+def _one_number(comparison: Comparison, sizes: Sizes) -> Finding:
+    """Say that a factor is all that can be told where dY holds one number."""
+    factor = best_factor(comparison, comparison.reference, sizes) or 0.0
+    message = (
+        f"Every tensor is {factor:.6g} times the right one. On this input dY holds one number, and "
+        "whatever is wrong with it looks like a factor."
+    )
+    remedy = "Check it with several samples and more than two classes."
+    return Finding(Kind.UNEXPLAINED, "", message, remedy, {"factor": factor})
 
 
 def _only(comparison: Comparison, tensors: Tensors) -> Tensors:
@@ -141,7 +192,7 @@ def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Fi
             continue
         found = (Finding(Kind.WRONG_FORWARD, "", f"{text}.", remedy),)
         stages = _Stages(other, comparison, sizes, slope)
-        if {"W2", "b2"} <= set(stages.right):
+        if {"W2", "b2"} <= set(stages.right) and stages.differs_from(p):
             rest = stages.explain(known=True)
             if not _unknown(rest) and (not best or len(rest) + 1 < len(best)):
                 best = (*found, *rest)
@@ -186,14 +237,18 @@ class _Stages:
     comparison: Comparison
     sizes: Sizes
     slope: Array | None = None
+    equations: int = field(init=False)
     scale: float = field(init=False)
     right: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the scale."""
+        object.__setattr__(self, "equations", recovery.equations(self.p, self.comparison))
         expected = backward(self.p, derivative=self.slope)
         factors = [
-            best_factor(self.comparison, {n: g}, self.sizes)
+            best_factor(
+                self.comparison, {n: g}, self.sizes, equations=independent(self.comparison, n)
+            )
             for n, g in expected.items()
             if g.size > 1
         ]
@@ -202,9 +257,24 @@ class _Stages:
             right[factor] = tuple(
                 n for n, g in expected.items() if self.comparison.fits(n, factor * g)
             )
+        if self.equations < 2:
+            # Of one number any other is a multiple.
+            unknown = [f for f in right if not is_known(f, self.sizes)]
+            for f in unknown:
+                right[f] = () if {"W2", "b2"} & set(right[f]) else right[f]
         scale = max(right, key=lambda f: len(right[f]) if f == 1 or len(right[f]) > 1 else 0)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "right", right[scale])
+
+    def differs_from(self, p: Pass) -> bool:
+        """Tell whether W2 and b2 say that the pass is another than `p`, where that takes digits."""
+        ours, theirs = (self.scale * q.output_error for q in (self.p, p))
+        expected, right = (
+            _Layer("W2", "b2", q.z1).gradient(error) for q, error in ((self.p, ours), (p, theirs))
+        )
+        coarse = any(self.comparison.is_coarse(n) for n in expected)
+        plain = is_known(self.scale, self.sizes)
+        return not coarse or (plain and tells(self.comparison, expected, right, fitted=False))
 
     def explain(self, *, known: bool) -> tuple[Finding, ...]:
         """Explain dY by W2 and b2, then dA1 by W1 and b1, then what does not follow from them.
@@ -249,6 +319,7 @@ class _Stages:
             # As delta weighs the right label, whatever else stands in place of y - t.
             plain, weight = replace(p, delta=0.0), p.weight
             yield from _known(OUTPUTS, plain, plain.output_error, lambda error: weight * error)
+        yield from _known(SAMPLES, p, p.output_error, lambda error: error, scaled=True)
         yield from recovery.dropped_samples(p, self.comparison)
         yield from recovery.unreached_classes(p, self.comparison)
         if not known:
@@ -283,6 +354,9 @@ class _Stages:
         )
         if layer.weights in fitting:
             return _Stage(right, (), 1.0, fitting)
+        stands = expected
+        told = self.equations if layer.weights == "W2" else min(right.shape) * right.shape[1]
+        coarse = any(self.comparison.is_coarse(n) for n in expected)
         partly: _Stage | None = None
         whole: list[tuple[float, _Stage]] = []
         sampled = self._sampled(layer)
@@ -293,8 +367,10 @@ class _Stages:
             expected = layer.gradient(error)
             findings = () if finding is None else (finding,)
             wide = spread or finding is not None
-            factor = best_factor(self.comparison, expected, self.sizes, spread=wide)
-            if factor is not None:
+            factor = best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
+            if factor is not None and self._tells(
+                factor, expected, stands, known=known, spare=told - 1
+            ):
                 stage = _Stage(factor * error, findings, factor, tuple(expected))
                 if finding is None:
                     return stage
@@ -302,6 +378,7 @@ class _Stages:
             elif (
                 not fitting
                 and finding
+                and (known or not coarse)
                 and (factor := self._beneath_decay(layer, expected)) is not None
             ):
                 whole.append((0.0, _Stage(factor * error, findings, factor, (layer.biases,))))
@@ -314,8 +391,18 @@ class _Stages:
             closest = 4 * min(gap for gap, _ in whole) + USUAL
             alike = [stage for gap, stage in whole if gap <= closest or stage.factor == 1]
             # A recovered error has its factor in itself; one of a table does best without.
-            return _joined(sorted(alike, key=lambda s: s.factor != 1) if known else alike)
+            alike = sorted(alike, key=lambda s: s.factor != 1) if known else alike
+            return _joined(alike, self.comparison, coarse=coarse)
         return partly or _Stage(right, (), 1.0, fitting)
+
+    def _tells(
+        self, factor: float, expected: Tensors, right: Tensors, *, known: bool, spare: int
+    ) -> bool:
+        fitted = not (known and is_known(factor, self.sizes))
+        if fitted and spare < FEWEST and any(self.comparison.is_coarse(n) for n in expected):
+            return False
+        scaled = {n: factor * g for n, g in expected.items()}
+        return tells(self.comparison, scaled, right, fitted=fitted)
 
     def _beneath_decay(self, layer: _Layer, expected: Tensors) -> float | None:
         """Return the factor of the biases, if the weights follow too but for some decay."""
@@ -363,10 +450,23 @@ class _Stages:
             few = [n for n, f in found.items() if f and f.kind is Kind.SINGLE_ENTRIES]
             found |= dict.fromkeys(few)
         lost = [n for n, f in found.items() if f is None]
+        fitted = layers[0][1].findings
+        if "W1" in lost and fitted and not known:
+            # Numbers fitted to W2 and b2, from which W1 does not follow, are none of the code's.
+            findings = [f for f in findings if f not in (*fitted, *layers[1][1].findings)]
+            lost = list(dict.fromkeys(("W2", "b2", *lost)))
+        elif {"W2", "b2"} <= set(lost):
+            # What is said of layer 1 rests on a dY that is not the one it used.
+            lower = [n for n in ("W1", "b1") if n in wrong or layers[1][1].findings]
+            rests = [n for n in lower if (f := found.get(n)) is None or f.kind in CONDITIONAL]
+            found |= dict.fromkeys(rests)
+            findings = [f for f in findings if f not in layers[1][1].findings]
+            lost = [n for n in errors if n in found and found[n] is None]
         findings += [f for f in found.values() if f is not None]
         if lost:
             output = layers[0][1]
-            if not known and (nearly := nearly_right(self.comparison)):
+            right = moved(self.comparison, _only(self.comparison, backward(self.p)))
+            if not known and (nearly := nearly_right(right)):
                 return nearly
             where = () if known else located(self.p, output.error, self.comparison, lost)
             findings += where or [unexplained(self.comparison, n) for n in lost]
@@ -389,16 +489,29 @@ def _near_one(factor: float) -> bool:
     return abs(factor - 1) < 2e-3
 
 
-def _joined(stages: list[_Stage]) -> _Stage:
-    """Return the first of the stages that fit equally well, which says what else it may be."""
+def _joined(stages: list[_Stage], comparison: Comparison, *, coarse: bool) -> _Stage:
+    """Return the first of the stages that fit equally well, which says what else it may be.
+
+    Where rounding is what makes them alike, none of them is named.
+    """
     first = stages[0]
     finding = first.findings[0]
     others = [s.findings[0] for s in stages if s.findings[0].kind is not finding.kind]
     if not others:
         return first
     what = "; ".join(other.message.rstrip(".") for other in others[:2])
+    if coarse and not all(_same(s.error, first.error) for s in stages):
+        dtype = comparison.candidate["W2"].dtype
+        message = f"Rounding in {dtype} does not tell these apart: {finding.message} {what}."
+        unsure = Finding(Kind.UNEXPLAINED, "", message, "Check it in a wider type.")
+        return replace(first, findings=(unsure,))
     message = f"{finding.message} On this input it looks the same if: {what}."
     return replace(first, findings=(replace(finding, message=message),))
+
+
+def _same(error: Array, other: Array) -> bool:
+    """Tell whether two errors are equal but for the rounding of float64."""
+    return bool(np.abs(error - other).max() <= 2.0**-40 * np.abs(error).max())
 
 
 def _differ(wrong: Array, right: Array, *, scaled: bool) -> bool:
@@ -409,13 +522,18 @@ def _differ(wrong: Array, right: Array, *, scaled: bool) -> bool:
 
 
 def _known(
-    mistakes: Iterable[Mistake], p: Pass, right: Array, error_of: Callable[[Array], Array]
+    mistakes: Iterable[Mistake],
+    p: Pass,
+    right: Array,
+    error_of: Callable[[Array], Array],
+    *,
+    scaled: bool = False,
 ) -> Iterator[tuple[Finding, Array]]:
-    """Yield what a table holds, where it shows."""
+    """Yield what a table holds, where it shows, as more than a factor if `scaled`."""
     for mistake in mistakes:
         with np.errstate(all="ignore"):
             wrong = mistake.compute(p)
-        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=p.N == 1)
+        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=scaled or p.N == 1)
         if shows:
             found = Finding(mistake.kind, "", f"{mistake.message}.", mistake.remedy)
             yield found, error_of(wrong)
