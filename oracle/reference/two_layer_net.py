@@ -21,13 +21,14 @@ from oracle.reference.requirements import (
     require_two_layer_net,
 )
 from oracle.reference.targets import distribution
-from oracle.slices import SLICE, WORK, entrywise, parts, product, stacked
+from oracle.slices import SLICE, WORK, entrywise, holds_anywhere, parts, product, stacked
 from oracle.values import (
     DELTA,
     STEP,
     Array,
     Checkpoint,
     Float64,
+    InvalidInput,
     TwoLayerNetParameters,
     never_stop,
 )
