@@ -62,9 +62,9 @@ class Servicer:
         """Enter the gate; the context manager yields the checkpoint of the computation."""
         return self.gate.enter(context)
 
-    def require_room(self, field: str, array: Array, numbers: int) -> None:
+    def require_room(self, argument: str, array: Array, numbers: int) -> None:
         """Raise unless an answer of so many numbers, to which an array leads, fits a message."""
-        requests.require_room(field, f"shape {array.shape}", numbers, self.max_message_bytes)
+        requests.require_room(argument, f"shape {array.shape}", numbers, self.max_message_bytes)
 
     def compute_if_long(self, context: Any, work: int) -> Any:
         """Enter the gate for much work, in multiply-adds; a short call never waits for others."""
@@ -83,14 +83,14 @@ class Activation(Servicer, activation_pb2_grpc.ActivationServiceServicer):
 
     def Sigmoid(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
-        self.require_room("scores", a, a.size)
+        self.require_room("a", a, a.size)
         with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
             y = activations.sigmoid(a, checkpoint=checkpoint)
         return build(activation_pb2.SigmoidResponse, activations=tensor.fields(y))
 
     def Softmax(self, request: Any, context: Any) -> Any:
         a = requests.array(request, "scores")
-        self.require_room("scores", a, a.size)
+        self.require_room("a", a, a.size)
         with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
             y = activations.softmax(a, checkpoint=checkpoint)
         return build(activation_pb2.SoftmaxResponse, probabilities=tensor.fields(y))
@@ -122,7 +122,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
 
     def MeanSquaredErrorGradient(self, request: Any, context: Any) -> Any:
         y, t = self._mse(request)
-        self.require_room("predictions", y, y.size)
+        self.require_room("y", y, y.size)
         with self.compute(context) as checkpoint:
             losses.mean_squared_error(y, t, checkpoint=checkpoint)
             exact = derivatives.mean_squared_error(y, t, checkpoint=checkpoint)
@@ -135,7 +135,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
     def CrossEntropyErrorGradient(self, request: Any, context: Any) -> Any:
         y, t = self._cee(request)
         options = requests.options(request)
-        self.require_room("predictions", y, y.size)
+        self.require_room("y", y, y.size)
         with self.compute(context) as checkpoint:
             losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
             exact = derivatives.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
@@ -194,7 +194,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def Predict(self, request: Any, context: Any) -> Any:
         W, x = requests.array(request, "weights"), requests.array(request, "inputs")
-        self.require_room("inputs", x, _samples(x) * _units(W))
+        self.require_room("x", x, _samples(x) * _units(W))
         with self.compute_if_long(context, _work(W, x)) as checkpoint:
             scores = simple_net.predict(W, x, checkpoint=checkpoint)
         return build(simple_net_pb2.SimpleNetServicePredictResponse, scores=tensor.fields(scores))
@@ -207,7 +207,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def NumericalGradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request, step="h")
-        self.require_room("weights", inputs[0], inputs[0].size)
+        self.require_room("W", inputs[0], inputs[0].size)
         with self.compute(context) as turn:
             slope = structured.simple_net(*inputs, checkpoint=turn, spread=turn.spread, **options)
         return build(
@@ -216,7 +216,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 
     def Gradient(self, request: Any, context: Any) -> Any:
         inputs, options = self._inputs(request), requests.options(request)
-        self.require_room("weights", inputs[0], inputs[0].size)
+        self.require_room("W", inputs[0], inputs[0].size)
         with self.compute(context) as checkpoint:
             simple_net.loss(*inputs, checkpoint=checkpoint, **options)
             exact = derivatives.simple_net(*inputs, checkpoint=checkpoint, **options)
@@ -271,7 +271,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
 
     def Predict(self, request: Any, context: Any) -> Any:
         parameters, x = requests.parameters(request), requests.array(request, "inputs")
-        self.require_room("inputs", x, _samples(x) * parameters.b2.size)
+        self.require_room("x", x, _samples(x) * parameters.b2.size)
         with self.compute_if_long(context, _forward_work(parameters, x)) as checkpoint:
             y = two_layer_net.predict(parameters, x, checkpoint=checkpoint)
         return build(
