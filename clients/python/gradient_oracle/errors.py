@@ -6,8 +6,6 @@ import re
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from gradient_oracle import versions
 
@@ -164,6 +162,10 @@ def from_call(error: Any, address: str, seconds: float | None, version: str = ""
 
 
 def _first_field(error: Any) -> str:
+    # Only those whose arguments are refused pay for it.
+    from google.rpc import error_details_pb2
+    from grpc_status import rpc_status
+
     try:
         status = rpc_status.from_call(error)
     except ValueError:  # The details contradict the status, so nobody knows what they mean.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TextIO
 
 from oracle import values
-from oracle.reporting import html, machine, text
+from oracle.reporting import machine, text
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ class Report:
 
     def to_html(self) -> str:
         """Return the report as one HTML page that needs no network."""
+        from oracle.reporting import html
+
         return html.render(self.value)
 
     def raise_for_failure(self, *, allow_inconclusive: bool = False) -> None:
