@@ -113,6 +113,17 @@ class Settings:
     shared_port: bool = False
 
 
+def options(settings: Settings) -> list[tuple[str, int]]:
+    """Return the options of gRPC; it says nothing about one that it does not know."""
+    return [
+        ("grpc.so_reuseport", int(settings.shared_port)),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
 class Server:
     """A server of all services on one address.
 
@@ -144,13 +155,7 @@ class Server:
         self.server = grpc.server(
             self._pool("oracle", threads),
             interceptors=[Statuses(self.calls)],
-            options=[
-                ("grpc.so_reuseport", int(settings.shared_port)),
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
-                ("grpc.max_send_message_length", settings.max_message_bytes),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ],
+            options=options(settings),
         )
         self.health = health.HealthServicer()
         self.connections: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -11,12 +11,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from gradient_oracle import channel
+from grpc._cython import cygrpc
 
 from oracle.__main__ import NAMES, main
 from oracle.gradcheck.v1 import (
@@ -25,6 +28,7 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2,
     two_layer_net_pb2_grpc,
 )
+from oracle.service.server import Settings, options
 from oracle.wire import tensor
 
 COMMAND = [sys.executable, "-m", "oracle"]
@@ -259,3 +263,10 @@ def test_info_without_a_server_is_a_sentence():
     assert found.returncode == 1
     assert found.stderr.startswith("Error: ")
     assert "Traceback" not in found.stderr
+
+
+def test_every_option_is_one_that_grpc_knows():
+    """It ignores the others: a slow function was cut off at the third ping of its client."""
+    library = Path(cygrpc.__file__).read_bytes()
+    for name, _ in [*options(Settings()), *channel.options("127.0.0.1:1")]:
+        assert name.encode() in library, name
