@@ -43,7 +43,10 @@ def command(address: str, timeout: float, *, embedded: bool) -> None:
         f"largest message: {limits.max_message_bytes} bytes",
         f"longest call: {limits.max_call_seconds:g} s",
         f"calls at a time: {limits.compute_slots}, waiting: {limits.max_waiting_calls}",
-        f"dimensions of a tensor: {limits.max_rank}, numbers of a layer: {limits.max_numbers}",
+        f"trainings at a time: {limits.max_trainings}, conversations: {limits.max_conversations}",
+        f"silence in a conversation: {limits.max_idle_seconds:g} s",
+        f"dimensions of a tensor: {limits.max_rank}, numbers of a layer: {limits.max_numbers}, "
+        f"entries of a function's x: {limits.max_entries}",
         "functions:",
         *(f"  {name}" for name in info.functions),
     ]
