@@ -137,10 +137,10 @@ def _parts(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     for subject, part in (yield from parts.judge(session, subjects, directions)):
         yield from _open_directions(session, [part])
         yield from _confirm(session, [part])
-        # What a ladder sees beside kinks, a jump say, is no reason: a part is open for its kinks.
-        kinked = {n: replace(part.slopes[n], reason=InconclusiveReason.KINK) for n in part.lines}
-        subject.crowd, subject.confirmed = False, part.confirmed
-        subject.lines, subject.slopes = part.lines, part.slopes if part.confirmed else kinked
+        subject.contradicted = bool(part.open_lines())
+        if part.confirmed:
+            subject.crowd, subject.confirmed = False, True
+            subject.lines, subject.slopes = part.lines, part.slopes
     # What the parts leave open for want of evaluations was open before, for another reason.
     session.short = short
 

@@ -24,7 +24,8 @@ def _outcome(subject: Subject) -> Verdict:
     verdicts = subject.verdicts()
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL if subject.confirmed else Verdict.INCONCLUSIVE
-    return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else Verdict.PASS
+    opened = Verdict.INCONCLUSIVE in verdicts or subject.contradicted
+    return Verdict.INCONCLUSIVE if opened else Verdict.PASS
 
 
 def _reason(session: Session, subject: Subject) -> InconclusiveReason:
@@ -34,6 +35,8 @@ def _reason(session: Session, subject: Subject) -> InconclusiveReason:
     still_open = [
         slope for slope in subject.slopes.values() if subject.verdict(slope) is not Verdict.PASS
     ]
+    if subject.contradicted:
+        return InconclusiveReason.KINK
     given = [slope.reason for slope in still_open if slope.reason is not None]
     if given:
         return given[0]

@@ -36,7 +36,8 @@ class Subject:
     """One tensor under judgement.
 
     `entrywise` tells that each entry has a line, `bent` that this is so because of kinks at x, and
-    `crowd` that its directions passed together, none of them `farthest` bars away.
+    `crowd` that its directions passed together, none of them `farthest` bars away. `contradicted`
+    tells that a part of it did not, and that its ladders left it open.
     """
 
     index: int
@@ -53,6 +54,7 @@ class Subject:
     kinked_resolution: float = 0.0
     bent: bool = False
     farthest: float = FARTHEST
+    contradicted: bool = False
 
     @property
     def hidden(self) -> bool:
