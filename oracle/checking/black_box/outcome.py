@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Sequence
 
@@ -37,9 +38,11 @@ def _reason(session: Session, subject: Subject) -> InconclusiveReason:
     ]
     if subject.contradicted:
         return InconclusiveReason.KINK
-    given = [slope.reason for slope in still_open if slope.reason is not None]
-    if given:
-        return given[0]
+    # Of many noisy directions one may look like one with a kink.
+    given = collections.Counter(slope.reason for slope in still_open)
+    reason = max(given, key=lambda named: (given[named], named is not None), default=None)
+    if reason is not None:
+        return reason
     if session.short:
         return InconclusiveReason.BUDGET_SPENT
     resolved = all(2 * slope.error <= 0.03 * subject.scale for slope in still_open)

@@ -43,6 +43,7 @@ import os
 import numpy as np
 import pytest
 
+from oracle.findings import InconclusiveReason
 from oracle.values import Verdict
 from tests.checking.black_box.caller import run
 
@@ -166,3 +167,12 @@ def test_no_wrong_slope_passes_beside_a_kink(dtype):
         for slope, accepted in ((0.7, {"pass"}), (-0.7, {"fail"}), (0.0, {"fail"})):
             report = run(f, x, {"a": np.array([smooth + slope], dtype)})
             assert report.verdict in accepted | {"inconclusive"}, (seed, slope)
+
+
+@pytest.mark.parametrize(("family", "seed"), [(network, 21), (root_and_bell, 25)])
+def test_one_noisy_direction_of_many_is_no_kink(family, seed):
+    """What is told is what most of the open directions show: noise, in a smooth function."""
+    f, x, right, _ = problem(family, seed, "float32", 1, 1e3)
+    right[0] += 0.05 * np.abs(right).max()
+    report = run(f, x, {"a": right.astype("float32")})
+    assert report.reason in {None, InconclusiveReason.NOISE}
