@@ -171,8 +171,8 @@ def test_no_wrong_slope_passes_beside_a_kink(dtype):
 
 @pytest.mark.parametrize(("family", "seed"), [(network, 21), (root_and_bell, 25)])
 def test_one_noisy_direction_of_many_is_no_kink(family, seed):
-    """What is told is what most of the open directions show: noise, in a smooth function."""
+    """What is told is what most of the open directions show: no kink, in a smooth function."""
     f, x, right, _ = problem(family, seed, "float32", 1, 1e3)
     right[0] += 0.05 * np.abs(right).max()
     report = run(f, x, {"a": right.astype("float32")})
-    assert report.reason in {None, InconclusiveReason.NOISE}
+    assert report.reason not in {InconclusiveReason.KINK, InconclusiveReason.JUMP}

@@ -51,6 +51,29 @@ def test_a_wrong_gradient_of_a_coarse_function_fails(coarse):
     assert report.verdict == Verdict.FAIL
 
 
+def test_a_coarse_value_of_a_coarse_point_is_no_turn_between_its_numbers():
+    """float() of a float32 is of float64: its noise is more than rounding, and yet f is smooth."""
+    x = {"a": np.random.default_rng(1).normal(size=500).astype(np.float32)}
+    right = np.cos(x["a"])
+    assert run(lambda x: float(np.sum(np.sin(x["a"]))), x, {"a": right}).verdict == Verdict.PASS
+    wrong = np.float32(1.1) * right
+    assert run(lambda x: float(np.sum(np.sin(x["a"]))), x, {"a": wrong}).verdict == Verdict.FAIL
+
+
+def test_stairs_are_higher_where_f_is_steeper():
+    """Near a minimum they are low, at the coarse steps high: x is what is rounded, not f."""
+    for seed in range(12):
+        rng = np.random.default_rng([9, seed])
+        centre = rng.normal(size=rng.integers(2, 20))
+        x = {"a": centre + 1e-4 * rng.normal(size=centre.size)}
+
+        def f(x, centre=centre):
+            return float(np.sum((x["a"].astype(np.float32) - centre) ** 2))
+
+        report = run(f, x, {"a": 2 * (x["a"] - centre)})
+        assert report.verdict != Verdict.FAIL
+
+
 def test_a_flat_stretch_is_no_stair():
     """Beyond it f rises little by little: the shorter the way, the less."""
     x = {"a": np.zeros(1)}
