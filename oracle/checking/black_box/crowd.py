@@ -17,9 +17,9 @@ import numpy as np
 
 from oracle.checking.black_box import differences, ladder
 from oracle.checking.black_box.differences import Row
-from oracle.checking.black_box.ladder import Line
+from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps
-from oracle.checking.black_box.subject import FEWEST_DIRECTIONS, Subject
+from oracle.checking.black_box.subject import FARTHEST, FEWEST_DIRECTIONS, Subject
 
 LOOKS = 2
 """Steps that are tried; the second is chosen by what the first one showed."""
@@ -29,8 +29,6 @@ FEWEST_ENTRIES = 6
 """Of a tensor with fewer entries, 24 random directions are hardly different ones."""
 MOST = 2 / 3
 """Share of the directions that have to be met by so few kinks that their bar says something."""
-FARTHEST = 2.0
-"""Bars, of two deviations each, that no direction of a correct gradient lies away."""
 NORMAL_MEDIAN = 0.6745
 """The median of |z| for a normal z of deviation 1."""
 ROUNDING = 0.58
@@ -68,16 +66,16 @@ def best_step(session: Session, rows: Sequence[Row]) -> float:
 def first_step(session: Session, subject: Subject) -> float:
     """Return the step that serves best by what the ladder of the first direction showed."""
     step = best_step(session, session.rows(subject.first))
-    return _within(subject, step) if step > 0 else 0.0
+    return within(subject, step) if step > 0 else 0.0
 
 
-def _within(subject: Subject, step: float) -> float:
+def within(subject: Subject, step: float) -> float:
     """Return a step that the type resolves, and that is no longer than x."""
     return max(min(step, ladder.size(subject.spec)), ladder.smallest_step(subject.spec))
 
 
 def _deviation(session: Session) -> float:
-    deviation = max(session.level, ROUNDING * session.unit * abs(session.value))
+    deviation = max(session.level, session.stairs, ROUNDING * session.unit * abs(session.value))
     return min(deviation, differences.LARGEST)
 
 
@@ -103,7 +101,7 @@ def judge(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
         for subject in waiting:
             if _passes(session, subject):
                 continue
-            lines = [subject.first, *subject.lines]
+            lines = _lines(subject)
             step = _next_step(session, subject)
             if step > 0 and session.affords(2 * (len(looks) + len(lines))):
                 looks.update((line, [step]) for line in lines)
@@ -114,27 +112,22 @@ def judge(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
         _passes(session, subject)
 
 
+def _lines(subject: Subject) -> list[Line]:
+    return [subject.first, *subject.lines]
+
+
 def _common_steps(session: Session, subject: Subject) -> list[float]:
-    known = [set(session.samples.get(n, ())) for n in (subject.first, *subject.lines)]
+    known = [set(session.samples.get(line, ())) for line in _lines(subject)]
     return sorted(set.intersection(*known))
-
-
-def _table(session: Session, subject: Subject, step: float) -> dict[Line, Row]:
-    found = {}
-    for line in (subject.first, *subject.lines):
-        samples = {step: session.samples[line][step]}
-        table = differences.rows(samples, session.value, session.noise, session.unit)
-        if table:
-            found[line] = table[0]
-    return found
 
 
 def _next_step(session: Session, subject: Subject) -> float:
     done = _common_steps(session, subject)
-    table = [row for step in done for row in _table(session, subject, step).values()]
+    looks = [Look(session, subject, step, _lines(subject)) for step in done]
+    table = [row for look in looks for row in look.found.values()]
     if not table:
         return first_step(session, subject)
-    step = _within(subject, best_step(session, table))
+    step = within(subject, best_step(session, table))
     near = any(max(step / other, other / step) < APART for other in done)
     return 0.0 if near else step
 
@@ -142,58 +135,70 @@ def _next_step(session: Session, subject: Subject) -> float:
 def _passes(session: Session, subject: Subject) -> bool:
     """Pass a tensor at the sharpest of the steps at which all of its directions were measured.
 
-    None of the others may contradict: what a finer step shows, the bars of a coarser one may hide.
+    No other may pass it in its place: what the sharpest shows, the bars of another may hide.
     """
-    looks = [_Look(session, subject, step) for step in _common_steps(session, subject)]
+    lines = _lines(subject)
+    looks = [Look(session, subject, step, lines) for step in _common_steps(session, subject)]
     sharp = [look for look in looks if look.is_sharp]
-    if not sharp or not all(look.agrees for look in looks):
+    best = min(sharp, key=lambda look: look.widest, default=None)
+    if best is None or not best.agrees():
         return False
-    min(sharp, key=lambda look: look.widest).settle()
+    subject.crowd = True
+    subject.slopes = best.slopes(len(best.clear))
+    subject.lines = [line for line in subject.lines if line in subject.slopes]
     return True
 
 
-class _Look:
-    """All directions of a tensor at one step, and the bars that their second differences give."""
+class Look:
+    """Directions of a tensor, or of a part, at one step, and the bars of their second differences.
 
-    def __init__(self, session: Session, subject: Subject, step: float) -> None:
+    `clear` are the directions whose bars say something, the narrowest first.
+    """
+
+    def __init__(
+        self, session: Session, subject: Subject, step: float, lines: Sequence[Line]
+    ) -> None:
+        tables = {line: session.rows(line, step) for line in lines}
         self.subject = subject
-        self.found = _table(session, subject, step)
+        self.found = {line: table[0] for line, table in tables.items() if table}
         self.errors = _errors(self.found) if self.found else {}
         self.bars = {line: 2 * error + subject.allowed for line, error in self.errors.items()}
         most = subject.kinked_resolution * subject.scale
-        self.clear = [line for line, bar in self.bars.items() if bar <= most]
-
-    @property
-    def is_sharp(self) -> bool:
-        """Tell whether the bars of enough directions say something."""
-        return len(self.clear) >= max(1.0, MOST * (1 + len(self.subject.lines)))
+        clear = [line for line, bar in self.bars.items() if bar <= most]
+        self.clear = sorted(clear, key=lambda line: self.bars[line])
+        self.is_sharp = len(clear) >= max(1.0, MOST * len(lines))
 
     @property
     def widest(self) -> float:
         """Return the widest bar that says something."""
-        return max(self.bars[line] for line in self.clear)
+        return self.bars[self.clear[-1]]
 
     @property
-    def agrees(self) -> bool:
-        """Tell whether the directions scatter around the gradient as far as their bars allow."""
-        shares = [_share(self.found[line].excess, self.bars[line]) for line in self.found]
-        return sum(s * s for s in shares) <= len(shares) and max(shares, default=0.0) <= FARTHEST
+    def shares(self) -> list[float]:
+        """Return the shares of their bars by which the directions are off."""
+        return [_share(self.found[line].excess, bar) for line, bar in self.bars.items()]
 
-    def settle(self) -> None:
-        """Pass the tensor by the directions whose bars say something."""
-        subject = self.subject
-        subject.crowd = True
-        subject.lines = [line for line in subject.lines if line in self.clear]
-        subject.slopes = {
-            line: replace(
-                subject.slopes.get(line, ladder.NOTHING),
-                excess=row.excess, error=self.errors[line], predicted=row.predicted,
-                step=row.step, truncation=self.errors[line], blur=row.blur, reason=None,
-                may_fail=False,
-            )
-            for line, row in self.found.items()
-            if line in self.clear
-        }  # fmt: skip
+    @property
+    def farthest(self) -> float:
+        """Return the largest share."""
+        return max(self.shares, default=0.0)
+
+    def agrees(self, farthest: float = FARTHEST) -> bool:
+        """Tell whether the directions scatter around the gradient as far as their bars allow."""
+        squares = sum(share**2 for share in self.shares)
+        return squares <= len(self.shares) and self.farthest <= farthest
+
+    def slopes(self, most: int) -> dict[Line, Slope]:
+        """Return the slopes of the clearest directions, with the bars that they have together."""
+        slopes = {}
+        for line in self.clear[:most]:
+            row, error = self.found[line], self.errors[line]
+            known = self.subject.slopes.get(line, ladder.NOTHING)
+            slopes[line] = replace(
+                known, excess=row.excess, error=error, predicted=row.predicted, step=row.step,
+                truncation=error, blur=row.blur, reason=None, may_fail=False,
+            )  # fmt: skip
+        return slopes
 
 
 def _share(excess: float, bar: float) -> float:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oracle.checking.black_box import causes, crowd, ladder, noise, outcome, stairs, ties
+from oracle.checking.black_box import causes, crowd, ladder, noise, outcome, parts, stairs, ties
 from oracle.checking.black_box.conversation import Check, CheckTask
 from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps, TimeSpent
@@ -126,6 +126,23 @@ def _settle(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     yield from crowd.judge(session, [s for s in subjects if s.open_lines()])
     yield from _confirm(session, subjects)
     _drop_the_blurred(subjects)
+    if not any(s.confirmed for s in subjects):
+        little = [s for s in subjects if not s.entrywise and s.limit > parts.NO_VERDICT]
+        yield from _parts(session, little)
+
+
+def _parts(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
+    """Judge tensors in parts; one that stays open, or fails, does so for the tensor."""
+    directions, short = 1 + _directions_wanted(session), session.short
+    for subject, part in (yield from parts.judge(session, subjects, directions)):
+        yield from _open_directions(session, [part])
+        yield from _confirm(session, [part])
+        subject.contradicted = bool(part.open_lines())
+        if part.confirmed:
+            subject.crowd, subject.confirmed = False, True
+            subject.lines, subject.slopes = part.lines, part.slopes
+    # What the parts leave open for want of evaluations was open before, for another reason.
+    session.short = short
 
 
 def _set_scales(session: Session, subjects: Sequence[Subject]) -> None:
@@ -240,7 +257,7 @@ def _is_bent(session: Session, subject: Subject) -> bool:
     """Tell whether f has kinks at x in a tensor that is small enough to measure each entry."""
     lines = subject.spec.size + WHOLE
     small = 1 < subject.spec.size <= MOST_BENT and session.affords(2 * BENT_STEPS * lines)
-    return small and subject.slopes[subject.first].bend.at_x
+    return small and subject.slopes[subject.first].subgradient
 
 
 def _bent_steps(session: Session, subject: Subject) -> list[float]:

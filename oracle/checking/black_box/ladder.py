@@ -197,7 +197,11 @@ def judge(samples: Samples, value: float, noise: float, unit: float, finest: flo
         if len(table) < 3:
             return NOTHING
     slope = _limit(table, power)
-    rounding = ROUGH * unit * max(abs(value), *(row.change for row in table))
+    longest = max(row.change for row in table)
+    rounding = ROUGH * unit * max(abs(value), longest)
+    if noise < longest / ROUGH**2:
+        # What is small against the changes of f is noise, and no turn between two numbers of x.
+        rounding = max(rounding, ROUGH / 4 * noise)
     if kinks.resolves(table, rounding) and kinks.is_straight(table, finest, rounding):
         return slope
     # That such steps agree with a gradient speaks for it; that they do not speaks for nothing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def entry_of(spec: TensorSpec, line: Line, slope: Slope) -> Entry:
 
 
 def locate(
-    session: Session, index: int, spec: TensorSpec, slopes: Mapping[Line, Slope]
+    session: Session, spec: TensorSpec, slopes: Mapping[Line, Slope]
 ) -> Steps[Finding | None]:
     """Find the first and the last wrong entry of a tensor in O(log size) evaluations.
 
@@ -40,12 +40,10 @@ def locate(
     ----------
     session : Session
         Asks for the slopes of ranges of the tensor.
-    index : int
-        Of the tensor.
     spec : TensorSpec
         The tensor.
     slopes : mapping of line to slope
-        What was measured over the whole tensor.
+        What was measured over the whole tensor, or over a part that the error lies in.
 
     Returns
     -------
@@ -62,7 +60,8 @@ def locate(
     like = min(sharp or usable, key=lambda s: s.step if sharp else s.error)
     # Where one difference does not see it, the extrapolation that saw it does.
     several = not sharp and len(like.used) > 1
-    search = _Search(session, index, spec, like, list(like.used) if several else [like.step])
+    steps = list(like.used) if several else [like.step]
+    search = _Search(session, spec, slopes, like, steps)
     first = yield from search.bound(from_end=False)
     last = yield from search.bound(from_end=True)
     if first is None or last is None or first > last:
@@ -102,16 +101,18 @@ class _Search:
     def __init__(
         self,
         session: Session,
-        index: int,
         spec: TensorSpec,
+        lines: Collection[Line],
         like: Slope,
         steps: Sequence[float],
     ) -> None:
         self.session = session
-        self.index = index
+        self.index = min(line.tensor for line in lines)
         self.spec = spec
         self.like = like
         self.steps = steps
+        self.begin = min(line.begin for line in lines)
+        self.end = max(line.end for line in lines)
 
     def slope(self, begin: int, end: int) -> Steps[Slope | None]:
         """Measure a range at the step, or the steps, that served the whole tensor best."""
@@ -130,7 +131,7 @@ class _Search:
 
     def bound(self, *, from_end: bool) -> Steps[int | None]:
         """Halve to the outermost wrong entry on one side."""
-        begin, end = 0, self.spec.size
+        begin, end = self.begin, self.end
         while end - begin > 1:
             middle = (begin + end) // 2
             outer = (middle, end) if from_end else (begin, middle)

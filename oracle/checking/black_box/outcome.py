@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Sequence
 
-from oracle.checking.black_box import crowd
 from oracle.checking.black_box.session import Session
-from oracle.checking.black_box.subject import FAILING, MISS, Subject
+from oracle.checking.black_box.subject import Subject
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.values import (
     Direction,
@@ -25,7 +25,8 @@ def _outcome(subject: Subject) -> Verdict:
     verdicts = subject.verdicts()
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL if subject.confirmed else Verdict.INCONCLUSIVE
-    return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else Verdict.PASS
+    opened = Verdict.INCONCLUSIVE in verdicts or subject.contradicted
+    return Verdict.INCONCLUSIVE if opened else Verdict.PASS
 
 
 def _reason(session: Session, subject: Subject) -> InconclusiveReason:
@@ -35,9 +36,13 @@ def _reason(session: Session, subject: Subject) -> InconclusiveReason:
     still_open = [
         slope for slope in subject.slopes.values() if subject.verdict(slope) is not Verdict.PASS
     ]
-    given = [slope.reason for slope in still_open if slope.reason is not None]
-    if given:
-        return given[0]
+    if subject.contradicted:
+        return InconclusiveReason.KINK
+    # Of many noisy directions one may look like one with a kink.
+    given = collections.Counter(slope.reason for slope in still_open)
+    reason = max(given, key=lambda named: (given[named], named is not None), default=None)
+    if reason is not None:
+        return reason
     if session.short:
         return InconclusiveReason.BUDGET_SPENT
     resolved = all(2 * slope.error <= 0.03 * subject.scale for slope in still_open)
@@ -47,41 +52,20 @@ def _reason(session: Session, subject: Subject) -> InconclusiveReason:
     return InconclusiveReason.NOISE if noisy else InconclusiveReason.RESOLUTION
 
 
-def _miss(subject: Subject) -> float:
-    """Return the probability that an error beyond the limit was met by no direction."""
-    if subject.entrywise or subject.spec.size == 1:
-        return 0.0
-    return float(MISS ** (1 + len(subject.lines)))
-
-
-def _slack(subject: Subject) -> float:
-    """Return how far a gradient may be off between the sides of kinks at x."""
-    slopes = list(subject.slopes.items())
-    if subject.entrywise:
-        slopes = [(line, slope) for line, slope in slopes if line.end - line.begin == 1]
-    return max((slope.slack for _, slope in slopes), default=0.0)
-
-
 def _tensor_report(subject: Subject, findings: Sequence[Finding]) -> TensorReport:
     spec, slopes = subject.spec, list(subject.slopes.values())
     bars = [subject.bar(slope) for slope in slopes]
-    finite = [bar for bar in bars if math.isfinite(bar)]
-    widest = max(finite, default=math.inf)
     used = max((abs(s.excess) / b for s, b in zip(slopes, bars, strict=True) if b > 0), default=0.0)
     # Of directions that are judged together some lie beyond their common bar.
-    used /= crowd.FARTHEST if subject.crowd else 1.0
-    farthest = crowd.FARTHEST if subject.crowd else FAILING
-    largest = spec.gradient_largest or subject.scale / math.sqrt(spec.size)
-    # An error e shows as at least |e| in one of the directions, and does not pass, or even fails.
-    # Between the sides of a kink it is not seen at all.
-    limit = ((farthest + 1) * widest + _slack(subject)) / largest if largest > 0 else math.inf
+    used /= subject.farthest if subject.crowd else 1.0
     worst: tuple[Entry, ...] = ()
     for finding in findings:
         if finding.tensor == spec.name:
             worst += finding.entries
     return TensorReport(
-        spec.name, spec.shape, _outcome(subject), used, limit, largest, widest, worst, len(worst)
-    )
+        spec.name, spec.shape, _outcome(subject), used, subject.limit, subject.largest,
+        subject.widest, worst, len(worst),
+    )  # fmt: skip
 
 
 def report(
@@ -119,7 +103,7 @@ def report(
     if verdict is Verdict.INCONCLUSIVE:
         still_open = [s for s in subjects if _outcome(s) is Verdict.INCONCLUSIVE]
         reason = reason or _reason(session, still_open[0])
-    miss = max((_miss(subject) for subject in subjects), default=1.0)
+    miss = max((subject.miss for subject in subjects), default=1.0)
     notes = _notes(session, miss) if verdict is Verdict.PASS else ()
     if verdict is Verdict.FAIL and session.short and not findings:
         notes = (f"The {session.short} allowed were over before the cause was found.",)

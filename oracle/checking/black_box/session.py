@@ -186,9 +186,12 @@ class Session:
                 levels.append(noise.level([a.value - a.predicted for a in table]))
         return [level for level in levels if math.isfinite(level)]
 
-    def rows(self, line: Line) -> list[Row]:
-        """Return the differences that were measured along a line."""
-        return differences.rows(self.samples.get(line, {}), self.value, self.noise, self.unit)
+    def rows(self, line: Line, step: float | None = None) -> list[Row]:
+        """Return the differences that were measured along a line: all, or that of one step."""
+        samples = self.samples.get(line, {})
+        if step is not None:
+            samples = {step: samples[step]}
+        return differences.rows(samples, self.value, self.noise, self.unit)
 
     def slope(self, line: Line, steps: Sequence[float] | None = None) -> Slope:
         """Judge what was measured along a line: all, or at some steps only."""

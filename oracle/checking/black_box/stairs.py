@@ -67,9 +67,11 @@ def measure(session: Session, line: Line, spec: TensorSpec) -> Steps[None]:
             flat = max(at for at in values if at < edge)
         height = abs(values[edge].value - session.value)
         if _is_seen(session, height) and height > SUDDEN * rise * (edge - flat):
-            # One stair is four of the deviations that are four to the noise of a value.
-            session.stairs = max(session.stairs, height / 4)
-            yield from _many(session, line, spec, side * edge)
+            # One stair is four of the deviations that are four to the noise of a value. Where x is
+            # rounded, stairs are higher where f is steeper, and there are steps as far as that.
+            steeper = max(1.0, rise * edge / height)
+            level = yield from _many(session, line, spec, side * edge)
+            session.stairs = max(session.stairs, steeper * max(level, height / 4))
             return
 
 
@@ -87,26 +89,26 @@ def _is_seen(session: Session, change: float) -> bool:
     return abs(change) > max(session.noise, ROUNDINGS * session.unit * abs(session.value))
 
 
-def _many(session: Session, line: Line, spec: TensorSpec, spacing: float) -> Steps[None]:
-    """Measure the noise of many stairs: those of several entries, or operations, add up."""
+def _many(session: Session, line: Line, spec: TensorSpec, spacing: float) -> Steps[float]:
+    """Return the noise of many stairs: those of several entries, or operations, add up."""
     level, calm = 0.0, 0
     for _ in range(TABLES):
         longest = noise.POINTS * abs(spacing)
         if longest > ladder.size(spec) or not session.affords(noise.POINTS):
-            return
+            break
         side = math.copysign(1.0, spacing)
         steps = [k * abs(spacing) for k in range(1, noise.POINTS + 1)]
         answers = yield from _ask(session, line, side, steps)
         if len(answers) == noise.POINTS:
             found = [answers[at] for at in steps]
             here = noise.level([a.value - a.predicted for a in found])
-            session.stairs = max(session.stairs, here)
             grown = here > GROWN * level or noise.is_flat([a.value for a in found])
             calm = 0 if grown else calm + 1
-            if calm == CALM:
-                return
             level = max(level, here)
+            if calm == CALM:
+                break
         spacing *= WIDER
+    return level
 
 
 def _ask(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 from oracle.checking.black_box.conversation import TensorSpec
@@ -23,6 +25,8 @@ KINKED_RESOLUTION = 0.4
 """The same where all directions cross kinks, which hide more than the noise does."""
 FEWEST_DIRECTIONS = 8
 """Directions after the first without which a tensor does not pass."""
+FARTHEST = 2.0
+"""Bars, of two deviations each, that no direction of a crowd lies away from a correct gradient."""
 FAILING = 3.0
 """A slope fails beyond so many bars, and passes within one; between them it stays open."""
 
@@ -32,7 +36,8 @@ class Subject:
     """One tensor under judgement.
 
     `entrywise` tells that each entry has a line, `bent` that this is so because of kinks at x, and
-    `crowd` that its directions passed together.
+    `crowd` that its directions passed together, none of them `farthest` bars away. `contradicted`
+    tells that a part of it did not, and that its ladders left it open.
     """
 
     index: int
@@ -48,6 +53,8 @@ class Subject:
     crowd: bool = False
     kinked_resolution: float = 0.0
     bent: bool = False
+    farthest: float = FARTHEST
+    contradicted: bool = False
 
     @property
     def hidden(self) -> bool:
@@ -61,6 +68,44 @@ class Subject:
     def crowded(self) -> bool:
         """Tell whether the directions are looked at together, at a step of their own."""
         return self.hidden and not self.entrywise and not self.slopes[self.first].subgradient
+
+    @property
+    def slack(self) -> float:
+        """Return how far a gradient may be off between the sides of kinks at x."""
+        slopes = list(self.slopes.items())
+        if self.entrywise:
+            slopes = [(line, slope) for line, slope in slopes if line.end - line.begin == 1]
+        return max((slope.slack for _, slope in slopes), default=0.0)
+
+    @property
+    def widest(self) -> float:
+        """Return the widest bar of all directions."""
+        bars = [self.bar(slope) for slope in self.slopes.values()]
+        return max((bar for bar in bars if math.isfinite(bar)), default=math.inf)
+
+    @property
+    def largest(self) -> float:
+        """Return the largest entry, or the like of a gradient of zeros."""
+        return self.spec.gradient_largest or self.scale / math.sqrt(self.spec.size)
+
+    @property
+    def limit(self) -> float:
+        """Return the error, relative to the largest entry, above which none passes.
+
+        An error e shows as at least |e| in one of the directions, and does not pass, or even fails.
+        Between the sides of a kink it is not seen at all.
+        """
+        bars = 1 + (self.farthest if self.crowd else FAILING)
+        largest = self.largest
+        return (bars * self.widest + self.slack) / largest if largest > 0 else math.inf
+
+    @property
+    def miss(self) -> float:
+        """Return the probability that an error beyond the limit was met by no direction."""
+        if self.entrywise or self.spec.size == 1:
+            return 0.0
+        ranges = Counter((line.begin, line.end) for line in self.slopes)
+        return float(MISS ** min(ranges.values(), default=0))
 
     def bar(self, slope: Slope) -> float:
         """Return what a correct slope may be off by: twice the error, and the client's rounding."""
