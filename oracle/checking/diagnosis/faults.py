@@ -9,10 +9,10 @@ import numpy as np
 from oracle.checking.backward import Pass, sigmoid
 from oracle.checking.comparison import ROUNDINGS, Comparison
 from oracle.checking.diagnosis.evidence import (
-    SURE,
     beyond_doubt,
     clear_of,
     even,
+    hiding,
     independent,
     lost,
     resolved,
@@ -21,6 +21,7 @@ from oracle.checking.diagnosis.tensors import (
     best_factor,
     entries_of,
     explain_tensor,
+    near_1,
     outliers,
     right_but_for,
     some,
@@ -47,8 +48,8 @@ def fault(
         return explain_tensor(view, name, sizes)
     if (lines := _zero_lines(view, name)) is not None:
         return lines
-    if view.largest(name) and lost(view, name):
-        return None  # Much agrees with what rounding hides.
+    if view.largest(name) > hiding(view, name) and lost(view, name):
+        return _cancelled(view, name, error)
     if beyond_doubt(view, name) and view.fits(name, -view.reference[name]):
         return tensor_factor(name, -1.0, sizes)
     found = _reduction(p, view, name, error) or explain_tensor(view, name, sizes)
@@ -58,6 +59,27 @@ def fault(
         *(_derivative, _inputs, _part, _parameters, _lines, _clipped, _entries, _other_inputs),
     )
     return found or next((f for test in tests if (f := test(p, view, name, error))), None)
+
+
+def _cancelled(view: Comparison, name: str, error: Array) -> Finding | None:
+    """Say what a tensor that rounding hides may be the sum of: much agrees with next to nothing."""
+    most = hiding(view, name)
+    for text, reduce in REDUCTIONS if name[0] == "b" else ():
+        sums = np.asarray(reduce(error))
+        if _holds_as_many(view, name, sums) and np.abs(sums).max() <= most:
+            return _reduced(name, text)
+    message = f"{name} is zero but for rounding: what it is the sum of cancels."
+    return Finding(Kind.UNEXPLAINED, name, message, f"Compute {name}.")
+
+
+def _holds_as_many(view: Comparison, name: str, sums: Array) -> bool:
+    return sums.ndim == 0 or sums.shape == view.candidate[name].shape
+
+
+def _reduced(name: str, text: str) -> Finding:
+    layer = "dA1" if name == "b1" else "dY"
+    message = f"{name} holds {text} of {layer}, in place of the sum over the samples."
+    return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
 
 
 def _wide(view: Comparison, name: str) -> Float64:
@@ -84,13 +106,11 @@ def _reduction(p: Pass, view: Comparison, name: str, error: Array) -> Finding | 
         return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
     for text, reduce in REDUCTIONS:
         held = np.asarray(reduce(error))
-        if held.ndim and held.shape != view.candidate[name].shape:
+        if not _holds_as_many(view, name, held):
             continue
         wrong = np.broadcast_to(held, view.candidate[name].shape)
         if view.fits(name, wrong, allowed=even(view, name)):
-            layer = "dA1" if name == "b1" else "dY"
-            message = f"{name} holds {text} of {layer}, in place of the sum over the samples."
-            return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
+            return _reduced(name, text)
     return None
 
 
@@ -101,8 +121,9 @@ def _sum_over_samples(name: str) -> str:
 def _constant(view: Comparison, name: str) -> bool:
     """Tell whether all entries are one number, where those of the reference are far apart."""
     g, spread = _wide(view, name), float(np.ptp(view.reference[name]))
-    allowed = float(even(view, name).max(initial=0.0))
-    return bool(g.size > 2 and np.ptp(g) <= allowed and spread > SURE * allowed)
+    exactly = bool(np.ptp(g) == 0)
+    near = np.ptp(g) <= float(even(view, name).max(initial=0.0)) and not view.is_coarse(name)
+    return bool(g.size > 2 and (exactly or near) and spread > clear_of(view, name))
 
 
 def _derivative(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
@@ -221,7 +242,7 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     if view.is_coarse(name):
         return None  # Many numbers take many digits.
     message = f"The samples do not count equally in {name}: their weights are from "
-    message += f"{weights.min():.4g} to {weights.max():.4g}."
+    message += f"{near_1(weights.min())} to {near_1(weights.max())}."
     remedy = f"Give every sample the same weight in {name}."
     return Finding(Kind.SAMPLE_WEIGHTS, name, message, remedy)
 
@@ -259,7 +280,9 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
         return float((rest * of).sum() / (of * of).sum())
 
     signs = np.sign(w)
-    hypotheses = [(1.0, w, share(w, g - r)), (1.0, signs, share(signs, g - r))]
+    hypotheses = [(1.0, w, share(w, g - r))]
+    if signs.min() < signs.max():
+        hypotheses.append((1.0, signs, share(signs, g - r)))
     hypotheses += [(0.0, w, share(w, g)), (share(r, g - w), w, 1.0)]
     if g.size > 4:
         kept, times = np.linalg.lstsq(columns / norms, g.ravel(), rcond=None)[0] / norms
@@ -290,7 +313,7 @@ def _added(name: str, what: str, kept: float, times: float, evidence: dict[str, 
         return Finding(
             Kind.STALE_BUFFER, name, message, f"Return the gradient of {name}.", evidence
         )
-    scaled = "" if kept == 1 else f" {kept:.6g} times"
+    scaled = "" if kept == 1 else f" {near_1(kept)} times"
     message = f"{times:.6g} times {what} is added to{scaled} the gradient, as weight decay does."
     remedy = "Leave the penalty out of the gradient, or add it to the loss."
     return Finding(Kind.WEIGHT_DECAY, name, message, remedy, evidence)
@@ -306,12 +329,14 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     low, high = float(g.min()), float(g.max())
     margin = 1e-6 * (high - low)
     inner = (g > low + margin) & (g < high - margin)
-    if g.size - int(inner.sum()) < fewest:
+    if low == high or g.size - int(inner.sum()) < fewest:
         return None
     remedy = "Switch gradient clipping off for the check."
     evidence = {"lowest": low, "highest": high}
-    signs = np.sign(g) == np.sign(r)
-    if high == 1 == -low and not inner.any() and np.all(signs | (np.abs(r) <= view.allowed[name])):
+    seen = np.abs(r) > view.allowed[name]
+    # Each sign is one bit of evidence.
+    signs = seen.sum() >= DECISIVE and np.all((np.sign(g) == np.sign(r)) | ~seen)
+    if high == 1 == -low and not inner.any() and signs:
         message = f"{name} holds the signs of the gradient only."
         return Finding(Kind.CLIPPED, name, message, remedy, evidence)
     share = _normalised(g, r)
@@ -322,7 +347,7 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     factor = float((g * r)[inner].sum() / (r * r)[inner].sum()) if np.any(r[inner]) else 1.0
     for times in dict.fromkeys((1.0, factor)):
         if view.fits(name, np.clip(times * r, low, high), allowed=even(view, name)):
-            scaled = "" if times == 1 else f" {times:.6g} times the right one, and"
+            scaled = "" if times == 1 else f" {near_1(times)} times the right one, and"
             message = f"{name} is{scaled} cut off at {low:.6g} and {high:.6g}, as clipping does."
             return Finding(Kind.CLIPPED, name, message, remedy, evidence)
     return None
