@@ -9,6 +9,7 @@ import numpy as np
 from oracle.checking.backward import Pass, sigmoid
 from oracle.checking.comparison import ROUNDINGS, Comparison
 from oracle.checking.diagnosis.evidence import (
+    DECISIVE,
     beyond_doubt,
     clear_of,
     even,
