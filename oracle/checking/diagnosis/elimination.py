@@ -12,9 +12,10 @@ import numpy as np
 
 from oracle.checking.backward import Pass
 from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.evidence import beyond_doubt, even
+from oracle.checking.diagnosis.evidence import balanced, beyond_doubt, even
 from oracle.checking.diagnosis.hidden import is_function_of, other_slope
 from oracle.checking.diagnosis.recovery import (
+    MOST_CONDITION,
     MOST_SAMPLES,
     hidden_error,
     output_errors,
@@ -82,16 +83,8 @@ def _output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
 def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
     """Find another forward pass or other inputs: the classes balance, and no dY fits this z1."""
     H, D = p.W2.shape[0], p.x.shape[1]
-    if (
-        p.K < 2
-        or min(D, MOST_SAMPLES) < p.N
-        or not all(beyond_doubt(comparison, n) for n in ("W1", "b1", "W2"))
-    ):
+    if not _is_refuted(p, comparison):
         return ()
-    for name in ("W2", "b2"):
-        sums = np.atleast_1d(sent(comparison, name).sum(axis=-1))
-        if np.any(np.abs(sums) > 4 * p.K * even(comparison, name).max(initial=0.0)):
-            return ()
     if hidden_error(p, comparison) is not None:
         message = (
             "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, and W1 is x.T @ dA1: the "
@@ -117,6 +110,24 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
         "that of another batch, or of inputs that were changed on their way."
     )
     return (Finding(Kind.STALE_BUFFER, "", message, "Compute the gradient of the x that is sent."),)
+
+
+def _is_refuted(p: Pass, comparison: Comparison) -> bool:
+    """Tell whether W2 and b2 have rows that sum to zero and are z1.T @ dY for no dY."""
+    few = p.K < 2 or min(p.x.shape[1], MOST_SAMPLES) < p.N
+    if few or not all(beyond_doubt(comparison, n) for n in ("W1", "b1", "W2")):
+        return False
+    held = np.vstack([sent(comparison, "W2"), sent(comparison, "b2")])
+    tied = all(balanced(comparison, n, sent(comparison, n)) for n in ("W2", "b2"))
+    return tied and not spans(np.column_stack([p.z1, np.ones(p.N)]).T, held)
+
+
+def spans(columns: Array, values: Array) -> bool:
+    """Tell whether values are sums of multiples of the columns, or may be but for rounding."""
+    sides, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    kept = sides[:, sizes > sizes[0] / MOST_CONDITION]
+    beyond = values - kept @ (kept.T @ values)
+    return bool(np.linalg.norm(beyond) <= 1e-6 * np.linalg.norm(values))
 
 
 def _hidden(p: Pass, dY: Array, comparison: Comparison) -> tuple[Finding, ...]:

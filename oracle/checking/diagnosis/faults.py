@@ -51,13 +51,11 @@ def fault(
         return lines
     if view.largest(name) > hiding(view, name) and lost(view, name):
         return _cancelled(view, name, error)
-    if beyond_doubt(view, name) and view.fits(name, -view.reference[name]):
-        return tensor_factor(name, -1.0, sizes)
-    found = _reduction(p, view, name, error) or explain_tensor(view, name, sizes)
+    found = _reduction(p, view, name, error, sizes) or explain_tensor(view, name, sizes)
     if not found and not beyond_doubt(view, name):
         return None
     tests: tuple[Test, ...] = (
-        *(_derivative, _inputs, _part, _parameters, _lines, _clipped, _entries, _other_inputs),
+        *(_part, _derivative, _inputs, _parameters, _lines, _clipped, _entries, _other_inputs),
     )
     return found or next((f for test in tests if (f := test(p, view, name, error))), None)
 
@@ -87,9 +85,23 @@ def _wide(view: Comparison, name: str) -> Float64:
     return view.candidate[name].astype(np.float64)
 
 
-def _reduction(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+def _reduction(
+    p: Pass, view: Comparison, name: str, error: Array, sizes: Mapping[str, int]
+) -> Finding | None:
     if view.candidate[name].ndim > 1 or not beyond_doubt(view, name):
         return None
+    if _constant(view, name):
+        message = f"{name} holds one number for all units: it was summed over them too."
+        return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
+    for text, reduce in REDUCTIONS:
+        held = np.asarray(reduce(error))
+        if not _holds_as_many(view, name, held):
+            continue
+        wrong = np.broadcast_to(held, view.candidate[name].shape)
+        if view.fits(name, wrong, allowed=even(view, name)):
+            return _reduced(name, text)
+    if view.fits(name, -view.reference[name]):
+        return tensor_factor(name, -1.0, sizes)
     inputs = p.x if name == "b1" else p.z1
     weights = "W1" if name == "b1" else "W2"
     lines = (
@@ -102,16 +114,6 @@ def _reduction(p: Pass, view: Comparison, name: str, error: Array) -> Finding | 
         if view.fits(name, used @ error, allowed=even(view, name)):
             message = f"{name} holds {text}, in place of the sum over the samples."
             return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
-    if _constant(view, name):
-        message = f"{name} holds one number for all units: it was summed over them too."
-        return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
-    for text, reduce in REDUCTIONS:
-        held = np.asarray(reduce(error))
-        if not _holds_as_many(view, name, held):
-            continue
-        wrong = np.broadcast_to(held, view.candidate[name].shape)
-        if view.fits(name, wrong, allowed=even(view, name)):
-            return _reduced(name, text)
     return None
 
 
@@ -158,7 +160,8 @@ def _in_table(p: Pass, view: Comparison, name: str, error: Array) -> str:
     for used in INPUTS:
         if used.tensor == name:
             wrong = {name: used.compute(p).T @ error}
-            if best_factor(view, wrong, {}, spread=True) is not None:
+            told = independent(view, name)
+            if best_factor(view, wrong, {}, spread=True, equations=told) is not None:
                 return used.name
     return ""
 
@@ -217,6 +220,11 @@ def _part(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
             if view.fits(name, error[kept].sum(axis=0), allowed=even(view, name)):
                 return _dropped(p, name, which)
         return None
+    inputs = p.x if name == "W1" else p.z1
+    ends = (slice(p.N - 1, p.N), slice(0, 1), slice(0, p.N - 1), slice(1, p.N))
+    for kept in ends:
+        if view.fits(name, inputs[kept].T @ error[kept], allowed=even(view, name)):
+            return _dropped(p, name, f"the samples {some(np.arange(p.N)[kept])}")
     return _weighted(p, view, name, error)
 
 

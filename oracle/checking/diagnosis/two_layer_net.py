@@ -259,9 +259,7 @@ class _Stages:
             )
         if self.equations < 2:
             # Of one number any other is a multiple.
-            unknown = [f for f in right if not is_known(f, self.sizes)]
-            for f in unknown:
-                right[f] = () if {"W2", "b2"} & set(right[f]) else right[f]
+            right = {f: names for f, names in right.items() if is_known(f, self.sizes)}
         scale = max(right, key=lambda f: len(right[f]) if f == 1 or len(right[f]) > 1 else 0)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "right", right[scale])
