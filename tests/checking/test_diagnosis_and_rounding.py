@@ -207,15 +207,13 @@ def test_rows_of_w1_moved_by_one_are_permuted_where_most_of_them_are_zero():
 
 
 def test_another_batch_beside_this_one_is_not_called_another_batch():
-    """More samples than units leave no rank that would tell the two from each other."""
+    """As many samples as units leave no rank that would tell the two from each other."""
     case = at_initialisation(3, 30)
     p = forward(*case, delta=0.0)
     _, x, t = at_initialisation(4, 30)
     before = backward(forward(case[0], x, t, delta=0.0))
     both = {n: g + 0.9 * before[n] for n, g in backward(p).items()}
-    (finding,) = found(case, both)
-    assert finding.kind is Kind.UNEXPLAINED
-    assert "alone or added" in finding.message
+    assert kinds(found(case, both)) == {Kind.UNEXPLAINED}
 
 
 def test_a_gradient_that_cancels_is_not_explained_by_what_is_as_small():

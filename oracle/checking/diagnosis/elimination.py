@@ -82,7 +82,6 @@ def _output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
 
 def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
     """Find another forward pass or other inputs: the classes balance, and no dY fits this z1."""
-    H, D = p.W2.shape[0], p.x.shape[1]
     if not _is_refuted(p, comparison):
         return ()
     if hidden_error(p, comparison) is not None:
@@ -94,13 +93,6 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
         return (Finding(Kind.WRONG_FORWARD, "", message, remedy),)
     layer_1 = np.vstack([sent(comparison, "W1"), sent(comparison, "b1")])
     sizes = np.linalg.svd(layer_1, compute_uv=False)
-    if min(H, D + 1) <= p.N:
-        message = (
-            "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, but W1 is not x.T @ dA1 "
-            "for any dA1: it holds another batch, alone or added to this one, or inputs that were "
-            "changed on their way."
-        )
-        return (Finding(Kind.UNEXPLAINED, "", message, "Compute the gradient of this x alone."),)
     if sizes[p.N] > 1e-6 * sizes[0]:
         message = f"W1 has a higher rank than {p.N} samples can give it: it holds the gradients of "
         message += "other batches too."
@@ -113,8 +105,11 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
 
 
 def _is_refuted(p: Pass, comparison: Comparison) -> bool:
-    """Tell whether W2 and b2 have rows that sum to zero and are z1.T @ dY for no dY."""
-    few = p.K < 2 or min(p.x.shape[1], MOST_SAMPLES) < p.N
+    """Tell whether W2 and b2 have rows that sum to zero and are z1.T @ dY for no dY.
+
+    As many samples as there are hidden units leave none that would not do.
+    """
+    few = p.K < 2 or min(p.x.shape[1], p.W2.shape[0] - 1, MOST_SAMPLES) < p.N
     if few or not all(beyond_doubt(comparison, n) for n in ("W1", "b1", "W2")):
         return False
     held = np.vstack([sent(comparison, "W2"), sent(comparison, "b2")])

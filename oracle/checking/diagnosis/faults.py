@@ -55,7 +55,7 @@ def fault(
     if not found and not beyond_doubt(view, name):
         return None
     tests: tuple[Test, ...] = (
-        *(_part, _derivative, _inputs, _parameters, _lines, _clipped, _entries, _other_inputs),
+        *(_part, _derivative, _inputs, _parameters, _clipped, _lines, _entries, _other_inputs),
     )
     return found or next((f for test in tests if (f := test(p, view, name, error))), None)
 
@@ -392,8 +392,8 @@ def _zero_lines(view: Comparison, name: str) -> Finding | None:
 
 def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     """Find a tensor that is right but for one row or one column."""
-    g, where = _wide(view, name), outliers(view, name)
-    if g.ndim < 2 or not 1 < len(where) <= g.size // 2:
+    where, size = outliers(view, name), int(np.count_nonzero(view.reference[name]))
+    if view.candidate[name].ndim < 2 or not 1 < len(where) <= size // 2:
         return None
     for axis, kind in enumerate(("row", "column")):
         lines = np.unique(where[:, axis])
@@ -403,8 +403,8 @@ def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
 
 
 def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
-    where = outliers(view, name)
-    size = view.candidate[name].size
+    # That zeros are zero, behind inputs that are, says nothing.
+    where, size = outliers(view, name), int(np.count_nonzero(view.reference[name]))
     if not 0 < len(where) <= max(1, size // 5) or len(where) == size:
         return None
     return right_but_for(view, name, where, entries_of(where, size))
@@ -413,8 +413,10 @@ def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
 def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     """Find weights whose rows are combinations of the right errors, as those of any inputs are."""
     g, r, bias = _wide(view, name), view.reference[name], f"b{name[-1]}"
-    right = bias in view.candidate and view.fits(
-        bias, view.reference[bias], allowed=even(view, bias)
+    # The bias, and layer 1 besides for W2, say that the error is the right one.
+    told = ("b1",) if name == "W1" else ("W1", "b1", "b2")
+    right = bias in view.candidate and all(
+        view.fits(n, view.reference[n], allowed=even(view, n)) for n in told
     )
     if (
         g.ndim < 2

@@ -228,10 +228,14 @@ def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterato
     yield fitted
 
 
+EXACT = 1e-12
+"""A fitted number is no nearer to what it stands for."""
+
+
 def near_1(factor: float, precision: int = 6) -> str:
     """Return a factor in digits that tell it from 1."""
     short = f"{factor:.{precision}g}"
-    return f"1 {factor - 1:+.2g}" if short == "1" and factor != 1 else short
+    return f"1 {factor - 1:+.2g}" if short == "1" and abs(factor - 1) > EXACT else short
 
 
 def factor_findings(
