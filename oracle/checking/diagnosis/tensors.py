@@ -519,6 +519,10 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
     # n numbers have n! orders, one of which comes near to whatever was sent.
     orders = math.lgamma(r.size + 1) / math.log(2)
     clear = DECISIVE + orders <= r.size * digits(comparison, name, order)
+    if comparison.is_coarse(name):
+        # Numbers that lie close together are nearly right in any order.
+        moved = int(np.count_nonzero(np.abs(g - r) > comparison.quiet(name)))
+        clear = clear and 4 * moved >= g.size
     if clear and comparison.fits(name, order, allowed=even(comparison, name)):
         message = f"{name} holds the right numbers in another order."
         remedy = f"Check the order in which {name} is filled."
