@@ -20,7 +20,7 @@ from oracle.checking.diagnosis.evidence import (
     tells,
 )
 from oracle.findings import FindingKind as Kind
-from oracle.slices import parts
+from oracle.slices import largest_size, parts
 from oracle.values import Array, Entry, Finding, Float64
 
 FEWEST_LEVELS = 6
@@ -187,8 +187,7 @@ def best_factor(
     told. `spread` allows every entry of a tensor what the worst may err, as is right for other
     stages than those of the reference.
     """
-    view = replace(comparison, reference=expected, unit_roundoff=0.0)
-    fitted = fitted_factor(view, list(expected))
+    fitted = fitted_factor(comparison, expected)
     if fitted is None or not np.isfinite(fitted) or fitted == 0:
         return None
     allowed = {n: even(comparison, n) if spread else None for n in expected}
@@ -379,17 +378,35 @@ def unexplained(comparison: Comparison, tensor: str) -> Finding:
     return Finding(Kind.UNEXPLAINED, tensor, message, "", evidence)
 
 
-def fitted_factor(comparison: Comparison, names: list[str]) -> float | None:
-    """Return the least-squares factor between the reference and the candidate, or None."""
-    top = bottom = 0.0
-    for name in names:
-        unit = comparison.largest(name) or 1.0
-        theirs, ours = comparison.candidate[name].ravel(), comparison.reference[name].ravel()
+def fitted_factor(comparison: Comparison, expected: Mapping[str, Array]) -> float | None:
+    """Return the least-squares factor between what is expected and the candidate.
+
+    None if what it leaves is by far more than rounding may.
+    """
+    top = bottom = sent = allowed = 0.0
+    for name, values in expected.items():
+        unit = largest_size(values, comparison.checkpoint) or 1.0
+        theirs, ours = comparison.candidate[name].ravel(), values.ravel()
         for part in parts(ours.size, comparison.checkpoint):
             g, r = theirs[part].astype(np.float64) / unit, ours[part] / unit
             top += float(np.dot(g, r))
             bottom += float(np.dot(r, r))
-    return top / bottom if bottom > 0 else None
+            sent += float(np.dot(g, g))
+        allowed += ours.size * (_most_left(comparison, name) / unit) ** 2
+    if not bottom > 0:
+        return None
+    left = sent - top * top / bottom
+    # Half of the digits are lost in the squares.
+    return top / bottom if not left > 2 * allowed + 1e-12 * sent else None
+
+
+def _most_left(comparison: Comparison, name: str) -> float:
+    """Return a bound of what a factor of anything that fits leaves in an entry of a tensor."""
+    sent, largest = comparison.sent(name), comparison.largest(name)
+    if comparison.is_coarse(name) or not largest:
+        return max(sent, largest)
+    # What fits is as large as what was sent, and is allowed as much more than the reference.
+    return 8 * comparison.widest(name) * max(1.0, 2 * sent / largest)
 
 
 NEAR = 1e-3
