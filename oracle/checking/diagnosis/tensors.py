@@ -507,6 +507,9 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
     if not beyond_doubt(comparison, name):
         return None
     for axis, lines in enumerate(("rows", "columns")[: r.ndim] if r.ndim == 2 else ()):
+        theirs, ours = (np.moveaxis(a, axis, 0) for a in (g, r))
+        if not 1 < len(ours) <= MOST_ROWS:
+            continue
         remedy = f"Check the order in which the {lines} of {name} are filled."
         moves = (
             ("in reverse order", np.flip(r, axis)),
@@ -517,9 +520,6 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
             if comparison.fits(name, order, allowed=even(comparison, name)):
                 message = f"{name} holds the right {lines} {how}."
                 return Finding(Kind.PERMUTED, name, message, remedy)
-        theirs, ours = (np.moveaxis(a, axis, 0) for a in (g, r))
-        if not 1 < len(ours) <= MOST_ROWS:
-            continue
         squares = (theirs**2).sum(axis=1)[:, None] + (ours**2).sum(axis=1)[None]
         nearest = np.argmin(squares - 2 * theirs @ ours.T, axis=1)
         moved = int(np.count_nonzero(nearest != np.arange(len(ours))))
