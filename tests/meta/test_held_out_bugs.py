@@ -10,12 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.meta import held_out_layers, held_out_losses, held_out_output, held_out_returned
+from tests.meta import (
+    held_out_layers,
+    held_out_losses,
+    held_out_output,
+    held_out_rare,
+    held_out_returned,
+)
 from tests.meta.held_out import TENSORS, Bug, backward, softmax
 
 BUGS = [
     one
-    for module in (held_out_output, held_out_layers, held_out_returned)
+    for module in (held_out_output, held_out_layers, held_out_returned, held_out_rare)
     for several in vars(module).values()
     if isinstance(several, list)
     for one in several

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
-from oracle.checking.comparison import ROUNDINGS, Comparison
+from oracle.checking.comparison import ROUNDINGS, TELLING, Comparison
 from oracle.checking.diagnosis.evidence import (
     DECISIVE,
     beyond_doubt,
@@ -62,12 +62,14 @@ def fault(
 
 def _cancelled(view: Comparison, name: str, error: Array) -> Finding | None:
     """Say what a tensor that rounding hides may be the sum of: much agrees with next to nothing."""
+    if view.is_coarse(name):
+        return None
     most = hiding(view, name)
     for text, reduce in REDUCTIONS if name[0] == "b" else ():
         sums = np.asarray(reduce(error))
         if _holds_as_many(view, name, sums) and np.abs(sums).max() <= most:
             return _reduced(name, text)
-    message = f"{name} is zero but for rounding: what it is the sum of cancels."
+    message = f"{name} is zero but for rounding: what is summed there cancels."
     return Finding(Kind.UNEXPLAINED, name, message, f"Compute {name}.")
 
 
@@ -298,7 +300,8 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
         hypotheses.append((float(kept), w, float(times)))
     for kept, added, times in hypotheses:
         number = 1.0 if abs(times - 1) < 1e-6 else times
-        beyond = abs(number) * np.abs(added).max() > clear_of(view, name)
+        part = abs(number) * float(np.abs(added).max())
+        beyond = part > max(clear_of(view, name), view.is_coarse(name) * view.sent(name) / TELLING)
         if beyond and view.fits(name, kept * r + number * added, allowed=even(view, name)):
             evidence = {"gradient": kept, "parameters": number}
             what = name if added is w else f"the signs of {name}"

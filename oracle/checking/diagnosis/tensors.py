@@ -392,7 +392,8 @@ def fitted_factor(comparison: Comparison, expected: Mapping[str, Array]) -> floa
             top += float(np.dot(g, r))
             bottom += float(np.dot(r, r))
             sent += float(np.dot(g, g))
-        allowed += ours.size * (_most_left(comparison, name) / unit) ** 2
+        most = _most_left(comparison, name) / unit
+        allowed += ours.size * most * most
     if not bottom > 0:
         return None
     left = sent - top * top / bottom
