@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -131,6 +132,26 @@ def _constant(view: Comparison, name: str) -> bool:
     return bool(g.size > 2 and (exactly or near) and spread > clear_of(view, name))
 
 
+def _sampled(view: Comparison, name: str) -> tuple[slice | Array, Comparison]:
+    """Return the rows of large weights that a hypothesis has to agree with first, and the view."""
+    reference = view.reference[name]
+    if len(reference) <= 2 * SAMPLED:
+        return slice(None), view
+    rows = np.argsort(-np.abs(reference).max(axis=1))[:SAMPLED]
+    candidate, ours, allowed = (
+        {name: tensors[name][rows]} for tensors in (view.candidate, view.reference, view.allowed)
+    )
+    return rows, replace(view, candidate=candidate, reference=ours, allowed=allowed)
+
+
+def _follows(view: Comparison, name: str, inputs: Array, error: Array) -> bool:
+    """Tell whether weights are inputs.T @ error, some of them first."""
+    rows, some_of = _sampled(view, name)
+    return some_of.fits(name, inputs[:, rows].T @ error, allowed=even(some_of, name)) and view.fits(
+        name, inputs.T @ error, allowed=even(view, name)
+    )
+
+
 def _derivative(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     """Find a tensor of layer 1 that alone has another derivative of the hidden layer."""
     slope = p.z1 * (1 - p.z1)
@@ -139,8 +160,11 @@ def _derivative(p: Pass, view: Comparison, name: str, error: Array) -> Finding |
     for mistake in SLOPES:
         with np.errstate(all="ignore"):
             other = error / slope * mistake.compute(p)
-        wrong = p.x.T @ other if name == "W1" else other.sum(axis=0)
-        if view.fits(name, wrong, allowed=even(view, name)):
+        if (
+            _follows(view, name, p.x, other)
+            if name == "W1"
+            else view.fits(name, other.sum(axis=0), allowed=even(view, name))
+        ):
             message = f"{mistake.message}, in {name} alone."
             return Finding(mistake.kind, name, message, mistake.remedy)
     return None
@@ -159,30 +183,58 @@ def _inputs(p: Pass, view: Comparison, name: str, error: Array) -> Finding | Non
 
 
 def _in_table(p: Pass, view: Comparison, name: str, error: Array) -> str:
+    rows, some_of = _sampled(view, name)
+    told = independent(view, name)
+
+    def fits(view: Comparison, inputs: Array) -> bool:
+        wrong = {name: inputs.T @ error}
+        return best_factor(view, wrong, {}, spread=True, equations=told) is not None
+
     for used in INPUTS:
         if used.tensor == name:
-            wrong = {name: used.compute(p).T @ error}
-            told = independent(view, name)
-            if best_factor(view, wrong, {}, spread=True, equations=told) is not None:
+            inputs = used.compute(p)
+            if fits(some_of, inputs[:, rows]) and fits(view, inputs):
                 return used.name
     return ""
 
 
 def _recovered(p: Pass, view: Comparison, name: str, error: Array, before: Array) -> str:
     """Say that the inputs are another function of what is `before` them, or in another order."""
-    with np.errstate(all="ignore"):
-        bases = [*(before**k for k in range(4)), np.abs(before), np.exp(before)]
-        bases += [np.where(before > 0, 1.0, 0.0), sigmoid(before), sigmoid(before) ** 2]
-    series = None
-    if _inputs_told(view, name, error) >= 3 * len(bases):
-        series = _sum_of([basis.T @ error for basis in bases], _wide(view, name))
-    if series is not None and view.fits(name, series, allowed=even(view, name)):
+    if _is_function(view, name, error, before):
         return f"another function of {'x' if name == 'W1' else 'a1'}"
     inputs = p.x if name == "W1" else p.z1
     order = _order(inputs, error, _wide(view, name))
-    if order is not None and view.fits(name, inputs[order].T @ error, allowed=even(view, name)):
+    if order is not None and _follows(view, name, inputs[order], error):
         return f"the samples in the order {some(order)}"
     return ""
+
+
+BASES: tuple[Callable[[Array], Array], ...] = (
+    np.ones_like,
+    lambda a: a,
+    np.square,
+    lambda a: a**3,
+    np.abs,
+    np.exp,
+    lambda a: np.where(a > 0, 1.0, 0.0),
+    sigmoid,
+    lambda a: sigmoid(a) ** 2,
+)
+"""Functions of the inputs, of which other functions are sums."""
+
+
+def _is_function(view: Comparison, name: str, error: Array, before: Array) -> bool:
+    """Tell whether a sum of functions of what is `before` the inputs stands in their place."""
+    if _inputs_told(view, name, error) < 3 * len(BASES):
+        return False
+    rows, some_of = _sampled(view, name)
+    with np.errstate(all="ignore"):
+        terms = [basis(before[:, rows]).T @ error for basis in BASES]
+        shares = _shares(terms, _wide(some_of, name))
+        if shares is None:
+            return False
+        used = sum((c * basis(before) for c, basis in zip(shares, BASES, strict=True)), 0 * before)
+    return _follows(view, name, used, error)
 
 
 def _inputs_told(view: Comparison, name: str, error: Array) -> int:
@@ -190,14 +242,13 @@ def _inputs_told(view: Comparison, name: str, error: Array) -> int:
     return resolved(error, np.ones(1), clear_of(view, name)) * len(view.candidate[name])
 
 
-def _sum_of(terms: list[Float64], g: Float64) -> Float64 | None:
-    """Return the sum of multiples of the terms that is nearest to g."""
+def _shares(terms: list[Float64], g: Float64) -> Float64 | None:
+    """Return the multiples of the terms whose sum is nearest to g."""
     columns = np.column_stack([term.ravel() for term in terms])
     norms = np.linalg.norm(columns, axis=0)
     if not np.all((norms > 0) & np.isfinite(norms)):
         return None
-    shares = np.linalg.lstsq(columns / norms, g.ravel(), rcond=1e-13)[0]
-    return np.asarray((columns / norms @ shares).reshape(g.shape))
+    return np.asarray(np.linalg.lstsq(columns / norms, g.ravel(), rcond=1e-13)[0] / norms)
 
 
 def _order(inputs: Float64, error: Array, g: Float64) -> Array | None:
@@ -225,7 +276,7 @@ def _part(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     inputs = p.x if name == "W1" else p.z1
     ends = (slice(p.N - 1, p.N), slice(0, 1), slice(0, p.N - 1), slice(1, p.N))
     for kept in ends:
-        if view.fits(name, inputs[kept].T @ error[kept], allowed=even(view, name)):
+        if _follows(view, name, inputs[kept], error[kept]):
             return _dropped(p, name, f"the samples {some(np.arange(p.N)[kept])}")
     return _weighted(p, view, name, error)
 
