@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ class Comparison:
         if scale == np.inf or not self._near(name, hypothesis, allowed, slack * scale):
             return False
         widest = scale * float(allowed.max(initial=0.0))
-        sent = largest_size(self.candidate[name], self.checkpoint)
+        sent = self.sent(name)
         if slack * widest <= VISIBLE * sent:
             return True  # An agreement to all digits that can be told.
         usual = self.usual(scale * self.largest(name), widest)
@@ -84,7 +85,7 @@ class Comparison:
 
     def quiet(self, name: str) -> float:
         """Return what rounding is expected to do to the candidate's tensor `name`."""
-        return self.usual(self.largest(name), float(self.allowed[name].max(initial=0.0)))
+        return self.usual(self.largest(name), self.widest(name))
 
     def error(self, name: str) -> float:
         """Return how far the candidate's tensor `name` is from the reference."""
@@ -92,8 +93,7 @@ class Comparison:
 
     def is_coarse(self, name: str) -> bool:
         """Tell whether rounding may do so much to a tensor that little tells what it holds."""
-        most = max(largest_size(self.candidate[name], self.checkpoint), self.largest(name))
-        return 4 * float(self.allowed[name].max(initial=0.0)) > VISIBLE * most
+        return 4 * self.widest(name) > VISIBLE * max(self.sent(name), self.largest(name))
 
     def distance(self, name: str, value: Array) -> float:
         """Return how far the candidate's tensor `name` is from a value in the worst entry."""
@@ -109,7 +109,25 @@ class Comparison:
 
     def largest(self, name: str) -> float:
         """Return the largest entry of the reference's tensor `name`, in absolute value."""
-        return largest_size(self.reference[name], self.checkpoint)
+        return self._once("largest", name, self.reference)
+
+    def sent(self, name: str) -> float:
+        """Return the largest entry of the candidate's tensor `name`, in absolute value."""
+        return self._once("sent", name, self.candidate)
+
+    def widest(self, name: str) -> float:
+        """Return what the worst entry of the tensor `name` is allowed."""
+        return self._once("widest", name, self.allowed)
+
+    @functools.cached_property
+    def _sizes(self) -> dict[tuple[str, str], float]:
+        return {}
+
+    def _once(self, what: str, name: str, tensors: Mapping[str, Array]) -> float:
+        size = self._sizes.get((what, name))
+        if size is None:
+            size = self._sizes[what, name] = largest_size(tensors[name], self.checkpoint)
+        return size
 
     def _near(self, name: str, value: Array, allowed: Float64, factor: float) -> bool:
         def off(candidate: Array, value: Array, allowed: Float64) -> Array:

@@ -10,12 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.meta import held_out_layers, held_out_losses, held_out_output, held_out_returned
+from tests.meta import (
+    held_out_layers,
+    held_out_losses,
+    held_out_output,
+    held_out_rare,
+    held_out_returned,
+)
 from tests.meta.held_out import TENSORS, Bug, backward, softmax
 
 BUGS = [
     one
-    for module in (held_out_output, held_out_layers, held_out_returned)
+    for module in (held_out_output, held_out_layers, held_out_returned, held_out_rare)
     for several in vars(module).values()
     if isinstance(several, list)
     for one in several
@@ -26,15 +32,21 @@ THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 PROBES = {
     ("standard", "float64"): (0.98, 0.01),
     ("standard", "float32"): (0.98, 0.01),
-    ("saturated", "float64"): (0.96, 0.011),
-    ("saturated", "float32"): (0.93, 0.04),
+    ("standard", "float16"): (0.87, 0.01),
+    ("standard", "bfloat16"): (0.82, 0.01),
+    ("saturated", "float64"): (0.96, 0.01),
+    ("saturated", "float32"): (0.97, 0.01),
+    ("saturated", "float16"): (0.85, 0.01),
     ("single", "float64"): (0.96, 0.01),
-    ("single", "float32"): (0.95, 0.013),
+    ("single", "float32"): (0.96, 0.01),
+    ("single", "float16"): (0.81, 0.01),
+    ("single", "bfloat16"): (0.80, 0.01),
 }
 """At least which share of the failures is named rightly, at most which share wrongly.
 
-The aims are 0.95 and 0.01. Outputs near 0 and 1 leave few samples in float32: there the wrong names
-are most. The diagnosis was widened with these bugs in view, so for others the shares are lower.
+The aims are 0.95 and 0.01. Half precision has three digits or two: there more stays unexplained,
+and no more is named wrongly. The saturated probe leaves bfloat16 no right gradient to be told.
+The diagnosis was widened with most of these bugs in view, so for others the shares are lower.
 """
 
 DOCUMENT = {"float64": (0.96, 0.01), "float32": (0.95, 0.03)}
@@ -88,9 +100,10 @@ def quick(bugs):
     return [bug for bug in bugs if THOROUGH or "differences" not in bug.name]
 
 
-@pytest.mark.parametrize(("dtype", "delta"), [("float64", 1e-7), ("float32", 0.0)])
-@pytest.mark.parametrize("variant", ["standard", "saturated", "single"])
-def test_bugs_on_probes_fail_and_are_named(oracle, variant, dtype, delta):
+@pytest.mark.parametrize(("variant", "dtype"), PROBES)
+def test_bugs_on_probes_fail_and_are_named(oracle, variant, dtype):
+    """Those of float64 keep the delta, others leave it out."""
+    delta = 1e-7 if dtype == "float64" else 0.0
     case = oracle.two_layer_net.probe(variant, dtype)
     right, wrong = judge(oracle, (case.params, case.x, case.labels), delta, quick(BUGS))
     floor, ceiling = PROBES[variant, dtype]

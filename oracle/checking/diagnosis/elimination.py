@@ -12,9 +12,10 @@ import numpy as np
 
 from oracle.checking.backward import Pass
 from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.evidence import beyond_doubt, even
+from oracle.checking.diagnosis.evidence import balanced, beyond_doubt, even
 from oracle.checking.diagnosis.hidden import is_function_of, other_slope
 from oracle.checking.diagnosis.recovery import (
+    MOST_CONDITION,
     MOST_SAMPLES,
     hidden_error,
     output_errors,
@@ -81,17 +82,8 @@ def _output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
 
 def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
     """Find another forward pass or other inputs: the classes balance, and no dY fits this z1."""
-    H, D = p.W2.shape[0], p.x.shape[1]
-    if (
-        p.K < 2
-        or min(D, MOST_SAMPLES) < p.N
-        or not all(beyond_doubt(comparison, n) for n in ("W1", "b1", "W2"))
-    ):
+    if not _is_refuted(p, comparison):
         return ()
-    for name in ("W2", "b2"):
-        sums = np.atleast_1d(sent(comparison, name).sum(axis=-1))
-        if np.any(np.abs(sums) > 4 * p.K * even(comparison, name).max(initial=0.0)):
-            return ()
     if hidden_error(p, comparison) is not None:
         message = (
             "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, and W1 is x.T @ dA1: the "
@@ -101,13 +93,6 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
         return (Finding(Kind.WRONG_FORWARD, "", message, remedy),)
     layer_1 = np.vstack([sent(comparison, "W1"), sent(comparison, "b1")])
     sizes = np.linalg.svd(layer_1, compute_uv=False)
-    if min(H, D + 1) <= p.N:
-        message = (
-            "The rows of W2 sum to zero, as those of z1.T @ (y - t) do, but W1 is not x.T @ dA1 "
-            "for any dA1: it holds another batch, alone or added to this one, or inputs that were "
-            "changed on their way."
-        )
-        return (Finding(Kind.UNEXPLAINED, "", message, "Compute the gradient of this x alone."),)
     if sizes[p.N] > 1e-6 * sizes[0]:
         message = f"W1 has a higher rank than {p.N} samples can give it: it holds the gradients of "
         message += "other batches too."
@@ -117,6 +102,27 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
         "that of another batch, or of inputs that were changed on their way."
     )
     return (Finding(Kind.STALE_BUFFER, "", message, "Compute the gradient of the x that is sent."),)
+
+
+def _is_refuted(p: Pass, comparison: Comparison) -> bool:
+    """Tell whether W2 and b2 have rows that sum to zero and are z1.T @ dY for no dY.
+
+    As many samples as there are hidden units leave none that would not do.
+    """
+    few = p.K < 2 or min(p.x.shape[1], p.W2.shape[0] - 1, MOST_SAMPLES) < p.N
+    if few or not all(beyond_doubt(comparison, n) for n in ("W1", "b1", "W2")):
+        return False
+    held = np.vstack([sent(comparison, "W2"), sent(comparison, "b2")])
+    tied = all(balanced(comparison, n, sent(comparison, n)) for n in ("W2", "b2"))
+    return tied and not spans(np.column_stack([p.z1, np.ones(p.N)]).T, held)
+
+
+def spans(columns: Array, values: Array) -> bool:
+    """Tell whether values are sums of multiples of the columns, or may be but for rounding."""
+    sides, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    kept = sides[:, sizes > sizes[0] / MOST_CONDITION]
+    beyond = values - kept @ (kept.T @ values)
+    return bool(np.linalg.norm(beyond) <= 1e-6 * np.linalg.norm(values))
 
 
 def _hidden(p: Pass, dY: Array, comparison: Comparison) -> tuple[Finding, ...]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from oracle.checking.comparison import TELLING, Comparison
-from oracle.slices import largest_size
 from oracle.values import Array, Float64
 
 SURE = 64.0
@@ -29,7 +28,7 @@ def beyond_doubt(comparison: Comparison, name: str) -> bool:
 
 def clear_of(comparison: Comparison, name: str) -> float:
     """Return the size of a change that is far beyond rounding."""
-    return min(SURE * _widest(comparison, name), CLEAR * comparison.quiet(name))
+    return min(SURE * comparison.widest(name), CLEAR * comparison.quiet(name))
 
 
 DECISIVE = 10.0
@@ -60,7 +59,7 @@ def tells(
 ) -> bool:
     """Tell whether what is expected comes so much nearer than the right gradient that it says."""
     least = max(
-        comparison.unit_roundoff * comparison.largest(n) / (_widest(comparison, n) + TINY)
+        comparison.unit_roundoff * comparison.largest(n) / (comparison.widest(n) + TINY)
         for n in expected
     )
     left = max(misfit(comparison, expected, 1.0), least)
@@ -69,7 +68,7 @@ def tells(
 
 def balanced(comparison: Comparison, name: str, values: Array) -> bool:
     """Tell whether the rows of a tensor sum to zero within rounding."""
-    allowed = min(4 * values.shape[-1] * _widest(comparison, name), 2 * comparison.quiet(name))
+    allowed = min(4 * values.shape[-1] * comparison.widest(name), 2 * comparison.quiet(name))
     return bool(np.all(np.abs(values.sum(axis=-1)) <= allowed))
 
 
@@ -92,27 +91,22 @@ def resolved(inputs: Array, error: Array, noise: float) -> int:
 
 def lost(comparison: Comparison, name: str) -> bool:
     """Tell whether a tensor of the candidate is so small that rounding may have made all of it."""
-    sent = largest_size(comparison.candidate[name], comparison.checkpoint)
-    return sent <= hiding(comparison, name)
+    return comparison.sent(name) <= hiding(comparison, name)
 
 
 def hiding(comparison: Comparison, name: str) -> float:
     """Return the size below which rounding hides a tensor."""
-    return min(_widest(comparison, name), comparison.quiet(name))
+    return min(comparison.widest(name), comparison.quiet(name))
 
 
 def even(comparison: Comparison, name: str) -> Float64:
     """Return what the worst entry of a tensor may err, for every entry."""
     allowed = comparison.allowed[name]
-    return np.broadcast_to(allowed.max(initial=0.0), allowed.shape)
+    return np.broadcast_to(comparison.widest(name), allowed.shape)
 
 
 TINY = 1e-300
 """Added to divisors that may be zero."""
-
-
-def _widest(comparison: Comparison, name: str) -> float:
-    return float(comparison.allowed[name].max(initial=0.0))
 
 
 def misfit(comparison: Comparison, expected: Mapping[str, Array], factor: float) -> float:
@@ -120,5 +114,5 @@ def misfit(comparison: Comparison, expected: Mapping[str, Array], factor: float)
     worst = 0.0
     for name, values in expected.items():
         gap = np.abs(comparison.candidate[name].astype(np.float64) - factor * values)
-        worst = max(worst, float(gap.max(initial=0.0)) / (_widest(comparison, name) + TINY))
+        worst = max(worst, float(gap.max(initial=0.0)) / (comparison.widest(name) + TINY))
     return worst

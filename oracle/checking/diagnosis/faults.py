@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
-from oracle.checking.comparison import ROUNDINGS, Comparison
+from oracle.checking.comparison import ROUNDINGS, TELLING, Comparison
 from oracle.checking.diagnosis.evidence import (
-    SURE,
+    DECISIVE,
     beyond_doubt,
     clear_of,
     even,
+    hiding,
     independent,
     lost,
     resolved,
@@ -21,6 +23,7 @@ from oracle.checking.diagnosis.tensors import (
     best_factor,
     entries_of,
     explain_tensor,
+    near_1,
     outliers,
     right_but_for,
     some,
@@ -47,26 +50,61 @@ def fault(
         return explain_tensor(view, name, sizes)
     if (lines := _zero_lines(view, name)) is not None:
         return lines
-    if view.largest(name) and lost(view, name):
-        return None  # Much agrees with what rounding hides.
-    if beyond_doubt(view, name) and view.fits(name, -view.reference[name]):
-        return tensor_factor(name, -1.0, sizes)
-    found = _reduction(p, view, name, error) or explain_tensor(view, name, sizes)
+    if view.largest(name) > hiding(view, name) and lost(view, name):
+        return _cancelled(view, name, error)
+    found = _reduction(p, view, name, error, sizes) or explain_tensor(view, name, sizes)
     if not found and not beyond_doubt(view, name):
         return None
     tests: tuple[Test, ...] = (
-        *(_derivative, _inputs, _part, _parameters, _lines, _clipped, _entries, _other_inputs),
+        *(_part, _derivative, _inputs, _parameters, _clipped, _lines, _entries, _other_inputs),
     )
     return found or next((f for test in tests if (f := test(p, view, name, error))), None)
+
+
+def _cancelled(view: Comparison, name: str, error: Array) -> Finding | None:
+    """Say what a tensor that rounding hides may be the sum of: much agrees with next to nothing."""
+    if view.is_coarse(name):
+        return None
+    most = hiding(view, name)
+    for text, reduce in REDUCTIONS if name[0] == "b" else ():
+        sums = np.asarray(reduce(error))
+        if _holds_as_many(view, name, sums) and np.abs(sums).max() <= most:
+            return _reduced(name, text)
+    message = f"{name} is zero but for rounding: what is summed there cancels."
+    return Finding(Kind.UNEXPLAINED, name, message, f"Compute {name}.")
+
+
+def _holds_as_many(view: Comparison, name: str, sums: Array) -> bool:
+    return sums.ndim == 0 or sums.shape == view.candidate[name].shape
+
+
+def _reduced(name: str, text: str) -> Finding:
+    layer = "dA1" if name == "b1" else "dY"
+    message = f"{name} holds {text} of {layer}, in place of the sum over the samples."
+    return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
 
 
 def _wide(view: Comparison, name: str) -> Float64:
     return view.candidate[name].astype(np.float64)
 
 
-def _reduction(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+def _reduction(
+    p: Pass, view: Comparison, name: str, error: Array, sizes: Mapping[str, int]
+) -> Finding | None:
     if view.candidate[name].ndim > 1 or not beyond_doubt(view, name):
         return None
+    if _constant(view, name):
+        message = f"{name} holds one number for all units: it was summed over them too."
+        return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
+    for text, reduce in REDUCTIONS:
+        held = np.asarray(reduce(error))
+        if not _holds_as_many(view, name, held):
+            continue
+        wrong = np.broadcast_to(held, view.candidate[name].shape)
+        if view.fits(name, wrong, allowed=even(view, name)):
+            return _reduced(name, text)
+    if view.fits(name, -view.reference[name]):
+        return tensor_factor(name, -1.0, sizes)
     inputs = p.x if name == "b1" else p.z1
     weights = "W1" if name == "b1" else "W2"
     lines = (
@@ -79,18 +117,6 @@ def _reduction(p: Pass, view: Comparison, name: str, error: Array) -> Finding | 
         if view.fits(name, used @ error, allowed=even(view, name)):
             message = f"{name} holds {text}, in place of the sum over the samples."
             return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
-    if _constant(view, name):
-        message = f"{name} holds one number for all units: it was summed over them too."
-        return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
-    for text, reduce in REDUCTIONS:
-        held = np.asarray(reduce(error))
-        if held.ndim and held.shape != view.candidate[name].shape:
-            continue
-        wrong = np.broadcast_to(held, view.candidate[name].shape)
-        if view.fits(name, wrong, allowed=even(view, name)):
-            layer = "dA1" if name == "b1" else "dY"
-            message = f"{name} holds {text} of {layer}, in place of the sum over the samples."
-            return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
     return None
 
 
@@ -101,8 +127,29 @@ def _sum_over_samples(name: str) -> str:
 def _constant(view: Comparison, name: str) -> bool:
     """Tell whether all entries are one number, where those of the reference are far apart."""
     g, spread = _wide(view, name), float(np.ptp(view.reference[name]))
-    allowed = float(even(view, name).max(initial=0.0))
-    return bool(g.size > 2 and np.ptp(g) <= allowed and spread > SURE * allowed)
+    exactly = bool(np.ptp(g) == 0)
+    near = np.ptp(g) <= float(even(view, name).max(initial=0.0)) and not view.is_coarse(name)
+    return bool(g.size > 2 and (exactly or near) and spread > clear_of(view, name))
+
+
+def _sampled(view: Comparison, name: str) -> tuple[slice | Array, Comparison]:
+    """Return the rows of large weights that a hypothesis has to agree with first, and the view."""
+    reference = view.reference[name]
+    if len(reference) <= 2 * SAMPLED:
+        return slice(None), view
+    rows = np.argsort(-np.abs(reference).max(axis=1))[:SAMPLED]
+    candidate, ours, allowed = (
+        {name: tensors[name][rows]} for tensors in (view.candidate, view.reference, view.allowed)
+    )
+    return rows, replace(view, candidate=candidate, reference=ours, allowed=allowed)
+
+
+def _follows(view: Comparison, name: str, inputs: Array, error: Array) -> bool:
+    """Tell whether weights are inputs.T @ error, some of them first."""
+    rows, some_of = _sampled(view, name)
+    return some_of.fits(name, inputs[:, rows].T @ error, allowed=even(some_of, name)) and view.fits(
+        name, inputs.T @ error, allowed=even(view, name)
+    )
 
 
 def _derivative(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
@@ -113,8 +160,11 @@ def _derivative(p: Pass, view: Comparison, name: str, error: Array) -> Finding |
     for mistake in SLOPES:
         with np.errstate(all="ignore"):
             other = error / slope * mistake.compute(p)
-        wrong = p.x.T @ other if name == "W1" else other.sum(axis=0)
-        if view.fits(name, wrong, allowed=even(view, name)):
+        if (
+            _follows(view, name, p.x, other)
+            if name == "W1"
+            else view.fits(name, other.sum(axis=0), allowed=even(view, name))
+        ):
             message = f"{mistake.message}, in {name} alone."
             return Finding(mistake.kind, name, message, mistake.remedy)
     return None
@@ -133,29 +183,58 @@ def _inputs(p: Pass, view: Comparison, name: str, error: Array) -> Finding | Non
 
 
 def _in_table(p: Pass, view: Comparison, name: str, error: Array) -> str:
+    rows, some_of = _sampled(view, name)
+    told = independent(view, name)
+
+    def fits(view: Comparison, inputs: Array) -> bool:
+        wrong = {name: inputs.T @ error}
+        return best_factor(view, wrong, {}, spread=True, equations=told) is not None
+
     for used in INPUTS:
         if used.tensor == name:
-            wrong = {name: used.compute(p).T @ error}
-            if best_factor(view, wrong, {}, spread=True) is not None:
+            inputs = used.compute(p)
+            if fits(some_of, inputs[:, rows]) and fits(view, inputs):
                 return used.name
     return ""
 
 
 def _recovered(p: Pass, view: Comparison, name: str, error: Array, before: Array) -> str:
     """Say that the inputs are another function of what is `before` them, or in another order."""
-    with np.errstate(all="ignore"):
-        bases = [*(before**k for k in range(4)), np.abs(before), np.exp(before)]
-        bases += [np.where(before > 0, 1.0, 0.0), sigmoid(before), sigmoid(before) ** 2]
-    series = None
-    if _inputs_told(view, name, error) >= 3 * len(bases):
-        series = _sum_of([basis.T @ error for basis in bases], _wide(view, name))
-    if series is not None and view.fits(name, series, allowed=even(view, name)):
+    if _is_function(view, name, error, before):
         return f"another function of {'x' if name == 'W1' else 'a1'}"
     inputs = p.x if name == "W1" else p.z1
     order = _order(inputs, error, _wide(view, name))
-    if order is not None and view.fits(name, inputs[order].T @ error, allowed=even(view, name)):
+    if order is not None and _follows(view, name, inputs[order], error):
         return f"the samples in the order {some(order)}"
     return ""
+
+
+BASES: tuple[Callable[[Array], Array], ...] = (
+    np.ones_like,
+    lambda a: a,
+    np.square,
+    lambda a: a**3,
+    np.abs,
+    np.exp,
+    lambda a: np.where(a > 0, 1.0, 0.0),
+    sigmoid,
+    lambda a: sigmoid(a) ** 2,
+)
+"""Functions of the inputs, of which other functions are sums."""
+
+
+def _is_function(view: Comparison, name: str, error: Array, before: Array) -> bool:
+    """Tell whether a sum of functions of what is `before` the inputs stands in their place."""
+    if _inputs_told(view, name, error) < 3 * len(BASES):
+        return False
+    rows, some_of = _sampled(view, name)
+    with np.errstate(all="ignore"):
+        terms = [basis(before[:, rows]).T @ error for basis in BASES]
+        shares = _shares(terms, _wide(some_of, name))
+        if shares is None:
+            return False
+        used = sum((c * basis(before) for c, basis in zip(shares, BASES, strict=True)), 0 * before)
+    return _follows(view, name, used, error)
 
 
 def _inputs_told(view: Comparison, name: str, error: Array) -> int:
@@ -163,14 +242,13 @@ def _inputs_told(view: Comparison, name: str, error: Array) -> int:
     return resolved(error, np.ones(1), clear_of(view, name)) * len(view.candidate[name])
 
 
-def _sum_of(terms: list[Float64], g: Float64) -> Float64 | None:
-    """Return the sum of multiples of the terms that is nearest to g."""
+def _shares(terms: list[Float64], g: Float64) -> Float64 | None:
+    """Return the multiples of the terms whose sum is nearest to g."""
     columns = np.column_stack([term.ravel() for term in terms])
     norms = np.linalg.norm(columns, axis=0)
     if not np.all((norms > 0) & np.isfinite(norms)):
         return None
-    shares = np.linalg.lstsq(columns / norms, g.ravel(), rcond=1e-13)[0]
-    return np.asarray((columns / norms @ shares).reshape(g.shape))
+    return np.asarray(np.linalg.lstsq(columns / norms, g.ravel(), rcond=1e-13)[0] / norms)
 
 
 def _order(inputs: Float64, error: Array, g: Float64) -> Array | None:
@@ -195,6 +273,11 @@ def _part(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
             if view.fits(name, error[kept].sum(axis=0), allowed=even(view, name)):
                 return _dropped(p, name, which)
         return None
+    inputs = p.x if name == "W1" else p.z1
+    ends = (slice(p.N - 1, p.N), slice(0, 1), slice(0, p.N - 1), slice(1, p.N))
+    for kept in ends:
+        if _follows(view, name, inputs[kept], error[kept]):
+            return _dropped(p, name, f"the samples {some(np.arange(p.N)[kept])}")
     return _weighted(p, view, name, error)
 
 
@@ -221,7 +304,7 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     if view.is_coarse(name):
         return None  # Many numbers take many digits.
     message = f"The samples do not count equally in {name}: their weights are from "
-    message += f"{weights.min():.4g} to {weights.max():.4g}."
+    message += f"{near_1(weights.min())} to {near_1(weights.max())}."
     remedy = f"Give every sample the same weight in {name}."
     return Finding(Kind.SAMPLE_WEIGHTS, name, message, remedy)
 
@@ -259,14 +342,17 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
         return float((rest * of).sum() / (of * of).sum())
 
     signs = np.sign(w)
-    hypotheses = [(1.0, w, share(w, g - r)), (1.0, signs, share(signs, g - r))]
+    hypotheses = [(1.0, w, share(w, g - r))]
+    if signs.min() < signs.max():
+        hypotheses.append((1.0, signs, share(signs, g - r)))
     hypotheses += [(0.0, w, share(w, g)), (share(r, g - w), w, 1.0)]
     if g.size > 4:
         kept, times = np.linalg.lstsq(columns / norms, g.ravel(), rcond=None)[0] / norms
         hypotheses.append((float(kept), w, float(times)))
     for kept, added, times in hypotheses:
         number = 1.0 if abs(times - 1) < 1e-6 else times
-        beyond = abs(number) * np.abs(added).max() > clear_of(view, name)
+        part = abs(number) * float(np.abs(added).max())
+        beyond = part > max(clear_of(view, name), view.is_coarse(name) * view.sent(name) / TELLING)
         if beyond and view.fits(name, kept * r + number * added, allowed=even(view, name)):
             evidence = {"gradient": kept, "parameters": number}
             what = name if added is w else f"the signs of {name}"
@@ -290,7 +376,7 @@ def _added(name: str, what: str, kept: float, times: float, evidence: dict[str, 
         return Finding(
             Kind.STALE_BUFFER, name, message, f"Return the gradient of {name}.", evidence
         )
-    scaled = "" if kept == 1 else f" {kept:.6g} times"
+    scaled = "" if kept == 1 else f" {near_1(kept)} times"
     message = f"{times:.6g} times {what} is added to{scaled} the gradient, as weight decay does."
     remedy = "Leave the penalty out of the gradient, or add it to the loss."
     return Finding(Kind.WEIGHT_DECAY, name, message, remedy, evidence)
@@ -306,12 +392,14 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     low, high = float(g.min()), float(g.max())
     margin = 1e-6 * (high - low)
     inner = (g > low + margin) & (g < high - margin)
-    if g.size - int(inner.sum()) < fewest:
+    if low == high or g.size - int(inner.sum()) < fewest:
         return None
     remedy = "Switch gradient clipping off for the check."
     evidence = {"lowest": low, "highest": high}
-    signs = np.sign(g) == np.sign(r)
-    if high == 1 == -low and not inner.any() and np.all(signs | (np.abs(r) <= view.allowed[name])):
+    seen = np.abs(r) > view.allowed[name]
+    # Each sign is one bit of evidence.
+    signs = seen.sum() >= DECISIVE and np.all((np.sign(g) == np.sign(r)) | ~seen)
+    if high == 1 == -low and not inner.any() and signs:
         message = f"{name} holds the signs of the gradient only."
         return Finding(Kind.CLIPPED, name, message, remedy, evidence)
     share = _normalised(g, r)
@@ -322,7 +410,7 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     factor = float((g * r)[inner].sum() / (r * r)[inner].sum()) if np.any(r[inner]) else 1.0
     for times in dict.fromkeys((1.0, factor)):
         if view.fits(name, np.clip(times * r, low, high), allowed=even(view, name)):
-            scaled = "" if times == 1 else f" {times:.6g} times the right one, and"
+            scaled = "" if times == 1 else f" {near_1(times)} times the right one, and"
             message = f"{name} is{scaled} cut off at {low:.6g} and {high:.6g}, as clipping does."
             return Finding(Kind.CLIPPED, name, message, remedy, evidence)
     return None
@@ -358,8 +446,8 @@ def _zero_lines(view: Comparison, name: str) -> Finding | None:
 
 def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     """Find a tensor that is right but for one row or one column."""
-    g, where = _wide(view, name), outliers(view, name)
-    if g.ndim < 2 or not 1 < len(where) <= g.size // 2:
+    where, size = outliers(view, name), int(np.count_nonzero(view.reference[name]))
+    if view.candidate[name].ndim < 2 or not 1 < len(where) <= size // 2:
         return None
     for axis, kind in enumerate(("row", "column")):
         lines = np.unique(where[:, axis])
@@ -369,8 +457,8 @@ def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
 
 
 def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
-    where = outliers(view, name)
-    size = view.candidate[name].size
+    # That zeros are zero, behind inputs that are, says nothing.
+    where, size = outliers(view, name), int(np.count_nonzero(view.reference[name]))
     if not 0 < len(where) <= max(1, size // 5) or len(where) == size:
         return None
     return right_but_for(view, name, where, entries_of(where, size))
@@ -379,8 +467,10 @@ def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
 def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     """Find weights whose rows are combinations of the right errors, as those of any inputs are."""
     g, r, bias = _wide(view, name), view.reference[name], f"b{name[-1]}"
-    right = bias in view.candidate and view.fits(
-        bias, view.reference[bias], allowed=even(view, bias)
+    # The bias, and layer 1 besides for W2, say that the error is the right one.
+    told = ("b1",) if name == "W1" else ("W1", "b1", "b2")
+    right = bias in view.candidate and all(
+        view.fits(n, view.reference[n], allowed=even(view, n)) for n in told
     )
     if (
         g.ndim < 2

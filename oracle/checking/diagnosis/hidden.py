@@ -69,7 +69,7 @@ def _updated_weights(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Rec
 
     g = np.concatenate([sent(comparison, n).ravel() for n in ("W1", "b1")])
     direction = layer_1(step)
-    if np.any(direction):
+    if np.any(direction) and min(p.N, p.x.shape[1] + 1) * p.W2.shape[0] > 2:
         rate = float((g - layer_1(right)) @ direction / (direction @ direction))
         message = f"Layer 1 uses W2 after its update, by {rate:.4g} times its gradient."
         remedy = "Compute all four gradients first, then update."

@@ -14,7 +14,7 @@ from oracle.checking.backward import Pass, output_error, softmax
 from oracle.checking.comparison import ROUNDINGS, Comparison
 from oracle.checking.diagnosis.evidence import balanced, clear_of, even, resolved
 from oracle.checking.diagnosis.recognition import Recovered, recognised
-from oracle.checking.diagnosis.tensors import some
+from oracle.checking.diagnosis.tensors import near_1, some
 from oracle.checking.mistakes import ERROR, SOFTMAX
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
@@ -178,12 +178,12 @@ def _mixed(
         shares = np.array([1 - c, b, c])
     else:
         shares = np.linalg.lstsq(columns, values.ravel(), rcond=None)[0]
-    shares[np.abs(shares) < 1e-9 * np.abs(shares).max()] = 0.0
     a, b, c = float(shares[0] + shares[2]), float(shares[1]), float(-shares[2] / p.K)
+    a, b, c = (0.0 if abs(k) < NOTHING * max(abs(a), abs(b), abs(c)) else k for k in (a, b, c))
     if a and abs(b / a - 1) < 1e-4:
         return
     error = sum((k * base for k, base in zip(shares, bases, strict=True)), 0 * p.y)
-    message = f"dY is ({a:.4g} y - {b:.4g} t {c:+.4g}) / N in place of (y - t) / N"
+    message = f"dY is ({_combined(a, b, c)}) / N in place of (y - t) / N"
     remedy = "Write dY = (y - t) / N, with t as it was given."
     if p.N > 1 and _near(a, p.N) and _near(b, 1):
         message += ": only t is divided by N"
@@ -193,13 +193,27 @@ def _mixed(
         remedy = "Put y - t in parentheses: dY = (y - t) / N."
     elif a and b and abs(c - (b - a) / p.K) <= 1e-3 * abs(a):
         if 0 < a / b < 1:
-            message = f"The outputs are flatter than softmax(a2): {a / b:.4g} y + {c / b:.4g}."
+            message = f"The outputs are flatter than softmax(a2): {a / b:.4g} y {_signed(c / b)}."
             yield Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"y": a / b}), error / b
             return
-        message = f"The targets are smoothed: {b / a:.4g} t + {-c / a:.4g} in place of t"
+        message = f"The targets are smoothed: {b / a:.4g} t {_signed(-c / a)} in place of t"
         error = error / a
     evidence = {"y": a, "t": b, "constant": c}
     yield Finding(Kind.WRONG_TARGETS, "", f"{message}.", remedy, evidence), error
+
+
+NOTHING = 1e-6
+"""Share of the largest number of a sum below which another says nothing."""
+
+
+def _combined(a: float, b: float, c: float) -> str:
+    """Return a y - b t + c, without what is zero."""
+    terms = [(a, " y"), (-b, " t"), (c, "")]
+    return " ".join(f"{_signed(k)}{name}" for k, name in terms if k).removeprefix("+ ")
+
+
+def _signed(term: float) -> str:
+    return f"{'-' if term < 0 else '+'} {near_1(abs(term), 4)}"
 
 
 def _polynomial(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
@@ -244,7 +258,7 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
             continue
         if abs(c - 1) < 1e-4:
             continue
-        message = f"The softmax is that of {c:.4g} a2 in place of a2."
+        message = f"The softmax is that of {near_1(c, 4)} a2 in place of a2."
         found = Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"factor": c})
         with np.errstate(all="ignore"):
             y = softmax(c * p.a2)
@@ -306,7 +320,8 @@ def _weighted(p: Pass, weights: Float64) -> Iterator[Recovered]:
     low, high = np.nanmin(weights), np.nanmax(weights)
     if low < -1e-3 * abs(high):
         return
-    message = f"The samples do not count equally: their weights are from {low:.4g} to {high:.4g}"
+    message = "The samples do not count equally: their weights are from "
+    message += f"{near_1(low, 4)} to {near_1(high, 4)}"
     classes = p.t.argmax(axis=1)
     groups = [weights[classes == k] for k in np.unique(classes)]
     if len(groups) < p.N and all(np.ptp(g) <= 1e-3 * max(-low, high) for g in groups):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import ml_dtypes
@@ -15,7 +15,6 @@ from oracle.checking.diagnosis.evidence import (
     beyond_doubt,
     digits,
     even,
-    hiding,
     independent,
     lost,
     tells,
@@ -188,10 +187,7 @@ def best_factor(
     told. `spread` allows every entry of a tensor what the worst may err, as is right for other
     stages than those of the reference.
     """
-    if all(_is_hidden(comparison, n, e) for n, e in expected.items()):
-        return 1.0
-    view = replace(comparison, reference=expected, unit_roundoff=0.0)
-    fitted = fitted_factor(view, list(expected))
+    fitted = fitted_factor(comparison, expected)
     if fitted is None or not np.isfinite(fitted) or fitted == 0:
         return None
     allowed = {n: even(comparison, n) if spread else None for n in expected}
@@ -211,20 +207,6 @@ def best_factor(
     return None
 
 
-def _is_hidden(comparison: Comparison, name: str, expected: Array) -> bool:
-    """Tell whether rounding makes up a tensor of the candidate, and what is expected of it.
-
-    Where the reference is larger, that both are next to nothing is an agreement.
-    """
-    most = hiding(comparison, name)
-    return (
-        not comparison.is_coarse(name)
-        and comparison.largest(name) > most
-        and largest_size(expected, comparison.checkpoint) <= most
-        and lost(comparison, name)
-    )
-
-
 def is_known(factor: float, sizes: Mapping[str, int]) -> bool:
     """Tell whether a factor is a size, its inverse, a usual constant, twice or half."""
     known = (*COMMON, *equals(abs(factor), sizes).values())
@@ -237,6 +219,7 @@ def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterato
     if math.isclose(abs(fitted), 1.0, rel_tol=max(1e-2, 2 * rounding)):
         yield sign
     near = max(NEAR, rounding)
+    yield from (sign * known for known in COMMON if math.isclose(abs(fitted), known, rel_tol=near))
     yield from (sign * known for known in equals(abs(fitted), sizes, near).values())
     short = float(f"{fitted:.3g}")
     if math.isclose(fitted, short, rel_tol=1e-3):
@@ -244,9 +227,14 @@ def _likely(fitted: float, sizes: Mapping[str, int], rounding: float) -> Iterato
     yield fitted
 
 
-def times(factor: float) -> str:
+EXACT = 1e-12
+"""A fitted number is no nearer to what it stands for."""
+
+
+def near_1(factor: float, precision: int = 6) -> str:
     """Return a factor in digits that tell it from 1."""
-    return f"1 {factor - 1:+.2g}" if f"{factor:.6g}" == "1" != f"{factor:.17g}" else f"{factor:.6g}"
+    short = f"{factor:.{precision}g}"
+    return f"1 {factor - 1:+.2g}" if short == "1" and abs(factor - 1) > EXACT else short
 
 
 def factor_findings(
@@ -285,11 +273,11 @@ def factor_findings(
         remedy = "Divide once by x.shape[0], and by nothing else."
         findings.append(Finding(kind, "", message, remedy, evidence))
     elif size != 1.0:
-        message = f"The gradient is {times(size)} times the right one in every tensor"
+        message = f"The gradient is {near_1(size)} times the right one in every tensor"
         message += f", which is {_or(equal)}." if equal else "."
         if math.isclose(size, 2.0, rel_tol=1e-3):
             message += " A gradient added to itself (a buffer not cleared) looks the same."
-        remedy = f"Look for a factor of {times(size)} in the loss or in the update."
+        remedy = f"Look for a factor of {near_1(size)} in the loss or in the update."
         findings.append(Finding(Kind.CONSTANT_FACTOR, "", message, remedy, evidence))
     return tuple(findings)
 
@@ -299,9 +287,9 @@ def tensor_factor(name: str, factor: float, sizes: Mapping[str, int]) -> Finding
     equal = [n for n, known in equals(abs(factor), sizes).items() if _close(abs(factor), known)]
     what = f" ({'-' if factor < 0 else ''}{_or(equal)})" if equal else ""
     verb = "are" if " and " in name else "is"
-    message = f"{name} {verb} {times(factor)}{what} times the right one."
+    message = f"{name} {verb} {near_1(factor)}{what} times the right one."
     has = "have" if verb == "are" else "has"
-    remedy = f"Look for a factor of {times(factor)} that {name} alone {has}."
+    remedy = f"Look for a factor of {near_1(factor)} that {name} alone {has}."
     return Finding(Kind.TENSOR_FACTOR, name, message, remedy, {"factor": factor})
 
 
@@ -328,18 +316,36 @@ def moved(comparison: Comparison, expected: Mapping[str, Array]) -> Comparison:
 
 def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Say once what several tensors have in common."""
-    once: dict[tuple[Kind, str], Finding] = {}
+    groups: dict[tuple[Kind, str], list[Finding]] = {}
     for finding in findings:
-        text = finding.message.replace(finding.tensor, "{}") if finding.tensor else finding.message
-        key = (finding.kind, text)
-        if key in once and finding.tensor:
-            first = once[key]
-            names = f"{first.tensor.replace(' and ', ', ')} and {finding.tensor}"
-            message = text.replace("{} is", "{} are").replace("{} holds", "{} hold")
-            once[key] = replace(first, tensor=names, message=message.replace("{}", names))
-        else:
-            once.setdefault(key, finding)
-    return tuple(once.values())
+        groups.setdefault((finding.kind, _without_name(finding.message, finding)), []).append(
+            finding
+        )
+    return tuple(_of_all(text, alike) for (_, text), alike in groups.items())
+
+
+def _without_name(text: str, finding: Finding) -> str:
+    return text.replace(finding.tensor, "{}") if finding.tensor else text
+
+
+def _of_all(text: str, alike: Sequence[Finding]) -> Finding:
+    first = alike[0]
+    if len(alike) == 1 or not first.tensor:
+        return first
+    names = listed([f.tensor for f in alike])
+    remedies = dict.fromkeys(f.remedy for f in alike)
+    patterns = {_without_name(f.remedy, f) for f in alike}
+    # Code is of one tensor, a sentence may be of all.
+    if len(patterns) == 1 and not any(mark in first.remedy for mark in ("=", ".T")):
+        remedies = {_plural(patterns.pop(), names): None}
+    message = _plural(text, names)
+    return replace(first, tensor=names, message=message, remedy=" ".join(remedies))
+
+
+def _plural(text: str, names: str) -> str:
+    for one, many in (("{} is", "{} are"), ("{} holds", "{} hold"), ("alone has", "alone have")):
+        text = text.replace(one, many)
+    return text.replace("{}", names)
 
 
 def explain_each(comparison: Comparison, sizes: Mapping[str, int]) -> tuple[Finding, ...]:
@@ -367,22 +373,41 @@ def unexplained(comparison: Comparison, tensor: str) -> Finding:
     """Say that no known cause fits, with the size of the error and its angle per tensor."""
     evidence = {f"relative_error_{n}": relative_error(comparison, n) for n in comparison.candidate}
     right = [n for n in comparison.candidate if comparison.within(n)]
-    place = f" {' and '.join(right)} are right: look at the others." if right else ""
+    place = f" {listed(right)} {'is' if len(right) == 1 else 'are'} right." if right else ""
     message = f"None of the known causes fits within rounding.{place}"
     return Finding(Kind.UNEXPLAINED, tensor, message, "", evidence)
 
 
-def fitted_factor(comparison: Comparison, names: list[str]) -> float | None:
-    """Return the least-squares factor between the reference and the candidate, or None."""
-    top = bottom = 0.0
-    for name in names:
-        unit = comparison.largest(name) or 1.0
-        theirs, ours = comparison.candidate[name].ravel(), comparison.reference[name].ravel()
+def fitted_factor(comparison: Comparison, expected: Mapping[str, Array]) -> float | None:
+    """Return the least-squares factor between what is expected and the candidate.
+
+    None if what it leaves is by far more than rounding may.
+    """
+    top = bottom = sent = allowed = 0.0
+    for name, values in expected.items():
+        unit = largest_size(values, comparison.checkpoint) or 1.0
+        theirs, ours = comparison.candidate[name].ravel(), values.ravel()
         for part in parts(ours.size, comparison.checkpoint):
             g, r = theirs[part].astype(np.float64) / unit, ours[part] / unit
             top += float(np.dot(g, r))
             bottom += float(np.dot(r, r))
-    return top / bottom if bottom > 0 else None
+            sent += float(np.dot(g, g))
+        most = _most_left(comparison, name) / unit
+        allowed += ours.size * most * most
+    if not bottom > 0:
+        return None
+    left = sent - top * top / bottom
+    # Half of the digits are lost in the squares.
+    return top / bottom if not left > 2 * allowed + 1e-12 * sent else None
+
+
+def _most_left(comparison: Comparison, name: str) -> float:
+    """Return a bound of what a factor of anything that fits leaves in an entry of a tensor."""
+    sent, largest = comparison.sent(name), comparison.largest(name)
+    if comparison.is_coarse(name) or not largest:
+        return max(sent, largest)
+    # What fits is as large as what was sent, and is allowed as much more than the reference.
+    return 8 * comparison.widest(name) * max(1.0, 2 * sent / largest)
 
 
 NEAR = 1e-3
@@ -410,6 +435,11 @@ def equals(size: float, sizes: Mapping[str, int], near: float = NEAR) -> dict[st
         for name, value in known.items()
         if math.isclose(size, value, rel_tol=near) and value != 1
     }
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row, the last after an "and"."""
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
 
 
 def some(numbers: Array) -> str:
@@ -481,6 +511,16 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
         theirs, ours = (np.moveaxis(a, axis, 0) for a in (g, r))
         if not 1 < len(ours) <= MOST_ROWS:
             continue
+        remedy = f"Check the order in which the {lines} of {name} are filled."
+        moves = (
+            ("in reverse order", np.flip(r, axis)),
+            ("moved by one", np.roll(r, 1, axis)),
+            ("moved back by one", np.roll(r, -1, axis)),
+        )
+        for how, order in moves:
+            if comparison.fits(name, order, allowed=even(comparison, name)):
+                message = f"{name} holds the right {lines} {how}."
+                return Finding(Kind.PERMUTED, name, message, remedy)
         squares = (theirs**2).sum(axis=1)[:, None] + (ours**2).sum(axis=1)[None]
         nearest = np.argmin(squares - 2 * theirs @ ours.T, axis=1)
         moved = int(np.count_nonzero(nearest != np.arange(len(ours))))
@@ -489,7 +529,6 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
             continue
         if comparison.fits(name, order, allowed=even(comparison, name)):
             message = f"{name} holds the right {lines} in another order: {moved} are elsewhere."
-            remedy = f"Check the order in which the {lines} of {name} are filled."
             return Finding(Kind.PERMUTED, name, message, remedy)
     if r.size > MOST_NUMBERS:
         return None
@@ -498,6 +537,10 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
     # n numbers have n! orders, one of which comes near to whatever was sent.
     orders = math.lgamma(r.size + 1) / math.log(2)
     clear = DECISIVE + orders <= r.size * digits(comparison, name, order)
+    if comparison.is_coarse(name):
+        # Numbers that lie close together are nearly right in any order.
+        moved = int(np.count_nonzero(np.abs(g - r) > comparison.quiet(name)))
+        clear = clear and 4 * moved >= g.size
     if clear and comparison.fits(name, order, allowed=even(comparison, name)):
         message = f"{name} holds the right numbers in another order."
         remedy = f"Check the order in which {name} is filled."

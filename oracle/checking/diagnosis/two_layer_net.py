@@ -29,6 +29,7 @@ from oracle.checking.diagnosis.tensors import (
     low_precision,
     merged,
     moved,
+    near_1,
     representable_in,
     tensor_factor,
     unexplained,
@@ -122,7 +123,8 @@ def _best(passes: list[Pass], comparison: Comparison) -> tuple[Finding, ...]:
 
 
 def _unknown(findings: tuple[Finding, ...]) -> int:
-    return sum(finding.kind is Kind.UNEXPLAINED for finding in findings)
+    """Count what is not explained; causes that are not told apart are an answer."""
+    return sum(f.kind is Kind.UNEXPLAINED and "causes" not in f.evidence for f in findings)
 
 
 def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[Finding, ...]]:
@@ -145,8 +147,9 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
         if found := changed(view):
             yield found
             return
-    # A delta takes a share of the only sample, so a factor without one may be plainer.
-    yield from sorted((common_factor(view, sizes, told) for view in views), key=_is_odd)
+    if not any(comparison.is_coarse(n) for n in comparison.candidate):
+        # A delta takes a share of the only sample, so a factor without one may be plainer.
+        yield from sorted((common_factor(view, sizes, told) for view in views), key=_is_odd)
     if told < 2 and any(common_factor(view, sizes) for view in views):
         yield (_one_number(comparison, sizes),)
         return
@@ -259,9 +262,10 @@ class _Stages:
             )
         if self.equations < 2:
             # Of one number any other is a multiple.
-            unknown = [f for f in right if not is_known(f, self.sizes)]
-            for f in unknown:
-                right[f] = () if {"W2", "b2"} & set(right[f]) else right[f]
+            right = {f: names for f, names in right.items() if is_known(f, self.sizes)}
+        if any(self.comparison.is_coarse(n) for n in expected):
+            # A factor stands beside whatever is as near to it, and no stage begins with one.
+            right = {1.0: right[1.0]}
         scale = max(right, key=lambda f: len(right[f]) if f == 1 or len(right[f]) > 1 else 0)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "right", right[scale])
@@ -369,10 +373,10 @@ class _Stages:
             wide = spread or finding is not None
             factor = best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
             if factor is not None and self._tells(
-                factor, expected, stands, known=known, spare=told - 1
+                factor, expected, stands, known=known, spare=FEWEST if finding is None else told - 1
             ):
                 stage = _Stage(factor * error, findings, factor, tuple(expected))
-                if finding is None:
+                if finding is None and not coarse:
                     return stage
                 whole.append((misfit(self.comparison, expected, factor), stage))
             elif (
@@ -390,10 +394,23 @@ class _Stages:
         if whole:
             closest = 4 * min(gap for gap, _ in whole) + USUAL
             alike = [stage for gap, stage in whole if gap <= closest or stage.factor == 1]
+            if coarse:
+                alike = self._without_factors(alike, known=known)
             # A recovered error has its factor in itself; one of a table does best without.
             alike = sorted(alike, key=lambda s: s.factor != 1) if known else alike
             return _joined(alike, self.comparison, coarse=coarse)
         return partly or _Stage(right, (), 1.0, fitting)
+
+    def _without_factors(self, alike: list[_Stage], *, known: bool) -> list[_Stage]:
+        """Return the mistakes in a table that need no factor, if there are: they fit no number.
+
+        A right error beneath a factor stands beside them if the factor has a meaning, and alone
+        otherwise.
+        """
+        fixed = [s for s in alike if known and s.findings and s.factor == 1]
+        plain = [s for s in alike if not s.findings]
+        meant = [s for s in plain if is_known(s.factor, self.sizes)]
+        return [*meant, *fixed] if fixed else plain or alike
 
     def _tells(
         self, factor: float, expected: Tensors, right: Tensors, *, known: bool, spare: int
@@ -495,18 +512,27 @@ def _joined(stages: list[_Stage], comparison: Comparison, *, coarse: bool) -> _S
     Where rounding is what makes them alike, none of them is named.
     """
     first = stages[0]
-    finding = first.findings[0]
-    others = [s.findings[0] for s in stages if s.findings[0].kind is not finding.kind]
+    if len(stages) == 1:
+        return first
+    said = [s.findings[0] if s.findings else _scaled_by(s.factor) for s in stages]
+    finding = said[0]
+    others = [other for other in said if other.kind is not finding.kind]
     if not others:
         return first
     what = "; ".join(other.message.rstrip(".") for other in others[:2])
     if coarse and not all(_same(s.error, first.error) for s in stages):
         dtype = comparison.candidate["W2"].dtype
         message = f"Rounding in {dtype} does not tell these apart: {finding.message} {what}."
-        unsure = Finding(Kind.UNEXPLAINED, "", message, "Check it in a wider type.")
+        evidence = {"causes": float(len(stages))}
+        unsure = Finding(Kind.UNEXPLAINED, "", message, "Check it in a wider type.", evidence)
         return replace(first, findings=(unsure,))
     message = f"{finding.message} On this input it looks the same if: {what}."
     return replace(first, findings=(replace(finding, message=message),))
+
+
+def _scaled_by(factor: float) -> Finding:
+    message = f"The error is {near_1(factor)} times the right one."
+    return Finding(Kind.CONSTANT_FACTOR, "", message)
 
 
 def _same(error: Array, other: Array) -> bool:
