@@ -208,6 +208,7 @@ EXTREMES = st.sampled_from([1e-320, 1e-200, 1e-160, 1e-20, 1.0, 1.0, 1e20, 1e150
     seed=st.integers(0, 2**32),
 )
 @example(scales=(1.0,) * 9, delta=1e308, seed=0)
+@example(scales=(*[1e-320] * 3, 1e20, 1e-320, 1e-200, 1e-320, 1e-200, 1e-320), delta=1e-7, seed=0)
 def test_whatever_the_numbers_a_finite_gradient_gets_a_verdict(scales, delta, seed):
     """A diagnosis whose fits leave float64 is no error: the verdict does not hang on it."""
     rng = np.random.default_rng(seed)

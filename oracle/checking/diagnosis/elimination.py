@@ -14,6 +14,7 @@ from oracle.checking.backward import Pass
 from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis.evidence import balanced, beyond_doubt, even
 from oracle.checking.diagnosis.hidden import is_function_of, other_slope
+from oracle.checking.diagnosis.linear import singular_values, svd
 from oracle.checking.diagnosis.recovery import (
     MOST_CONDITION,
     MOST_SAMPLES,
@@ -35,7 +36,7 @@ def nearly_right(comparison: Comparison) -> tuple[Finding, ...]:
     errors = {n: relative_error(comparison, n) for n in comparison.candidate}
     layers = {n[-1] for n in wrong_tensors(comparison)}
     error = max(errors.values())
-    if len(layers) < 2 or not error <= NEARLY:
+    if len(layers) < 2 or not 0 < error <= NEARLY:
         return ()
     digits = int(-np.log10(error))
     message = (
@@ -92,7 +93,7 @@ def _before_output(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
         remedy = "Write z1 = sigmoid(x @ W1 + b1), with no dropout, noise or normalisation."
         return (Finding(Kind.WRONG_FORWARD, "", message, remedy),)
     layer_1 = np.vstack([sent(comparison, "W1"), sent(comparison, "b1")])
-    sizes = np.linalg.svd(layer_1, compute_uv=False)
+    sizes = singular_values(layer_1)
     if sizes[p.N] > 1e-6 * sizes[0]:
         message = f"W1 has a higher rank than {p.N} samples can give it: it holds the gradients of "
         message += "other batches too."
@@ -119,7 +120,7 @@ def _is_refuted(p: Pass, comparison: Comparison) -> bool:
 
 def spans(columns: Array, values: Array) -> bool:
     """Tell whether values are sums of multiples of the columns, or may be but for rounding."""
-    sides, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    sides, sizes, _ = svd(columns)
     kept = sides[:, sizes > sizes[0] / MOST_CONDITION]
     beyond = values - kept @ (kept.T @ values)
     return bool(np.linalg.norm(beyond) <= 1e-6 * np.linalg.norm(values))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from oracle.checking.comparison import TELLING, Comparison
+from oracle.checking.diagnosis.linear import singular_values
 from oracle.values import Array, Float64
 
 SURE = 64.0
@@ -75,8 +76,9 @@ def balanced(comparison: Comparison, name: str, values: Array) -> bool:
 def independent(comparison: Comparison, name: str) -> int:
     """Return how many numbers of a tensor are free, one fewer in each row if all sum to zero."""
     g, r = comparison.candidate[name].astype(np.float64), comparison.reference[name]
-    tied = g.shape[-1] > 1 and all(balanced(comparison, name, values) for values in (g, r))
-    return g.size - tied * (g.size // g.shape[-1])
+    columns = g.shape[-1] if g.ndim else 1
+    tied = columns > 1 and all(balanced(comparison, name, values) for values in (g, r))
+    return g.size - (g.size // columns if tied else 0)
 
 
 def resolved(inputs: Array, error: Array, noise: float) -> int:
@@ -85,7 +87,7 @@ def resolved(inputs: Array, error: Array, noise: float) -> int:
     Those whose part of the product is larger than `noise`, if the error is of the usual size.
     """
     some = inputs[:MOST_LINES, :MOST_LINES]
-    sizes = np.linalg.svd(some, compute_uv=False)
+    sizes = singular_values(some)
     return int(np.count_nonzero(sizes * np.abs(error).max(initial=0.0) > noise))
 
 

@@ -19,6 +19,7 @@ from oracle.checking.diagnosis.evidence import (
     lost,
     resolved,
 )
+from oracle.checking.diagnosis.linear import least_squares, svd
 from oracle.checking.diagnosis.tensors import (
     best_factor,
     entries_of,
@@ -248,7 +249,7 @@ def _shares(terms: list[Float64], g: Float64) -> Float64 | None:
     norms = np.linalg.norm(columns, axis=0)
     if not np.all((norms > 0) & np.isfinite(norms)):
         return None
-    return np.asarray(np.linalg.lstsq(columns / norms, g.ravel(), rcond=1e-13)[0] / norms)
+    return np.asarray(least_squares(columns / norms, g.ravel(), 1e-13) / norms)
 
 
 def _order(inputs: Float64, error: Array, g: Float64) -> Array | None:
@@ -256,7 +257,7 @@ def _order(inputs: Float64, error: Array, g: Float64) -> Array | None:
     count = len(inputs)
     if not 1 < count <= min(inputs.shape[1], MOST_SAMPLES):
         return None
-    met = np.linalg.lstsq(inputs.T, g, rcond=None)[0]
+    met = least_squares(inputs.T, g)
     squares = (met**2).sum(axis=1)[:, None] + (error**2).sum(axis=1)[None]
     nearest = np.argmin(squares - 2 * met @ error.T, axis=1)
     if len(np.unique(nearest)) < count:
@@ -291,7 +292,7 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     if told < 2 * p.N or not np.all(norms > 0):
         return None
     g = _wide(view, name)[np.ix_(rows, units)].ravel()
-    weights = np.linalg.lstsq(columns / norms, g, rcond=None)[0] / norms
+    weights = least_squares(columns / norms, g) / norms
     largest = float(np.abs(weights).max())
     near = max(1e-2, ROUNDINGS * view.unit_roundoff) * largest
     dropped = np.abs(weights) < near
@@ -347,7 +348,7 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
         hypotheses.append((1.0, signs, share(signs, g - r)))
     hypotheses += [(0.0, w, share(w, g)), (share(r, g - w), w, 1.0)]
     if g.size > 4:
-        kept, times = np.linalg.lstsq(columns / norms, g.ravel(), rcond=None)[0] / norms
+        kept, times = least_squares(columns / norms, g.ravel()) / norms
         hypotheses.append((float(kept), w, float(times)))
     for kept, added, times in hypotheses:
         number = 1.0 if abs(times - 1) < 1e-6 else times
@@ -499,7 +500,7 @@ def _spans(view: Comparison, name: str, error: Array, seen: Array) -> bool:
     g, r = _wide(view, name), view.reference[name]
     # Rows that sum to zero have one direction fewer.
     width = independent(view, name) // len(g)
-    _, sizes, directions = np.linalg.svd(error, full_matrices=False)
+    _, sizes, directions = svd(error)
     most = int(np.count_nonzero(sizes > 1e-12 * sizes[0]))
     ranks = range(most, most + 1) if name == "W2" else range(1, most + 1)
     for rank in ranks:

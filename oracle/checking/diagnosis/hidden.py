@@ -8,6 +8,7 @@ import numpy as np
 
 from oracle.checking.backward import Pass
 from oracle.checking.comparison import Comparison
+from oracle.checking.diagnosis.linear import least_squares
 from oracle.checking.diagnosis.recognition import Recovered
 from oracle.checking.diagnosis.recovery import MOST_PRODUCTS, SAMPLED, at_an_end, sent
 from oracle.checking.diagnosis.tensors import some
@@ -92,7 +93,7 @@ def _slopes(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recovered]:
     few = min(len(columns), back.size) < 3 * len(bases)
     if few or not np.all(norms > 0):
         return
-    shares = np.linalg.lstsq(columns / norms, values.ravel(), rcond=1e-13)[0] / norms
+    shares = least_squares(columns / norms, values.ravel(), 1e-13) / norms
     slope = sum((c * f for c, f in zip(shares, bases, strict=True)), 0 * p.a1)
     yield other_slope(slope), back * slope
 
@@ -120,7 +121,7 @@ def _any_weights(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recover
     used = np.empty_like(p.W2)
     for h in range(H):
         columns = widened.T @ (slope[:, h : h + 1] * dY)
-        used[h] = np.linalg.lstsq(columns, values[:, h], rcond=1e-12)[0]
+        used[h] = least_squares(columns, values[:, h], 1e-12)
     message = "Layer 1 uses other weights than the W2 of the forward pass."
     yield _other_weights(message), dY @ used.T * slope
 

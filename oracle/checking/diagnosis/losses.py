@@ -15,6 +15,7 @@ from oracle.checking.diagnosis.hypotheses import (
     entry_by_entry,
     factor_of_any,
 )
+from oracle.checking.diagnosis.linear import least_squares
 from oracle.checking.diagnosis.tensors import (
     explain_each,
     explain_tensors,
@@ -211,7 +212,7 @@ def _read_targets(
         yield _said(Kind.WRONG_TARGETS, message, remedy), gradient(whole)
     if t.size >= 6 and np.ptp(t) > 0:
         columns = np.column_stack([t.ravel(), np.ones(t.size)])
-        b, c = np.linalg.lstsq(columns, used.ravel(), rcond=None)[0]
+        b, c = least_squares(columns, used.ravel())
         if b > 1e-6 and abs(c) > 1e-6 and b + c < 1.01:
             message = f"The derivative is that of {b:.4g} t {c:+.4g} in place of t"
             yield _said(Kind.WRONG_TARGETS, message, remedy), gradient(b * t + c)

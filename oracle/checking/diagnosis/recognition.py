@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.checking.backward import Pass, output_error, softmax
+from oracle.checking.diagnosis.linear import least_squares
 from oracle.checking.diagnosis.tensors import some
 from oracle.checking.mistakes import LABELS, SOFTMAX
 from oracle.findings import FindingKind as Kind
@@ -105,13 +106,13 @@ def _outputs(p: Pass, y: Float64) -> Iterator[Recovered]:
     text = f"The rows of y do not sum to 1, but to numbers from {sizes.min():.4g} to "
     yield found(f"{text}{sizes.max():.4g}."), sizes * p.y
     columns = np.column_stack([p.a2.ravel(), np.repeat(np.eye(p.N), p.K, axis=0)])
-    rises = np.linalg.lstsq(columns, y.ravel(), rcond=None)[0]
+    rises = least_squares(columns, y.ravel())
     text = f"y is {rises[0]:.4g} a2 and a number for each row, not the softmax of a2."
     yield found(text), (columns @ rises).reshape(y.shape)
     if np.any(y <= 0):
         return
     columns = np.column_stack([columns, np.tile(np.eye(p.K), (p.N, 1))])
-    fitted = np.linalg.lstsq(columns, np.log(y).ravel(), rcond=None)[0]
+    fitted = least_squares(columns, np.log(y).ravel())
     offsets = fitted[1 + p.N :] - fitted[1 + p.N :].mean()
     text = (
         f"y is the softmax of {fitted[0]:.4g} a2 + {np.round(offsets[:8], 4).tolist()}, not of a2."

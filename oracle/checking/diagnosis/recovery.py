@@ -13,6 +13,7 @@ import numpy as np
 from oracle.checking.backward import Pass, output_error, softmax
 from oracle.checking.comparison import ROUNDINGS, Comparison
 from oracle.checking.diagnosis.evidence import balanced, clear_of, even, resolved
+from oracle.checking.diagnosis.linear import condition, least_squares
 from oracle.checking.diagnosis.recognition import Recovered, recognised
 from oracle.checking.diagnosis.tensors import near_1, some
 from oracle.checking.mistakes import ERROR, SOFTMAX
@@ -106,7 +107,7 @@ def dropped_samples(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     near = max(1e-2, ROUNDINGS * comparison.unit_roundoff)
     dropped = np.abs(weights) < near * largest
     kept = weights[~dropped & np.isfinite(weights)]
-    if not dropped.any() or np.ptp(kept) > near * largest:
+    if not dropped.any() or not kept.size or np.ptp(kept) > near * largest:
         return
     which = some(np.flatnonzero(dropped))
     verb = "has" if dropped.sum() == 1 else "have"
@@ -172,12 +173,12 @@ def _mixed(
     if free < 3 or p.y.size < 9:
         # Few numbers leave room for two: y itself is taken as right, a = 1.
         columns[:, 2] -= columns[:, 0]
-        b, c = np.linalg.lstsq(columns[:, 1:], values.ravel() - columns[:, 0], rcond=None)[0]
+        b, c = least_squares(columns[:, 1:], values.ravel() - columns[:, 0])
         if abs(c) < 1e-6 < abs(b - round(b)):
             return
         shares = np.array([1 - c, b, c])
     else:
-        shares = np.linalg.lstsq(columns, values.ravel(), rcond=None)[0]
+        shares = least_squares(columns, values.ravel())
     a, b, c = float(shares[0] + shares[2]), float(shares[1]), float(-shares[2] / p.K)
     a, b, c = (0.0 if abs(k) < NOTHING * max(abs(a), abs(b), abs(c)) else k for k in (a, b, c))
     if a and abs(b / a - 1) < 1e-4:
@@ -223,7 +224,7 @@ def _polynomial(p: Pass, widened: Float64, values: Float64, free: int) -> Iterat
     norms = np.linalg.norm(columns, axis=0)
     if free < 2 * len(bases) or not np.all(norms > 0):
         return
-    shares = np.linalg.lstsq(columns / norms, values.ravel(), rcond=1e-13)[0] / norms
+    shares = least_squares(columns / norms, values.ravel(), 1e-13) / norms
     message = "dY is another function of y and t than (y - t) / N."
     found = Finding(Kind.SOFTMAX_JACOBIAN, "", message, ERROR)
     yield found, sum((c * base for c, base in zip(shares, bases, strict=True)), 0 * p.y)
@@ -244,9 +245,9 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
             if free < 3:
                 # Few numbers leave room for one: s = 1.
                 s, rest = 1.0, flat - columns[:, 0]
-                change = np.linalg.lstsq(columns[:, 1:], rest, rcond=None)[0][0]
+                change = least_squares(columns[:, 1:], rest)[0]
             else:
-                s, change = np.linalg.lstsq(columns, flat, rcond=None)[0]
+                s, change = least_squares(columns, flat)
             step = float(change / s) if s else 0.0
             c += float(np.clip(step, -1 - abs(c), 1 + abs(c)))
             if abs(step) <= 1e-12 * abs(c):
@@ -279,7 +280,7 @@ def _class_map(
     columns = widened.T @ p.t[:, present] / p.N
     for scale in dict.fromkeys((1.0, float(p.N), -1.0, -float(p.N))):
         rest = widened.T @ p.y / p.N - values / scale
-        used = np.linalg.lstsq(columns, rest, rcond=None)[0]
+        used = least_squares(columns, rest)
         taken = np.rint(used)
         if np.all(np.abs(used - taken) < 0.05) and np.all(np.abs(taken).sum(axis=1) == 1):
             used = np.abs(taken)
@@ -311,7 +312,7 @@ def _sample_weights(p: Pass, comparison: Comparison, *, each: int) -> Float64 | 
     if seen.sum() < 2:
         return None
     weights = np.full(p.N, np.nan)
-    fitted = np.linalg.lstsq(columns[:, seen] / sizes[seen], values.ravel(), rcond=None)[0]
+    fitted = least_squares(columns[:, seen] / sizes[seen], values.ravel())
     weights[seen] = fitted / sizes[seen]
     return weights
 
@@ -337,12 +338,12 @@ def hidden_error(p: Pass, comparison: Comparison) -> Float64 | None:
     """Return the dA1 with W1 = x.T @ dA1, if there is one and b1 is its sum."""
     if not (p.x.shape[1] >= p.N and p.N <= MOST_SAMPLES):
         return None
-    condition = float(np.linalg.cond(p.x))
-    if condition > MOST_CONDITION:
+    conditioned = condition(p.x)
+    if conditioned > MOST_CONDITION:
         return None
-    error = np.asarray(np.linalg.lstsq(p.x.T, sent(comparison, "W1"), rcond=None)[0])
+    error = least_squares(p.x.T, sent(comparison, "W1"))
     agree = comparison.fits(
-        "b1", error.sum(axis=0), slack=4 * condition, allowed=even(comparison, "b1")
+        "b1", error.sum(axis=0), slack=4 * conditioned, allowed=even(comparison, "b1")
     )
     follows = comparison.fits("W1", p.x.T @ error, allowed=even(comparison, "W1"))
     return error if agree and follows else None
@@ -352,10 +353,10 @@ def output_errors(p: Pass, comparison: Comparison) -> Iterator[Float64]:
     """Yield the dY with W2 = z1.T @ dY, if it is determined, and that which dA1 came from."""
     H, K = p.W2.shape
     few = min(H, MOST_SAMPLES) >= p.N
-    if few and np.linalg.cond(p.z1) <= MOST_CONDITION:
-        yield np.asarray(np.linalg.lstsq(p.z1.T, sent(comparison, "W2"), rcond=None)[0])
+    if few and condition(p.z1) <= MOST_CONDITION:
+        yield least_squares(p.z1.T, sent(comparison, "W2"))
     dA1 = hidden_error(p, comparison) if H > K and "W1" in comparison.candidate else None
     slope = p.z1 * (1 - p.z1)
-    if dA1 is None or not slope.min() > 1e-6 or np.linalg.cond(p.W2) > MOST_CONDITION:
+    if dA1 is None or not slope.min() > 1e-6 or condition(p.W2) > MOST_CONDITION:
         return
-    yield np.linalg.lstsq(p.W2, (dA1 / slope).T, rcond=None)[0].T
+    yield least_squares(p.W2, (dA1 / slope).T).T

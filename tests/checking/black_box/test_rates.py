@@ -28,8 +28,8 @@ sides is right, and the limit says how far apart these are. Of the others 259 ar
 the kink is seen, and 189 fail.
 
 Of 120 float32 networks of rectifiers (those of `test_crowd`, seeds 100 to 219: 10 to 790 inputs, 1
-to 100 samples), with kinks at every distance, no correct gradient failed and 9 were left open. Where
-directions over all entries leave a limit above 1, up to 2,000 evaluations are spent on parts.
+to 100 samples), with kinks at every distance, no correct gradient failed and 9 were left open.
+Where directions over all entries leave a limit above 1, up to 2,000 evaluations go to parts.
 
 The tests here take a few seeds of each; with more they check 1,024 correct and 5,120 wrong
 gradients in each type:
