@@ -6,6 +6,7 @@ import collections
 import math
 from collections.abc import Sequence
 
+from oracle.checking.black_box import parts
 from oracle.checking.black_box.session import Session
 from oracle.checking.black_box.subject import Subject
 from oracle.findings import FindingKind, InconclusiveReason
@@ -104,7 +105,7 @@ def report(
         still_open = [s for s in subjects if _outcome(s) is Verdict.INCONCLUSIVE]
         reason = reason or _reason(session, still_open[0])
     miss = max((subject.miss for subject in subjects), default=1.0)
-    notes = _notes(session, miss) if verdict is Verdict.PASS else ()
+    notes = _notes(session, subjects, miss) if verdict is Verdict.PASS else ()
     if verdict is Verdict.FAIL and session.short and not findings:
         notes = (f"The {session.short} allowed were over before the cause was found.",)
     directions = tuple(
@@ -163,8 +164,12 @@ def _summary(
     return _REASONS[reason or InconclusiveReason.NOISE]
 
 
-def _notes(session: Session, miss: float) -> tuple[str, ...]:
-    """State with a pass how probable a miss is, and why it is more so than was asked for."""
+def _notes(session: Session, subjects: Sequence[Subject], miss: float) -> tuple[str, ...]:
+    """State with a pass how probable a miss is, and what would tell more where it tells little."""
+    return (*_of_misses(session, miss), *_of_limits(session, subjects))
+
+
+def _of_misses(session: Session, miss: float) -> tuple[str, ...]:
     asked = session.task.miss_probability
     if miss == 0:
         return ()
@@ -173,6 +178,21 @@ def _notes(session: Session, miss: float) -> tuple[str, ...]:
         return (f"{text}.",)
     why = f"{session.short} allow no more" if session.short else "noise blurs the others"
     return (f"{text}, not {asked:.2g}: {why}.",)
+
+
+def _of_limits(session: Session, subjects: Sequence[Subject]) -> tuple[str, ...]:
+    wide = [s for s in subjects if not s.entrywise and s.limit > parts.NO_VERDICT]
+    if not wide:
+        return ()
+    names = ", ".join(s.spec.name for s in wide[:4])
+    names += f" and {len(wide) - 4} more" if len(wide) > 4 else ""
+    largest = max(s.limit for s in wide)
+    means = f"more than {session.task.max_evaluations:,} evaluations"
+    means += "" if session.task.value_dtype == "float64" else ", or values of f in float64,"
+    return (
+        f"In {names} an entry that is off by {largest:.2g} times the largest may pass: {means} "
+        "would tell more.",
+    )
 
 
 def _subgradients(subjects: Sequence[Subject], verdict: Verdict) -> list[Finding]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from oracle.checking.black_box import crowd
-from oracle.checking.black_box.ladder import Line
+from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps
 from oracle.checking.black_box.subject import Subject
 from oracle.findings import InconclusiveReason
@@ -34,8 +34,9 @@ show it in full at least. Kinks near x that cancel in every second difference do
 only ladders may fail a tensor. Of fewer directions the limit stays what it was."""
 LADDERS = 6
 """Directions of a part that get ladders: two that fail are enough."""
-RESERVE = 400
-"""Evaluations that are left for these, of 30 each, and to locate what is wrong."""
+RESERVE = 1_600
+"""Evaluations that are left for these, of 30 each, and to locate what is wrong: of the 2,000 that
+are allowed by default 400 are for a gradient that agrees. Who allows more gets narrower limits."""
 FEWEST = 2
 """Parts, less than which are none."""
 MOST = 64
@@ -83,11 +84,17 @@ def judge(
         elif not subject.open_lines() and all(
             look.agrees(FARTHEST) and len(look.clear) >= directions for look in looks
         ):
-            slopes = [look.slopes(directions) for look in looks]
-            subject.crowd, subject.farthest = True, FARTHEST
-            subject.slopes = {line: slope for part in slopes for line, slope in part.items()}
-            subject.lines = list(subject.slopes)
+            _narrow(subject, [look.slopes(directions) for look in looks])
     return odd_parts
+
+
+def _narrow(subject: Subject, parts: Sequence[Mapping[Line, Slope]]) -> None:
+    """Let the directions of the parts stand for those of the tensor, if their limit is lower."""
+    slopes = {line: slope for part in parts for line, slope in part.items()}
+    narrower = replace(subject, crowd=True, farthest=FARTHEST, lines=list(slopes), slopes=slopes)
+    if narrower.limit < subject.limit:
+        subject.crowd, subject.farthest = True, FARTHEST
+        subject.lines, subject.slopes = narrower.lines, narrower.slopes
 
 
 def _count(session: Session, subject: Subject, directions: int) -> int:

@@ -24,17 +24,25 @@ def test_at_most_a_tenth_of_correct_gradients_stays_open():
     verdicts = [report.verdict for report in reports]
     assert Verdict.FAIL not in verdicts
     assert verdicts.count(Verdict.INCONCLUSIVE) <= 2
-    # More than 400 are spent only where these leave an error of the largest entry open.
-    assert all(
-        report.measurement.evaluations <= 450 or report.verdict != Verdict.PASS
-        for report in (run(*rectifiers(seed), max_evaluations=450) for seed in range(5))
-    )
+    passes = [report for report in reports if report.verdict is Verdict.PASS]
+    assert np.quantile([report.measurement.evaluations for report in passes], 0.8) <= 400
+
+
+def test_a_pass_says_where_an_error_of_the_largest_entry_may_be():
+    reports = [run(*rectifiers(seed)) for seed in range(12)]
+    wide = [report for report in reports if report.detection_limit > 1]
+    assert len(wide) >= 3
+    for report in reports:
+        told = [note for note in report.notes if "may pass" in note]
+        assert bool(told) == (report.detection_limit > 1)
+    assert "In W1 an entry" in wide[0].notes[-1]
+    assert "more than 2,000 evaluations" in wide[0].notes[-1]
 
 
 def test_parts_of_a_tensor_narrow_a_limit_that_says_little():
-    """A direction over fewer entries meets fewer kinks: a limit above 1 costs the evaluations."""
+    """A direction over fewer entries meets fewer kinks: who allows more evaluations gets these."""
     whole = [run(*rectifiers(seed), max_evaluations=450) for seed in range(12)]
-    parts = [run(*rectifiers(seed)) for seed in range(12)]
+    parts = [run(*rectifiers(seed), max_evaluations=4_000) for seed in range(12)]
     before = [r.detection_limit for r in whole if r.detection_limit > 1]
     after = [p.detection_limit for w, p in zip(whole, parts, strict=True) if w.detection_limit > 1]
     assert len(before) >= 5
@@ -51,11 +59,11 @@ def test_an_entry_that_only_a_part_sees_does_not_pass():
         f, x, g = rectifiers(seed)
         first, narrow = (
             next(t.detection_limit for t in run(f, x, g, **effort).tensors if t.name == "W1")
-            for effort in ({"max_evaluations": 450}, {})
+            for effort in ({"max_evaluations": 450}, {"max_evaluations": 4_000})
         )
         g["W1"][3, 7] += (first + narrow) / 2 * np.abs(g["W1"]).max()
         assert narrow < first / 2
-        assert run(f, x, g).verdict != Verdict.PASS
+        assert run(f, x, g, max_evaluations=4_000).verdict != Verdict.PASS
 
 
 @pytest.mark.parametrize("name", ["W1", "b1"])
