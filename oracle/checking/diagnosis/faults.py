@@ -39,6 +39,9 @@ Test = Callable[[Pass, Comparison, str, Array], "Finding | None"]
 SAMPLED = 48
 """Rows of the weights that the numbers of a family are fitted to."""
 
+POOL = 1024
+"""Rows, evenly far apart, from which these are chosen."""
+
 MOST_SAMPLES = 512
 """More samples than this are not searched for those that a tensor is the sum of."""
 
@@ -138,7 +141,8 @@ def _sampled(view: Comparison, name: str) -> tuple[slice | Array, Comparison]:
     reference = view.reference[name]
     if len(reference) <= 2 * SAMPLED:
         return slice(None), view
-    rows = np.argsort(-np.abs(reference).max(axis=1))[:SAMPLED]
+    pool = np.arange(0, len(reference), max(1, len(reference) // POOL))
+    rows = pool[np.argsort(-np.abs(reference[pool]).max(axis=1))[:SAMPLED]]
     candidate, ours, allowed = (
         {name: tensors[name][rows]} for tensors in (view.candidate, view.reference, view.allowed)
     )
@@ -330,7 +334,16 @@ def _parameters(p: Pass, view: Comparison, name: str, _: Array) -> Finding | Non
 
 def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
     """Find a gradient with a multiple of the parameters, or of their signs, added to it."""
-    g, r, w = _wide(view, name), view.reference[name], getattr(p, name)
+    w = getattr(p, name)
+    if w.ndim == 2:
+        rows, some_of = _sampled(view, name)
+        if some_of is not view and _decayed(some_of, name, w[rows]) is None:
+            return None
+    return _decayed(view, name, w)
+
+
+def _decayed(view: Comparison, name: str, w: Array) -> Finding | None:
+    g, r = _wide(view, name), view.reference[name]
     if np.any(w) and np.array_equal(g, w):
         return _added(name, name, 0.0, 1.0, {"gradient": 0.0, "parameters": 1.0})
     columns = np.column_stack([r.ravel(), w.ravel()])

@@ -28,6 +28,12 @@ FEWEST_LEVELS = 6
 numbers does with a probability of 0.002.
 """
 
+MOST_LEVELS = 2**16
+"""More steps than this are no steps."""
+
+LARGEST_SHOWN = 1024
+"""So many of the largest numbers are looked at for how many digits they have."""
+
 COMMON = (1.0, 2.0, 0.5)
 """Factors that need no other sign of what they come from."""
 
@@ -88,7 +94,9 @@ def low_precision(comparison: Comparison) -> tuple[Finding, ...]:
 def _rounded_to(comparison: Comparison) -> str:
     """Return how all entries are rounded, if they are right but for that, or nothing."""
     values = np.concatenate([g.ravel() for g in comparison.candidate.values()])
-    shown = values[np.argsort(-np.abs(values))][:1024]
+    if values.size > LARGEST_SHOWN:
+        values = values[np.argpartition(np.abs(values), -LARGEST_SHOWN)[-LARGEST_SHOWN:]]
+    shown = values
     if len(np.unique(shown)) < 8:
         return ""
 
@@ -116,12 +124,15 @@ def _rounded_to(comparison: Comparison) -> str:
 def _levels(comparison: Comparison) -> str:
     """Return on how many steps of the same height all entries of a tensor lie, or nothing."""
     largest = max(comparison.candidate, key=lambda n: comparison.candidate[n].size)
-    values = np.unique(np.abs(comparison.candidate[largest].astype(np.float64)))
-    if not FEWEST_LEVELS <= len(values) <= 2**16:
+    flat = comparison.candidate[largest].ravel()
+    if len(np.unique(flat[: 4 * MOST_LEVELS])) > 2 * MOST_LEVELS:
+        return ""
+    values = np.unique(np.abs(flat.astype(np.float64)))
+    if not FEWEST_LEVELS <= len(values) <= MOST_LEVELS:
         return ""
     top = float(values[-1])
     count = np.rint(top / np.diff(values).min())
-    if not 3 <= count < 2**16:
+    if not 3 <= count < MOST_LEVELS:
         return ""
     for same in (False, True):
         for name, g in comparison.candidate.items():
@@ -497,7 +508,10 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
 
 
 MOST_NUMBERS = 2**20
-"""Tensors of more numbers are not sorted."""
+"""Tensors of more numbers are not sorted, and their lines compared by some numbers each."""
+
+TELLING_NUMBERS = 64
+"""Of these, that many."""
 
 MOST_ROWS = 2048
 """Tensors of more rows are not searched for an exchange of rows."""
@@ -521,8 +535,7 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
             if comparison.fits(name, order, allowed=even(comparison, name)):
                 message = f"{name} holds the right {lines} {how}."
                 return Finding(Kind.PERMUTED, name, message, remedy)
-        squares = (theirs**2).sum(axis=1)[:, None] + (ours**2).sum(axis=1)[None]
-        nearest = np.argmin(squares - 2 * theirs @ ours.T, axis=1)
+        nearest = _nearest(theirs, ours)
         moved = int(np.count_nonzero(nearest != np.arange(len(ours))))
         order = np.take(r, nearest, axis=axis)
         if not moved or len(np.unique(nearest)) < len(ours):
@@ -546,6 +559,15 @@ def _permuted(comparison: Comparison, name: str, g: Float64, r: Float64) -> Find
         remedy = f"Check the order in which {name} is filled."
         return Finding(Kind.PERMUTED, name, message, remedy)
     return None
+
+
+def _nearest(theirs: Float64, ours: Float64) -> Array:
+    """Return which of our lines is nearest to each of theirs, by the numbers that tell the most."""
+    if ours.size > MOST_NUMBERS:
+        telling = np.argsort(-np.abs(ours).max(axis=0))[:TELLING_NUMBERS]
+        theirs, ours = theirs[:, telling], ours[:, telling]
+    squares = (theirs**2).sum(axis=1)[:, None] + (ours**2).sum(axis=1)[None]
+    return np.asarray(np.argmin(squares - 2 * theirs @ ours.T, axis=1))
 
 
 def _swapped(comparison: Comparison, wrong: list[str]) -> tuple[Finding, ...]:
@@ -578,14 +600,18 @@ def _single_entries(comparison: Comparison, wrong: list[str]) -> tuple[Finding, 
 def outliers(comparison: Comparison, name: str) -> Array:
     """Return the entries that are wrong, if all others are right; those that stand out, if coarse.
 
-    Where rounding is coarse the others have to be right to a small share of the largest error.
+    None if more than half are: the others would say little. Where rounding is coarse the others
+    have to be right to a small share of the largest error.
     """
     gap = np.abs(comparison.candidate[name].astype(np.float64) - comparison.reference[name])
     if not comparison.is_coarse(name):
-        return np.argwhere(gap > 4 * comparison.allowed[name])
-    bad = gap > float(gap.max(initial=0.0)) / TELLING
-    right = beyond_doubt(comparison, name) and np.all(bad | (gap <= comparison.quiet(name)))
-    return np.argwhere(bad) if right else np.empty((0, gap.ndim), np.int64)
+        bad, right = gap > 4 * comparison.allowed[name], True
+    else:
+        bad = gap > float(gap.max(initial=0.0)) / TELLING
+        others = np.all(bad | (gap <= comparison.quiet(name)))
+        right = beyond_doubt(comparison, name) and bool(others)
+    few = right and 2 * np.count_nonzero(bad) <= bad.size
+    return np.argwhere(bad) if few else np.empty((0, gap.ndim), np.int64)
 
 
 def entries_of(where: Array, size: int) -> str:

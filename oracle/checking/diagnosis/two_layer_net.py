@@ -25,6 +25,7 @@ from oracle.checking.diagnosis.tensors import (
     common_factor,
     explain_each,
     factor_findings,
+    fitted_factor,
     is_known,
     low_precision,
     merged,
@@ -193,6 +194,8 @@ def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Fi
     for text, remedy, other, slope in other_forwards(p):
         if np.array_equal(other.y, p.y) and np.array_equal(other.x, p.x):
             continue
+        if not _explains_layer_2(other, comparison):
+            continue
         found = (Finding(Kind.WRONG_FORWARD, "", f"{text}.", remedy),)
         stages = _Stages(other, comparison, sizes, slope)
         if {"W2", "b2"} <= set(stages.right) and stages.differs_from(p):
@@ -200,6 +203,14 @@ def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Fi
             if not _unknown(rest) and (not best or len(rest) + 1 < len(best)):
                 best = (*found, *rest)
     return best
+
+
+def _explains_layer_2(p: Pass, comparison: Comparison) -> bool:
+    """Tell whether W2 and b2 may be a multiple of what a pass gives, before W1 is computed."""
+    return all(
+        g.size == 1 or fitted_factor(comparison, {n: g}) is not None or comparison.fits(n, g)
+        for n, g in _Layer("W2", "b2", p.z1).gradient(p.output_error).items()
+    )
 
 
 @dataclass(frozen=True)
