@@ -215,7 +215,7 @@ def _layout_or_entries(session: Session, tensor: Measured) -> Steps[Finding]:
                 remedy = "Return its transpose: write dY.T @ x for x.T @ dY, or the reverse."
             return Finding(FindingKind.TRANSPOSED, name, f"{name} is {what}.", remedy)
     if tensor.spec.size > 1:
-        found = yield from location.locate(session, tensor.spec, tensor.slopes)
+        found = yield from location.locate(session, tensor.spec, tensor.slopes, tensor.allowed)
         if found is not None:
             return found
     slopes = tensor.slopes.values()

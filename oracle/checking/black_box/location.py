@@ -1,20 +1,39 @@
-"""Where a tensor is wrong: the first and the last wrong entry, by halving the range."""
+"""Where a tensor is wrong: entries that explain all of its slopes, or the rows that hold the error.
+
+A direction that is off is halved towards the entry whose error it holds: with the same signs, what
+the halves are off by adds up to what the whole is, so that one of them is off by half of it. What
+an entry is off by tells what it adds to every other direction; entries are called the only ones
+that are wrong if nothing is left of any. Otherwise the outermost wrong entries are looked for, and
+the same is asked of what lies between them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from oracle.checking.black_box import ladder
 from oracle.checking.black_box.conversation import TensorSpec
 from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps
+from oracle.checking.black_box.subject import FAILING
 from oracle.findings import FindingKind
 from oracle.splitmix import positive_signs
 from oracle.values import Entry, Finding
 
 SEED = 1
-"""Of the signs of all ranges."""
+"""Of the signs of single entries."""
+MOST = 4
+"""Entries that are looked for one by one: more are no single entries."""
+LISTED = 8
+"""Entries that are shown."""
+WITNESSES = 3
+"""Directions in which a range is looked at for an error: in one, two errors may cancel."""
+JURY = 8
+"""Directions all of which have to agree that the error lies in one range: of two alike outside of
+it each sees something with a probability of a half."""
 
 REMEDY = "Look at what the code does there and nowhere else: an edge, an index off by one, a mask."
 
@@ -32,9 +51,9 @@ def entry_of(spec: TensorSpec, line: Line, slope: Slope) -> Entry:
 
 
 def locate(
-    session: Session, spec: TensorSpec, slopes: Mapping[Line, Slope]
+    session: Session, spec: TensorSpec, slopes: Mapping[Line, Slope], allowed: float
 ) -> Steps[Finding | None]:
-    """Find the first and the last wrong entry of a tensor in O(log size) evaluations.
+    """Find the entries of a tensor that are wrong in O(log size) evaluations each, or their rows.
 
     Parameters
     ----------
@@ -43,42 +62,54 @@ def locate(
     spec : TensorSpec
         The tensor.
     slopes : mapping of line to slope
-        What was measured over the whole tensor, or over a part that the error lies in.
+        What was measured over the whole tensor, over a part that the error lies in, or of every
+        entry.
+    allowed : float
+        What the rounding of the gradient may add to a bar.
 
     Returns
     -------
     Finding or None
-        One or two wrong entries, or a range of rows; None where errors are spread over most of the
+        Some wrong entries, or a range of rows; None where errors are spread over most of the
         tensor, or the evaluations or seconds allowed do not suffice.
     """
-    usable = [s for s in slopes.values() if s.step > 0]
-    if not usable:
+    single = {line: s for line, s in slopes.items() if line.end - line.begin == 1}
+    if len(single) == spec.size:
+        return _among(spec, single, allowed)
+    search = _Search(session, spec, slopes, allowed)
+    if not search.lines:
         return None
-    # A range may be more curved than the whole: the finest step that still sees half the error.
-    half = 0.5 * float(np.median([abs(s.excess) for s in usable]))
-    sharp = [s for s in usable if 4 * (s.blur + 4 * s.truncation) < half]
-    like = min(sharp or usable, key=lambda s: s.step if sharp else s.error)
-    # Where one difference does not see it, the extrapolation that saw it does.
-    several = not sharp and len(like.used) > 1
-    steps = list(like.used) if several else [like.step]
-    search = _Search(session, spec, slopes, like, steps)
-    first = yield from search.bound(from_end=False)
-    last = yield from search.bound(from_end=True)
-    if first is None or last is None or first > last:
-        return None
-    entries = [(yield from search.entry(first))]
-    if last > first:
-        entries += [(yield from search.entry(last))]
-    between = last - first > 1 and (yield from search.wrong(first + 1, last))
-    name = spec.name
-    if not between:
-        where = " and ".join(str(list(e.index)) for e in entries)
-        verb = "is" if len(entries) == 1 else "are"
-        return Finding(
-            FindingKind.SINGLE_ENTRIES, name, f"Only {where} of {name} {verb} wrong.",
-            REMEDY, {"wrong_entries": float(len(entries))}, tuple(entries),
-        )  # fmt: skip
-    return _range(spec, first, last, tuple(entries))
+    while len(search.found) < MOST and (line := search.worst()) is not None:
+        if not (yield from search.follow(line)):
+            break
+    if search.found and search.worst() is None:
+        return _only(spec, search.found)
+    ends = yield from search.ends()
+    return None if ends is None else _range(spec, *ends, search.entries(*ends))
+
+
+def _among(spec: TensorSpec, single: Mapping[Line, Slope], allowed: float) -> Finding | None:
+    """Name the wrong entries of a tensor all of whose entries were measured."""
+    found = {
+        line: slope
+        for line, slope in single.items()
+        if abs(slope.excess) > FAILING * (2 * slope.error + allowed) and not slope.subgradient
+    }
+    return _only(spec, found) if 0 < len(found) <= max(1, spec.size // 2) else None
+
+
+def _only(spec: TensorSpec, found: Mapping[Line, Slope]) -> Finding:
+    lines = sorted(found, key=lambda line: line.begin)
+    entries = tuple(entry_of(spec, line, found[line]) for line in lines[:LISTED])
+    places = [str(list(entry.index)) for entry in entries]
+    if len(lines) > LISTED:
+        places.append(f"{len(lines) - LISTED} more")
+    where = " and ".join(filter(None, (", ".join(places[:-1]), places[-1])))
+    verb = "is" if len(lines) == 1 else "are"
+    return Finding(
+        FindingKind.SINGLE_ENTRIES, spec.name, f"Only {where} of {spec.name} {verb} wrong.",
+        REMEDY, {"wrong_entries": float(len(lines))}, entries,
+    )  # fmt: skip
 
 
 def _range(spec: TensorSpec, first: int, last: int, entries: tuple[Entry, ...]) -> Finding | None:
@@ -98,53 +129,125 @@ def _range(spec: TensorSpec, first: int, last: int, entries: tuple[Entry, ...]) 
 
 
 class _Search:
+    """What was measured of a tensor, and `found`: the entries that are known to be wrong."""
+
     def __init__(
-        self,
-        session: Session,
-        spec: TensorSpec,
-        lines: Collection[Line],
-        like: Slope,
-        steps: Sequence[float],
+        self, session: Session, spec: TensorSpec, slopes: Mapping[Line, Slope], allowed: float
     ) -> None:
         self.session = session
-        self.index = min(line.tensor for line in lines)
         self.spec = spec
-        self.like = like
-        self.steps = steps
-        self.begin = min(line.begin for line in lines)
-        self.end = max(line.end for line in lines)
+        self.lines = {
+            line: slope
+            for line, slope in slopes.items()
+            if line.end - line.begin > 1 and slope.step > 0 and math.isfinite(slope.error)
+        }
+        self.allowed = allowed
+        self.found: dict[Line, Slope] = {}
+        usable = self.lines.values()
+        # A range may be more curved than the whole: the finest step that still sees half the error.
+        half = 0.5 * float(np.median([abs(s.excess) for s in usable])) if usable else 0.0
+        sharp = [s for s in usable if 4 * (s.blur + 4 * s.truncation) < half]
+        self.like = min(
+            sharp or usable, key=lambda s: s.step if sharp else s.error, default=ladder.NOTHING
+        )
+        # Where one difference does not see it, the extrapolation that saw it does.
+        several = not sharp and len(self.like.used) > 1
+        self.steps = list(self.like.used) if several else [self.like.step]
 
-    def slope(self, begin: int, end: int) -> Steps[Slope | None]:
-        """Measure a range at the step, or the steps, that served the whole tensor best."""
-        if not self.session.affords(2 * len(self.steps)):
+    def bar(self, slope: Slope) -> float:
+        """Return what a correct slope may be off by."""
+        return 2 * slope.error + self.allowed
+
+    def rest(self, line: Line, slope: Slope) -> float:
+        """Return what a direction is off by beside what the entries found add to it."""
+        return slope.excess - sum(
+            sign(one.begin, one.seed) * sign(one.begin, line.seed) * known.excess
+            for one, known in self.found.items()
+            if line.begin <= one.begin < line.end
+        )
+
+    def _unexplained(self, line: Line, slope: Slope) -> float:
+        """Return what a direction is still off by, in the bars of all that was measured."""
+        bars = self.bar(slope) + sum(self.bar(s) for s in self.found.values()) / FAILING
+        return abs(self.rest(line, slope)) / bars if bars > 0 else 0.0
+
+    def worst(self) -> Line | None:
+        """Return the direction that is farthest from being explained, or None if all are."""
+        line = max(self.lines, key=lambda line: self._unexplained(line, self.lines[line]))
+        return line if self._unexplained(line, self.lines[line]) > FAILING else None
+
+    def measure(self, lines: Sequence[Line]) -> Steps[dict[Line, Slope] | None]:
+        """Measure ranges at the step, or the steps, that served the whole tensor best."""
+        if not self.session.affords(2 * len(self.steps) * len(lines)):
             return None
-        line = Line(self.index, begin, end, SEED)
-        yield from self.session.measure({line: self.steps}, "locating the error")
-        if len(self.steps) > 1:
-            return self.session.repeat(line, self.like)
-        return self.session.glance(line, self.like)
+        wanted = dict.fromkeys(lines, self.steps)
+        yield from self.session.measure(wanted, "locating the error")
+        look = self.session.repeat if len(self.steps) > 1 else self.session.glance
+        return {line: look(line, self.like, self.steps) for line in lines}
 
-    def wrong(self, begin: int, end: int) -> Steps[bool | None]:
-        """Tell whether a range holds an error."""
-        slope = yield from self.slope(begin, end)
-        return None if slope is None else abs(slope.excess) > 4 * slope.error
+    def follow(self, line: Line) -> Steps[bool]:
+        """Halve a direction to an entry whose error it holds, and keep that as found."""
+        slope = self.lines[line]
+        while line.end - line.begin > 1:
+            middle = (line.begin + line.end) // 2
+            slopes = yield from self.measure(
+                [
+                    Line(line.tensor, line.begin, middle, line.seed),
+                    Line(line.tensor, middle, line.end, line.seed),
+                ]
+            )
+            if slopes is None:
+                return False
+            line = max(slopes, key=lambda half: abs(self.rest(half, slopes[half])))
+            slope = slopes[line]
+            if abs(self.rest(line, slope)) <= self.bar(slope):
+                return False
+        self.found[line] = slope
+        return True
 
-    def bound(self, *, from_end: bool) -> Steps[int | None]:
+    def ends(self) -> Steps[tuple[int, int] | None]:
+        """Halve to the outermost wrong entries, if what lies between them explains all."""
+        some = sorted(self.lines, key=lambda line: -abs(self.lines[line].excess))
+        first = yield from self._bound(some[:WITNESSES], from_end=False)
+        last = yield from self._bound(some[:WITNESSES], from_end=True)
+        if first is None or last is None or first > last:
+            return None
+        jury = [line for line in some if line.begin <= first and last < line.end][:JURY]
+        inner = {line: Line(line.tensor, first, last + 1, line.seed) for line in jury}
+        slopes = yield from self.measure(list(inner.values()))
+        if not slopes or len(jury) < JURY:
+            return None
+        apart = [
+            abs(self.lines[line].excess - slopes[within].excess)
+            <= FAILING * (self.bar(self.lines[line]) + self.bar(slopes[within]))
+            for line, within in inner.items()
+        ]
+        return (first, last) if all(apart) else None
+
+    def _bound(self, witnesses: Sequence[Line], *, from_end: bool) -> Steps[int | None]:
         """Halve to the outermost wrong entry on one side."""
-        begin, end = self.begin, self.end
+        begin = min(line.begin for line in self.lines)
+        end = max(line.end for line in self.lines)
         while end - begin > 1:
             middle = (begin + end) // 2
             outer = (middle, end) if from_end else (begin, middle)
-            wrong = yield from self.wrong(*outer)
-            if wrong is None:
+            slopes = yield from self.measure(
+                [Line(line.tensor, *outer, line.seed) for line in witnesses]
+            )
+            if slopes is None:
                 return None
+            wrong = any(abs(s.excess) > FAILING * self.bar(s) for s in slopes.values())
             if wrong == from_end:
                 begin = middle
             else:
                 end = middle
         return begin
 
-    def entry(self, flat: int) -> Steps[Entry]:
-        """Return what one entry is and what it should be."""
-        slope = (yield from self.slope(flat, flat + 1)) or self.like
-        return entry_of(self.spec, Line(self.index, flat, flat + 1, SEED), slope)
+    def entries(self, first: int, last: int) -> tuple[Entry, ...]:
+        """Return the entries found that lie in a range."""
+        lines = sorted(self.found, key=lambda line: line.begin)
+        return tuple(
+            entry_of(self.spec, line, self.found[line])
+            for line in lines
+            if first <= line.begin <= last
+        )

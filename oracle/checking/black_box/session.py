@@ -195,19 +195,23 @@ class Session:
 
     def slope(self, line: Line, steps: Sequence[float] | None = None) -> Slope:
         """Judge what was measured along a line: all, or at some steps only."""
-        samples = self.samples.get(line, {})
-        if steps is not None:
-            samples = {step: samples[step] for step in steps}
+        samples = self._at(line, steps)
         return ladder.judge(samples, self.value, self.noise, self.unit, self._finest(line))
 
-    def glance(self, line: Line, like: Slope) -> Slope:
-        """Judge the one step that was measured along a line."""
-        return ladder.screen(self.samples[line], self.value, self.noise, self.unit, like)
+    def glance(self, line: Line, like: Slope, steps: Sequence[float] | None = None) -> Slope:
+        """Judge the one step that was measured along a line, or is meant."""
+        return ladder.screen(self._at(line, steps), self.value, self.noise, self.unit, like)
 
-    def repeat(self, line: Line, like: Slope) -> Slope:
-        """Judge the steps that were measured along a line as those of a similar one."""
-        samples, finest = self.samples[line], self._finest(line)
+    def repeat(self, line: Line, like: Slope, steps: Sequence[float] | None = None) -> Slope:
+        """Judge the steps that were measured along a line, or some, as those of a similar one."""
+        samples, finest = self._at(line, steps), self._finest(line)
         return ladder.repeat(samples, self.value, self.noise, self.unit, finest=finest, like=like)
+
+    def _at(
+        self, line: Line, steps: Sequence[float] | None
+    ) -> Mapping[float, tuple[Evaluation, Evaluation]]:
+        samples = self.samples.get(line, {})
+        return samples if steps is None else {step: samples[step] for step in steps}
 
     def _finest(self, line: Line) -> float:
         return ladder.spacing(self.task.tensors[line.tensor])
