@@ -21,6 +21,9 @@ PAIRS = 6
 CLEAR = 10.0
 """A prediction that exceeds its error bar so far is none that noise could be taken for."""
 
+SHARP = 0.1
+"""Share of a slope that its bar may be where the slope speaks for a factor."""
+
 SAME = 1e-3
 """A measured factor that is so near to a whole number, relatively, is called that number."""
 
@@ -92,6 +95,9 @@ def factor(tensors: Sequence[Measured]) -> float | None:
     predicted = np.array([slope.predicted for _, slope in pairs])
     measured = np.array([slope.measured for _, slope in pairs])
     bars = np.array([t.bar(slope) for t, slope in pairs])
+    told = int(np.count_nonzero(bars <= SHARP * np.maximum(np.abs(predicted), np.abs(measured))))
+    if len(pairs) > 1 and told < max(2, len(pairs) // 2):
+        return None
     weights = 1 / np.maximum(bars, 1e-300) ** 2
     weights /= weights.max()
     bottom = float(np.sum(weights * measured**2))
@@ -117,7 +123,7 @@ def _named_factor(tensor: str, name: str, ratio: float) -> Finding:
         return Finding(FindingKind.SIGN_FLIPPED, tensor, message, remedy, {"factor": ratio})
     kind = FindingKind.TENSOR_FACTOR if tensor else FindingKind.CONSTANT_FACTOR
     subject = name if tensor else "Every tensor"
-    text = f"{ratio:.4g}" if abs(ratio - 1) > 1e-2 else f"{ratio:.8g}"
+    text = f"{ratio:.4g}" if abs(ratio - 1) > 1e-2 else f"1 {ratio - 1:+.2g}"
     message = f"{subject} is {text} times what was measured."
     return Finding(kind, tensor, message, _rescaled(what, ratio, text), {"factor": ratio})
 

@@ -33,6 +33,8 @@ SECOND_LADDER = 0.6875
 """Dyadic, and no power of the ratio: the second ladder shares no step with the first."""
 CONFIRMING = FAILING - 1
 """Bars beyond which a second ladder confirms: it has to agree with the first beside."""
+CONFIRMED_AT_MOST = 4
+"""Failing directions that get a second ladder until one of them confirms."""
 BENT_STEPS = 3
 """Of entries at a kink: two whose second differences show it, and one to extrapolate from."""
 MOST_BENT = 256
@@ -402,7 +404,7 @@ def _confirm(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
                 subject.slopes[subject.first] = slope
         entry = subject.entrywise and failing != [subject.first]
         alone = len(failing) == 1 and subject.spec.size > 1 and not entry
-        for line in [] if alone else failing[:2]:
+        for line in [] if alone else failing[:CONFIRMED_AT_MOST]:
             earlier = subject.slopes[line]
             slope = yield from _laddered(session, subject, line, factor=SECOND_LADDER)
             apart = abs(slope.excess - earlier.excess)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +26,8 @@ NEAR, FAR = 8.0, 64.0
 """Times of a step, over which a function of any slope changes by more than twice as much."""
 BENT = 4.0
 """Of a change over one step, the part that is its second difference where f turns within four."""
+FINEST = 4
+"""Moves of one-sided differences that tell whether these come to rest."""
 STILL = 2.0
 """Noises below which the largest change of f is one of them."""
 
@@ -175,6 +179,22 @@ def converges(table: Sequence[Row], limit: float, power: int) -> bool:
         return True
     reach = 64 * table[seen[-1]].step
     return abs(limit) > 4 * max(offs[k] for k in seen if table[k].step <= reach)
+
+
+def settles(table: Sequence[Row]) -> bool:
+    """Tell whether one-sided differences come to rest as the steps shrink.
+
+    From step to step those of a smooth side move by less and less, in proportion to h; those of an
+    infinite slope move by as much each time, as the logarithm does, or by more.
+    """
+    pairs = itertools.pairwise(table)
+    moves = [(fine.step, abs(fine.excess - coarse.excess), fine.blur) for coarse, fine in pairs]
+    orders = [
+        _falls(wide, narrow, coarse, fine)
+        for (coarse, wide, _), (fine, narrow, blur) in itertools.pairwise(moves)
+        if min(wide, narrow) > 4 * blur
+    ][-FINEST:]
+    return not orders or statistics.median(orders) >= CUSP
 
 
 def resolves(table: Sequence[Row], rounding: float) -> bool:

@@ -30,6 +30,8 @@ DENSE_RATIO = 2.0
 """The same in float32, where the best step lies between the coarsest of these."""
 SPARSE_RATIO = 16.0
 """Of the steps below the dense ones, which only keep watch over them."""
+CENTRAL = 2
+"""The power of the step with which a central difference of a smooth function tends to its limit."""
 OBJECTING = 1.5
 """Blurs beyond which a finer step has a veto: the finest one is nearly all noise, and of a hundred
 such steps one exceeds a single blur now and then."""
@@ -191,7 +193,7 @@ def judge(samples: Samples, value: float, noise: float, unit: float, finest: flo
         `NOTHING` where f has too few values.
     """
     central = rows(samples, value, noise, unit)
-    power, table = 2, central
+    power, table = CENTRAL, central
     if len(central) < 2:
         power, table = 1, one_sided_rows(samples, value, noise, unit)
         if len(table) < 3:
@@ -202,7 +204,8 @@ def judge(samples: Samples, value: float, noise: float, unit: float, finest: flo
     if noise < longest / ROUGH**2:
         # What is small against the changes of f is noise, and no turn between two numbers of x.
         rounding = max(rounding, ROUGH / 4 * noise)
-    if kinks.resolves(table, rounding) and kinks.is_straight(table, finest, rounding):
+    straight = kinks.resolves(table, rounding) and kinks.is_straight(table, finest, rounding)
+    if straight and (power == CENTRAL or kinks.settles(table)):
         return slope
     # That such steps agree with a gradient speaks for it; that they do not speaks for nothing.
     reason = InconclusiveReason.RESOLUTION if abs(slope.excess) > 2 * slope.error else slope.reason

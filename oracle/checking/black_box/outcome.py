@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from oracle.checking.black_box import parts
 from oracle.checking.black_box.session import Session
-from oracle.checking.black_box.subject import Subject
+from oracle.checking.black_box.subject import FAILING, Subject
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.values import (
     Direction,
@@ -37,7 +37,8 @@ def _reason(session: Session, subject: Subject) -> InconclusiveReason:
     still_open = [
         slope for slope in subject.slopes.values() if subject.verdict(slope) is not Verdict.PASS
     ]
-    if subject.contradicted:
+    kinked = any(slope.bend.at_x for slope in subject.slopes.values())
+    if subject.contradicted or (kinked and _contradicts(subject)):
         return InconclusiveReason.KINK
     # Of many noisy directions one may look like one with a kink.
     given = collections.Counter(slope.reason for slope in still_open)
@@ -46,11 +47,20 @@ def _reason(session: Session, subject: Subject) -> InconclusiveReason:
         return reason
     if session.short:
         return InconclusiveReason.BUDGET_SPENT
-    resolved = all(2 * slope.error <= 0.03 * subject.scale for slope in still_open)
-    if session.task.resolution is not None and resolved:
-        return InconclusiveReason.RESOLUTION
+    asked = session.task.resolution is not None
+    resolved = asked and all(2 * slope.error <= 0.03 * subject.scale for slope in still_open)
     noisy = any(slope.blur > slope.truncation for slope in still_open)
-    return InconclusiveReason.NOISE if noisy else InconclusiveReason.RESOLUTION
+    if resolved or _contradicts(subject) or not noisy:
+        return InconclusiveReason.RESOLUTION
+    return InconclusiveReason.NOISE
+
+
+def _contradicts(subject: Subject) -> bool:
+    """Tell whether a direction is off by more than noise does, though nothing confirmed it."""
+    return any(
+        slope.reason is None and abs(slope.excess) > FAILING * subject.bar(slope)
+        for slope in subject.slopes.values()
+    )
 
 
 def _tensor_report(subject: Subject, findings: Sequence[Finding]) -> TensorReport:
@@ -120,7 +130,7 @@ def report(
         subject=task.subject,
         verdict=verdict,
         reason=reason if verdict is Verdict.INCONCLUSIVE else None,
-        summary=_summary(verdict, reason, tensors, session.short),
+        summary=_summary(session, subjects, tensors, verdict, reason),
         findings=(*findings, *_subgradients(subjects, verdict)),
         tensors=tuple(tensors),
         budget_used=max((t.budget_used for t in tensors), default=0.0),
@@ -143,12 +153,15 @@ _REASONS = {
     InconclusiveReason.JUMP: "the function jumps at x or too near to it",
     InconclusiveReason.NOT_DETERMINISTIC: "the function gives different values at the same point",
     InconclusiveReason.DOMAIN: "the function has too few values around x",
-    InconclusiveReason.RESOLUTION: "the slopes cannot be measured as finely as asked for",
 }
 
 
 def _summary(
-    verdict: Verdict, reason: InconclusiveReason | None, tensors: Sequence[TensorReport], short: str
+    session: Session,
+    subjects: Sequence[Subject],
+    tensors: Sequence[TensorReport],
+    verdict: Verdict,
+    reason: InconclusiveReason | None,
 ) -> str:
     if verdict is Verdict.PASS:
         return "the measured slopes agree with the gradient"
@@ -160,8 +173,18 @@ def _summary(
         where += f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
         return f"the measured slopes contradict the gradient{where}"
     if reason is InconclusiveReason.BUDGET_SPENT:
-        return f"the {short or 'evaluations'} allowed do not settle it"
+        return f"the {session.short or 'evaluations'} allowed do not settle it"
+    if reason is InconclusiveReason.RESOLUTION:
+        return _unsettled(session, subjects)
     return _REASONS[reason or InconclusiveReason.NOISE]
+
+
+def _unsettled(session: Session, subjects: Sequence[Subject]) -> str:
+    if any(_contradicts(subject) for subject in subjects):
+        return "some slopes contradict the gradient, and a second look does not confirm it"
+    if session.task.resolution is not None:
+        return "the slopes cannot be measured as finely as asked for"
+    return "the measured slopes do not settle as the steps shrink"
 
 
 def _notes(session: Session, subjects: Sequence[Subject], miss: float) -> tuple[str, ...]:

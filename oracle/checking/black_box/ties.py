@@ -20,6 +20,8 @@ TELLING = 0.5
 """A second difference above this share of the excess may be all that there is to the excess."""
 STRAIGHTER = 2.5
 """Of a smooth function it falls by 4 where the step does, here by less."""
+STEADY = 0.5
+"""Share of it that a kink at x shows at the coarser step as well: noise is a quarter there."""
 RATIO = 4.0
 
 
@@ -62,7 +64,8 @@ def found(session: Session, line: Line, step: float) -> Steps[bool]:
         yield from session.measure({half: [RATIO * step] for half in bent}, "parts of a direction")
         for half in bent:
             coarse = _row(session, half, RATIO * step)
-            if coarse and coarse.gap < STRAIGHTER * parts[half].gap:
+            gap = parts[half].gap
+            if coarse and STEADY * gap < coarse.gap < STRAIGHTER * gap:
                 return True
         seen = [half for half, row in parts.items() if abs(row.excess) == largest]
         if not seen or largest < VISIBLE * parts[seen[0]].blur:
