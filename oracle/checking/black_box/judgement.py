@@ -39,6 +39,8 @@ BENT_STEPS = 3
 """Of entries at a kink: two whose second differences show it, and one to extrapolate from."""
 MOST_BENT = 256
 """Entries of a tensor with kinks at x, up to which each is measured: 1,536 evaluations."""
+FEWEST_RUNGS = 4
+"""Steps that make a ladder: fewer are looks."""
 OUTSIDE = 3
 """Directions in which a slope is seen to be outside of the sides of a kink: more tell no more."""
 WHOLE = 8
@@ -382,12 +384,27 @@ def _open_directions(session: Session, subjects: Sequence[Subject]) -> Steps[Non
                 break
             subject.slopes[line] = slope
         first = subject.slopes.get(subject.first)
-        blind = first is not None and subject.verdict(first) is not Verdict.PASS
-        seen = first is not None and first.bend.at_x
-        if blind and subject.entrywise and not seen and not subject.open_lines():
+        if first is None or subject.verdict(first) is Verdict.PASS or first.bend.at_x:
+            continue
+        if subject.entrywise and not subject.open_lines():
+            if first.reason not in {InconclusiveReason.KINK, InconclusiveReason.JUMP}:
+                yield from _ladders_of_all(session, subject)
             # Every entry is settled by itself: what all entries together hide takes nothing away.
             # What is outside of the sides of a kink in one direction is no subgradient.
-            del subject.slopes[subject.first]
+            if not subject.open_lines():
+                del subject.slopes[subject.first]
+
+
+def _ladders_of_all(session: Session, subject: Subject) -> Steps[None]:
+    """Give ladders to entries that passed at a step of a direction that did not pass itself.
+
+    Where f turns within such a step, a difference over it is nearly zero whatever the slope.
+    """
+    for line in subject.lines:
+        if len(subject.slopes[line].rungs) < FEWEST_RUNGS:
+            subject.slopes[line] = yield from _laddered(session, subject, line)
+            if subject.is_open(line):
+                return
 
 
 def _confirm(session: Session, subjects: Sequence[Subject]) -> Steps[None]:

@@ -28,8 +28,9 @@ BENT = 4.0
 """Of a change over one step, the part that is its second difference where f turns within four."""
 FINEST = 4
 """Moves of one-sided differences that tell whether these come to rest."""
-STILL = 2.0
-"""Noises below which the largest change of f is one of them."""
+STILL = 16.0
+"""Noises below which the largest change of f may be made of them: where f turns faster than x has
+numbers, what looks like noise is f itself."""
 
 
 def finest_visible(table: Sequence[Row]) -> int:
@@ -197,6 +198,12 @@ def settles(table: Sequence[Row]) -> bool:
     return not orders or statistics.median(orders) >= CUSP
 
 
+def stands_out(table: Sequence[Row], rounding: float) -> bool:
+    """Tell whether f changes by more than noise does, unless that is its rounding."""
+    noise = max(row.blur * row.step for row in table)
+    return noise <= rounding or max(row.change for row in table) > STILL * noise
+
+
 def resolves(table: Sequence[Row], rounding: float) -> bool:
     """Tell whether the steps are fine enough to show the slope of f.
 
@@ -204,9 +211,6 @@ def resolves(table: Sequence[Row], rounding: float) -> bool:
     much as over all others. Nothing is said of changes within `rounding`, or where there are none.
     """
     changes = [row.change for row in table]
-    noise = max(row.blur * row.step for row in table)
-    if noise > rounding and max(changes) <= STILL * noise:
-        return False
     seen = [k for k, row in enumerate(table) if changes[k] > max(4 * row.blur * row.step, rounding)]
     if not seen:
         return True

@@ -204,11 +204,14 @@ def judge(samples: Samples, value: float, noise: float, unit: float, finest: flo
     if noise < longest / ROUGH**2:
         # What is small against the changes of f is noise, and no turn between two numbers of x.
         rounding = max(rounding, ROUGH / 4 * noise)
+    seen = kinks.stands_out(table, rounding)
     straight = kinks.resolves(table, rounding) and kinks.is_straight(table, finest, rounding)
-    if straight and (power == CENTRAL or kinks.settles(table)):
+    if seen and straight and (power == CENTRAL or kinks.settles(table)):
         return slope
     # That such steps agree with a gradient speaks for it; that they do not speaks for nothing.
-    reason = InconclusiveReason.RESOLUTION if abs(slope.excess) > 2 * slope.error else slope.reason
+    reason = slope.reason
+    if abs(slope.excess) > 2 * slope.error:
+        reason = InconclusiveReason.RESOLUTION if seen else InconclusiveReason.NOISE
     return replace(slope, reason=reason, may_fail=False)
 
 

@@ -186,7 +186,7 @@ class _Search:
         return {line: look(line, self.like, self.steps) for line in lines}
 
     def follow(self, line: Line) -> Steps[bool]:
-        """Halve a direction to an entry whose error it holds, and keep that as found."""
+        """Halve a direction to an entry whose error it holds, and keep that if it is new."""
         slope = self.lines[line]
         while line.end - line.begin > 1:
             middle = (line.begin + line.end) // 2
@@ -202,6 +202,8 @@ class _Search:
             slope = slopes[line]
             if abs(self.rest(line, slope)) <= self.bar(slope):
                 return False
+        if any(line.begin == one.begin for one in self.found):
+            return False
         self.found[line] = slope
         return True
 

@@ -204,7 +204,7 @@ def _of_misses(session: Session, miss: float) -> tuple[str, ...]:
 
 
 def _of_limits(session: Session, subjects: Sequence[Subject]) -> tuple[str, ...]:
-    wide = [s for s in subjects if not s.entrywise and s.limit > parts.NO_VERDICT]
+    wide = [s for s in subjects if not s.entrywise and parts.NO_VERDICT < s.limit < math.inf]
     if not wide:
         return ()
     names = ", ".join(s.spec.name for s in wide[:4])
