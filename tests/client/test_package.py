@@ -121,6 +121,18 @@ def test_a_report_has_colour_on_a_terminal_only(embedded, monkeypatch):
     assert plain.getvalue() == file.getvalue()
 
 
+def test_a_report_is_as_true_as_its_gradient(embedded):
+    """`assert oracle.check_...(...)` passes on no wrong gradient, and on none that stays open."""
+    checked = {
+        "pass": embedded.check_mean_squared_error([1.0], [0.0], np.array([1.0])),
+        "fail": embedded.check_mean_squared_error([1.0], [0.0], np.array([2.0])),
+        "inconclusive": embedded.check_gradient(np.sum, np.ones(2), np.ones(2), max_evaluations=1),
+    }
+    for verdict, report in checked.items():
+        assert report.verdict == verdict
+        assert bool(report) == report.passed == (verdict == "pass")
+
+
 def test_a_report_tells_what_was_checked(embedded):
     """Without going through the text."""
     report = embedded.check_mean_squared_error([1.0, 2.0], [0.0, 0.0], np.array([1.0, 2.0]))

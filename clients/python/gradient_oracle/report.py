@@ -13,9 +13,15 @@ from oracle.reporting import machine, text
 
 @dataclass(frozen=True)
 class Report:
-    """The answer of a check; `str(report)` is what a person reads, `value` is all there is."""
+    """The answer of a check; `str(report)` is what a person reads, `value` is all there is.
+
+    It is true if the gradient passed, so that `assert report` means what it says.
+    """
 
     value: values.Report
+
+    def __bool__(self) -> bool:
+        return self.passed
 
     @property
     def verdict(self) -> str:
