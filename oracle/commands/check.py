@@ -152,7 +152,10 @@ def conclude(
     """
     try:
         if not quiet:
-            click.echo(report.to_json() if as_json else str(report))
+            if as_json:
+                click.echo(report.to_json())
+            else:
+                report.show()
         if page is not None:
             page.parent.mkdir(parents=True, exist_ok=True)
             page.write_text(html.render(report.value, reproduce=reproduce), encoding="utf-8")

@@ -10,10 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from oracle.data import load_digits
-from oracle.reporting import text
 from oracle.values import DELTA, Array
 
-NARROWEST, WIDEST = 60, 100
 HIDDEN = 50
 BATCH = 100
 RATE = 1.0
@@ -58,14 +56,6 @@ def backpropagation(
         "W2": z.T @ scores,
         "b2": scores.sum(axis=0),
     }
-
-
-def show(console: Console, report: Any) -> None:
-    """Print a report at the width of the terminal, in colour if it has any."""
-    colour = console.is_terminal and not console.no_color
-    render = text.render_colour if colour else text.render
-    width = min(max(console.width, NARROWEST), WIDEST)
-    console.file.write(render(report.value, width=width) + "\n\n")
 
 
 def train(oracle: Any, console: Console, x: Array, labels: Array, *, steps: int) -> Any:
@@ -151,7 +141,8 @@ def run(oracle: Any, console: Console, *, steps: int) -> list[Any]:
         console.print(says + "\n")
         candidate = backpropagation(params, batch, wanted, mean=mean)
         report = oracle.check_two_layer_net(params, batch, wanted, candidate)
-        show(console, report)
+        report.show(console.file)
+        console.print()
         reports.append(report)
 
     console.rule("4. A function that the server cannot see", align="left")
@@ -163,7 +154,8 @@ def run(oracle: Any, console: Console, *, steps: int) -> list[Any]:
 
     gradient = backpropagation(params, batch, wanted, mean=True)
     reports.append(oracle.check_gradient(loss, params, gradient))
-    show(console, reports[-1])
+    reports[-1].show(console.file)
+    console.print()
     console.print(
         "Next, a gradient of yours: in a test, with the fixture gradient_oracle,\n"
         "    gradient_oracle.assert_two_layer_net(params, x, t, gradient)\n"
