@@ -27,10 +27,8 @@ _UNWRITTEN = pytest.StashKey[str]()
 """Why the artefact could not be written, or ""."""
 
 
-class Failed(pytest.fail.Exception, AssertionError):  # type: ignore[misc, valid-type]
-    """pytest's own failure, which shows a text and no stack; `except AssertionError` catches it."""
-
-    __module__ = "builtins"
+Failed = type("Failed", (pytest.fail.Exception, AssertionError), {"__module__": "builtins"})
+"""pytest's own failure, which shows a text and no stack; `except AssertionError` catches it."""
 
 
 class GradientOracle:
