@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from oracle.commands.options import Command
 from oracle.data import load_digits
 from oracle.values import DELTA, Array
 
@@ -165,7 +166,7 @@ def run(oracle: Any, console: Console, *, steps: int) -> list[Any]:
     return reports
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--steps", default=200, type=click.IntRange(1), help="Steps of training.")
 def command(steps: int) -> None:
     """Learn digits, then catch a wrong gradient.
@@ -173,7 +174,8 @@ def command(steps: int) -> None:
     A network is trained through a server on 1,497 handwritten digits and names 300 others; then
     backpropagation written by hand is checked, right and wrong. Takes some seconds.
 
-    Exits with 1 if the oracle does not tell the right gradient from the wrong one.
+    Exits with 1 if the oracle does not tell the right gradient from the wrong one; a usage at fault
+    is 3.
     """
     import gradient_oracle
 
