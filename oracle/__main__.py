@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from oracle.commands.options import Command, usage_is_a_fault, variable
+
 NAMES = ("serve", "info", "demo", "check", "vectors", "check-function", "self-test", "bench")
 
 
@@ -21,7 +23,7 @@ class Interrupted(click.ClickException):
         click.echo(self.message, file=file, err=file is None)
 
 
-class Commands(click.Group):
+class Commands(Command, click.Group):
     """Loads a command only when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click names it
@@ -35,11 +37,21 @@ class Commands(click.Group):
         except KeyboardInterrupt as error:
             raise Interrupted("interrupted") from error
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is asked for."""
+        with usage_is_a_fault():
+            return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, name: str) -> Any:
-        """Load a command."""
+        """Load a command, and let each option be set by its variable."""
         if name not in self.list_commands(ctx):
             return None
-        return importlib.import_module(_module(name)).command
+        command = importlib.import_module(_module(name)).command
+        for option in command.params:
+            if isinstance(option, click.Option):
+                given = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+                option.envvar = list(dict.fromkeys([variable(name, option), *given]))
+        return command
 
 
 def _module(name: str) -> str:
@@ -48,10 +60,7 @@ def _module(name: str) -> str:
 
 @click.command(
     cls=Commands,
-    context_settings={
-        "auto_envvar_prefix": "GRADIENT_ORACLE",
-        "show_default": True,
-    },
+    context_settings={"show_default": True},
 )
 @click.version_option(package_name="gradient-oracle", message="%(package)s %(version)s")
 def main() -> None:
@@ -62,6 +71,8 @@ def main() -> None:
 
     Every option can be set by a variable too: --compute-slots of serve by
     GRADIENT_ORACLE_SERVE_COMPUTE_SLOTS. GRADIENT_ORACLE_ADDRESS names the server to ask.
+
+    A usage at fault exits with 3, in serve with 2; the help of a command has its other codes.
     """
 
 

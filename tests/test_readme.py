@@ -96,7 +96,11 @@ def test_every_command_runs_and_prints_what_is_shown(line, printed, tmp_path):
     done = subprocess.run(
         ["/bin/sh", "-c", re.sub(r"\bgradient-oracle (?=check|vectors)", f"{quoted} ", line)],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TOP), str(TOP / "clients/python")])},
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join([str(TOP), str(TOP / "clients/python")]),
+            "COLUMNS": "100",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -23,6 +23,12 @@ _CHECKS = pytest.StashKey[list[dict[str, Any]]]()
 """The checks of one test."""
 _ALL = pytest.StashKey[dict[str, list[dict[str, Any]]]]()
 """The checks of all tests, by their names: of one that is run again, those of the last time."""
+_UNWRITTEN = pytest.StashKey[str]()
+"""Why the artefact could not be written, or ""."""
+
+
+Failed = type("Failed", (pytest.fail.Exception, AssertionError), {"__module__": "builtins"})
+"""pytest's own failure, which shows a text and no stack; `except AssertionError` catches it."""
 
 
 class GradientOracle:
@@ -73,6 +79,16 @@ class GradientOracle:
         __tracebackhide__ = True
         return self._judge("check_gradient", f, x, gradient, **options)
 
+    def assert_jvp(self, f: Any, x: Any, tangent: Any, jvp: Any, **options: Any) -> Report:
+        """Fail the test unless `jvp` is the Jacobian of `f` at `x` times `tangent`."""
+        __tracebackhide__ = True
+        return self._judge("check_jvp", f, x, tangent, jvp, **options)
+
+    def assert_adjoint(self, jvp: Any, vjp: Any, x: Any, **options: Any) -> Report:
+        """Fail the test unless the functions `jvp` and `vjp` belong to one Jacobian at `x`."""
+        __tracebackhide__ = True
+        return self._judge("check_adjoint", jvp, vjp, x, **options)
+
     def _judge(self, method: str, *arguments: Any, **options: Any) -> Report:
         __tracebackhide__ = True
         with _CallersFrames():
@@ -89,7 +105,7 @@ class GradientOracle:
         item.stash[_CHECKS].append(check)
         item.user_properties.append((_PROPERTY, f"{check['verdict']}  {_sentence(check)}"))
         if not report.passed:
-            pytest.fail(str(report), pytrace=False)
+            raise Failed(str(report), pytrace=False)
         return report
 
 
@@ -160,6 +176,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Begin with no checks."""
     config.stash[_ALL] = {}
+    target = config.getoption("--gradient-oracle-report")
+    if target and Path(target).is_dir():
+        raise pytest.UsageError(f"--gradient-oracle-report must be a file, got the folder {target}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -196,16 +215,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.config.pluginmanager.register(_Collector(session.config))
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave the artefact that was asked for; a session without it has not succeeded."""
+    config = session.config
+    target = config.getoption("--gradient-oracle-report")
+    if target and not hasattr(config, "workerinput"):
+        fault = config.stash[_UNWRITTEN] = _write(Path(target), _checks(config))
+        if fault and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say how many gradients were checked, if any, and leave the artefacts that were asked for."""
-    checks = [check for of_one in config.stash[_ALL].values() for check in of_one]
-    target = config.getoption("--gradient-oracle-report")
-    if target:
-        fault = _write(Path(target), checks)
-        if fault:
-            terminalreporter.write_line(fault, red=True)
+    """Say how many gradients were checked, if any, and annotate those that are wrong."""
+    if fault := config.stash.get(_UNWRITTEN, ""):
+        terminalreporter.write_line(fault, red=True)
+    checks = _checks(config)
     if not checks:
         return
     terminalreporter.write_line(_summary(checks))
@@ -221,6 +247,10 @@ def pytest_terminal_summary(
                     f"line={check['line']},title={_escaped_property(title)}"
                     f"::{_escaped(_sentence(check))}"
                 )
+
+
+def _checks(config: pytest.Config) -> list[dict[str, Any]]:
+    return [check for of_one in config.stash[_ALL].values() for check in of_one]
 
 
 def _write(target: Path, checks: list[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -279,8 +280,12 @@ def _sentence_of(findings: tuple[Finding, ...], tensors: tuple[TensorReport, ...
     return f"the gradient is wrong in {_listed(wrong)}"
 
 
+_END = re.compile(r"(?<!(?<!\.)\.\.)\.(?: |$)")
+"""The full stop of a sentence, which may follow the three dots of a list."""
+
+
 def _sentence(finding: Finding) -> str:
     """Return the first sentence of a finding, to be read after a colon."""
-    sentence = finding.message.split(". ")[0].rstrip(".")
+    sentence = _END.split(finding.message, maxsplit=1)[0]
     word = sentence.split(" ", 1)[0]
     return sentence[0].lower() + sentence[1:] if word[1:].islower() else sentence

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from oracle.commands.options import Command
+
 PARTS = ("gradients", "wire", "starting")
 PINNED = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -20,7 +22,7 @@ PINNED = {
 """One thread of linear algebra for everybody, in this process and in those that it starts."""
 
 
-@click.command("bench", short_help="Measure gradients, calls and starts.")
+@click.command("bench", cls=Command, short_help="Measure gradients, calls and starts.")
 @click.option("--quick", is_flag=True, help="Fewer runs; slow peers on a sample of parameters.")
 @click.option("--part", type=click.Choice(PARTS), multiple=True, help="Only these parts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")

@@ -19,7 +19,7 @@ import numpy as np
 
 from oracle.commands import files
 from oracle.commands.files import FileProblem
-from oracle.commands.options import server_address
+from oracle.commands.options import Command, report_page, server_address
 from oracle.reporting import html
 from oracle.values import DELTA, Array
 
@@ -27,15 +27,13 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
 """Exit codes by verdict; a file, a usage or a connection at fault is 3."""
 
 
-class CheckCommand(click.Command):
-    """A command whose usage errors exit with 3, so that 2 can mean inconclusive."""
+@dataclass(frozen=True)
+class Read:
+    """What files hold: the inputs of a check, the gradient, and what their author should know."""
 
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the arguments."""
-        try:
-            return super().make_context(*args, **extra)
-        except click.UsageError as error:
-            raise FileProblem(error.format_message()) from error
+    inputs: tuple[Any, ...]
+    gradient: Any
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,23 +42,30 @@ class Function:
 
     method: str
     needs: tuple[str, ...]
-    arguments: Callable[[Mapping[str, Path], bool], tuple[Any, ...]]
+    read: Callable[[Mapping[str, Path], bool], Read]
 
 
-def _two_layer_net(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
+def _two_layer_net(paths: Mapping[str, Path], column_major: bool) -> Read:
     net, names = files.read_net(paths["parameters"])
     x, t = files.read_numbers(paths["inputs"]), files.read_array(paths["targets"])
-    gradient, gradient_names = files.read_net(paths["gradient"], gradient=True)
+    gradient, gradient_names = files.read_gradient(paths["gradient"], names)
+    notes = _incomplete(paths["gradient"]) if len(gradient) < len(net) else ()
     shapes = files.net_shapes(net, x)
     gradient = files.arranged(gradient, shapes, column_major=column_major, stored=net)
     net = files.arranged(net, shapes, column_major=column_major)
     x = files.arranged({"x": x}, shapes, column_major=column_major)["x"]
     targets = _targets(t, shapes["x"], net["b2"].size, column_major)
+    notes += _of_targets(t, targets)
     # Under the names of the files, which the report explains then.
-    return names.give(net), x, targets, gradient_names.give(gradient)
+    return Read((names.give(net), x, targets), gradient_names.give(gradient), notes)
 
 
-def _simple_net(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
+def _incomplete(path: Path) -> tuple[str, ...]:
+    """Say what else is there, for a tensor that is missing may only be misnamed."""
+    return (f"{path} holds {files.held(path)}.",)
+
+
+def _simple_net(paths: Mapping[str, Path], column_major: bool) -> Read:
     W, gradient = files.read_numbers(paths["parameters"]), files.read_numbers(paths["gradient"])
     x, t = files.read_numbers(paths["inputs"]), files.read_array(paths["targets"])
     # x is (N, D), W (D, K) and t (N,) or (N, K), so the sizes give N, or its square.
@@ -76,10 +81,11 @@ def _simple_net(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...
         for a in (gradient, W)
     )
     x = files.arranged({"x": x}, shapes, column_major=column_major)["x"]
-    return W, x, _targets(t, shapes["x"], K, column_major), gradient
+    targets = _targets(t, shapes["x"], K, column_major)
+    return Read((W, x, targets), gradient, _of_targets(t, targets))
 
 
-def _loss(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
+def _loss(paths: Mapping[str, Path], column_major: bool) -> Read:
     y, t = files.read_numbers(paths["predictions"]), files.read_array(paths["targets"])
     gradient = files.read_numbers(paths["gradient"])
     if t.dtype.kind in "iu" and t.ndim == 1 and y.ndim == 2:
@@ -90,7 +96,7 @@ def _loss(paths: Mapping[str, Path], column_major: bool) -> tuple[Any, ...]:
         )
     elif t.dtype.kind in "iub" and t.shape == y.shape:
         t = t.astype(np.float64)
-    return y, t, gradient
+    return Read((y, t), gradient)
 
 
 def _targets(t: Array, x_shape: tuple[int, ...], K: int, column_major: bool) -> Array:
@@ -106,6 +112,13 @@ def _targets(t: Array, x_shape: tuple[int, ...], K: int, column_major: bool) -> 
     elif t.ndim < 2:
         return t
     return files.arranged({"t": t}, {"t": (N, K)}, column_major=column_major)["t"]
+
+
+def _of_targets(t: Array, taken: Array) -> tuple[str, ...]:
+    """Say so if floating numbers were taken for labels: they may have been meant for targets."""
+    if t.dtype.kind != "f" or taken.dtype.kind == "f":
+        return ()
+    return (f"The targets are {t.dtype} of shape {t.shape}: taken for labels.",)
 
 
 def _labels(t: Array, K: int) -> Array:
@@ -152,7 +165,10 @@ def conclude(
     """
     try:
         if not quiet:
-            click.echo(report.to_json() if as_json else str(report))
+            if as_json:
+                click.echo(report.to_json())
+            else:
+                report.show()
         if page is not None:
             page.parent.mkdir(parents=True, exist_ok=True)
             page.write_text(html.render(report.value, reproduce=reproduce), encoding="utf-8")
@@ -165,7 +181,7 @@ def conclude(
 def _reproduction(paths: Mapping[str, Path], **options: str | float | None) -> dict[str, str]:
     context = click.get_current_context()
     given = {**paths, **{name: value for name, value in options.items() if value is not None}}
-    asked = [f"--{name}={value}" for name, value in given.items()]
+    asked = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
     read = [
         file
         for path in paths.values()
@@ -180,14 +196,18 @@ def _reproduction(paths: Mapping[str, Path], **options: str | float | None) -> d
 
 
 _FILE = click.Path(exists=True, path_type=Path)
+_TARGETS = (
+    "t: for each sample a label, a whole number of any type, (N,) or (N, 1); or a row, (N, K), "
+    "one-hot or soft. For the losses labels are integers (N,), and rows have the shape of y."
+)
 
 
-@click.command(cls=CheckCommand, short_help="Check a gradient that is in files.")
+@click.command(cls=Command, short_help="Check a gradient that is in files.")
 @click.argument("function", type=click.Choice(list(FUNCTIONS)))
 @click.option("--parameters", type=_FILE, help="W1, b1, W2, b2; or the one W of a simple net.")
 @click.option("--inputs", type=_FILE, help="x, of shape (N, D).")
 @click.option("--predictions", type=_FILE, help="y, of shape (N, K) or (K,), for the losses.")
-@click.option("--targets", type=_FILE, help="t: labels (N,) or one-hot (N, K).")
+@click.option("--targets", type=_FILE, help=_TARGETS)
 @click.option("--gradient", type=_FILE, help="The gradient to check, named alike, or dW1 ...")
 @click.option(
     "--order",
@@ -202,15 +222,16 @@ _FILE = click.Path(exists=True, path_type=Path)
     help="What the gradient was computed in, if its file does not say so, as JSON does not.",
 )
 @click.option(
+    "--accumulation-dtype",
+    type=click.Choice(["float64", "float32", "float16", "bfloat16"]),
+    help="What sums were accumulated in, if it is wider than the gradient, as kernels of half "
+    "precision do.",
+)
+@click.option(
     "--delta", type=float, help=f"In log(y + delta); {DELTA:g} unless given, 0 for the plain log."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option(
-    "--report",
-    "page",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Also write the report as a self-contained HTML page.",
-)
+@report_page
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
 @server_address
 def command(
@@ -218,6 +239,7 @@ def command(
     function: str,
     order: str,
     dtype: str | None,
+    accumulation_dtype: str | None,
     delta: float | None,
     as_json: bool,
     page: Path | None,
@@ -242,15 +264,16 @@ def command(
     if delta is not None and function == "mean-squared-error":
         raise FileProblem("mean-squared-error takes no --delta")
     paths = {name: paths[name] for name in asked.needs}
-    options = {} if delta is None else {"delta": delta}
+    options: dict[str, Any] = {} if delta is None else {"delta": delta}
+    options["accumulation_dtype"] = accumulation_dtype
 
     from gradient_oracle import OracleError
 
     def check(oracle: Any, *, column_major: bool, dtype: str | None) -> Any:
-        *inputs, gradient = asked.arguments(paths, column_major)
-        if dtype is not None:
-            gradient = _in(gradient, dtype)
-        return getattr(oracle, asked.method)(*inputs, gradient, **options)
+        held = asked.read(paths, column_major)
+        gradient = held.gradient if dtype is None else _in(held.gradient, dtype)
+        report = getattr(oracle, asked.method)(*held.inputs, gradient, **options)
+        return functools.reduce(lambda noted, note: noted.noted(note), held.notes, report)
 
     try:
         with client(address) as oracle:
@@ -263,7 +286,9 @@ def command(
                     report = report.noted(_as_column_major(report, again, dtype=dtype))
     except OracleError as error:
         raise FileProblem(str(error)) from error
-    reproduce = _reproduction(paths, order=order, dtype=dtype, delta=delta)
+    reproduce = _reproduction(
+        paths, order=order, dtype=dtype, accumulation_dtype=accumulation_dtype, delta=delta
+    )
     conclude(report, reproduce, as_json=as_json, page=page, quiet=quiet)
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from oracle.commands.options import Command
 from oracle.data import load_digits
-from oracle.reporting import text
 from oracle.values import DELTA, Array
 
-NARROWEST, WIDEST = 60, 100
 HIDDEN = 50
 BATCH = 100
 RATE = 1.0
@@ -58,14 +57,6 @@ def backpropagation(
         "W2": z.T @ scores,
         "b2": scores.sum(axis=0),
     }
-
-
-def show(console: Console, report: Any) -> None:
-    """Print a report at the width of the terminal, in colour if it has any."""
-    colour = console.is_terminal and not console.no_color
-    render = text.render_colour if colour else text.render
-    width = min(max(console.width, NARROWEST), WIDEST)
-    console.file.write(render(report.value, width=width) + "\n\n")
 
 
 def train(oracle: Any, console: Console, x: Array, labels: Array, *, steps: int) -> Any:
@@ -151,7 +142,8 @@ def run(oracle: Any, console: Console, *, steps: int) -> list[Any]:
         console.print(says + "\n")
         candidate = backpropagation(params, batch, wanted, mean=mean)
         report = oracle.check_two_layer_net(params, batch, wanted, candidate)
-        show(console, report)
+        report.show(console.file)
+        console.print()
         reports.append(report)
 
     console.rule("4. A function that the server cannot see", align="left")
@@ -163,7 +155,8 @@ def run(oracle: Any, console: Console, *, steps: int) -> list[Any]:
 
     gradient = backpropagation(params, batch, wanted, mean=True)
     reports.append(oracle.check_gradient(loss, params, gradient))
-    show(console, reports[-1])
+    reports[-1].show(console.file)
+    console.print()
     console.print(
         "Next, a gradient of yours: in a test, with the fixture gradient_oracle,\n"
         "    gradient_oracle.assert_two_layer_net(params, x, t, gradient)\n"
@@ -173,7 +166,7 @@ def run(oracle: Any, console: Console, *, steps: int) -> list[Any]:
     return reports
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--steps", default=200, type=click.IntRange(1), help="Steps of training.")
 def command(steps: int) -> None:
     """Learn digits, then catch a wrong gradient.
@@ -181,7 +174,8 @@ def command(steps: int) -> None:
     A network is trained through a server on 1,497 handwritten digits and names 300 others; then
     backpropagation written by hand is checked, right and wrong. Takes some seconds.
 
-    Exits with 1 if the oracle does not tell the right gradient from the wrong one.
+    Exits with 1 if the oracle does not tell the right gradient from the wrong one; a usage at fault
+    is 3.
     """
     import gradient_oracle
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 from numpy.lib.format import read_array as read_array_format
 
+from oracle.commands.options import Fault
 from oracle.values import Array
 from oracle.wire.names import NET, Names, UnknownNames, documented, layers, listed
 
@@ -26,10 +26,8 @@ FORMS = ".safetensors, .npz, .npy, .json or a folder of .npy"
 _DERIVED = re.compile(r"(?:d|g|grad)_?([wb][12])|([wb][12])[._]?grad", re.IGNORECASE)
 
 
-class FileProblem(click.ClickException):
+class FileProblem(Fault):
     """A file that does not hold what the check needs."""
-
-    exit_code = 3
 
 
 DAMAGED = (
@@ -167,16 +165,32 @@ def read_numbers(path: Path) -> Array:
     return floating(read_array(path), path)
 
 
-def read_net(path: Path, *, gradient: bool = False) -> tuple[dict[str, Array], Names]:
-    """Return the four arrays of a two-layer net, floating, and what the file calls them.
-
-    In the file of a `gradient` that of W1 may be called dW1 or W1_grad.
-    """
-    held = read_tensors(path)
-    matches = {name: _DERIVED.fullmatch(name) for name in held if gradient}
-    derived = {match[1] or match[2]: held[name] for name, match in matches.items() if match}
-    arrays, names = named(derived or held, path)
+def read_net(path: Path) -> tuple[dict[str, Array], Names]:
+    """Return the four arrays of a two-layer net, floating, and what the file calls them."""
+    arrays, names = named(read_tensors(path), path)
+    missing = [name for name in NET if name not in arrays]
+    if missing:
+        raise FileProblem(
+            f"{path} must hold W1, b1, W2, b2; missing {', '.join(missing)}, got {held(path)}"
+        )
     return {name: floating(array, path) for name, array in arrays.items()}, names
+
+
+def read_gradient(path: Path, of: Names) -> tuple[dict[str, Array], Names]:
+    """Return the gradient of a two-layer net, of which some arrays may be missing.
+
+    That of W1 may be called dW1 or W1_grad, or as the parameters that it is a gradient `of`.
+    """
+    arrays = read_tensors(path)
+    matches = {name: _DERIVED.fullmatch(name) for name in arrays}
+    derived = {match[1] or match[2]: arrays[name] for name, match in matches.items() if match}
+    found, names = named(derived or arrays, path, of)
+    return {name: floating(array, path) for name, array in found.items()}, names
+
+
+def held(path: Path) -> str:
+    """Return the names and shapes of what a file holds, for a message."""
+    return listed({name: array.shape for name, array in read_tensors(path).items()})
 
 
 def floating(array: Array, path: Path) -> Array:
@@ -185,27 +199,27 @@ def floating(array: Array, path: Path) -> Array:
     return array.astype(np.float64) if whole else array
 
 
-def named(arrays: Mapping[str, Array], path: Path) -> tuple[dict[str, Array], Names]:
+def named(
+    arrays: Mapping[str, Array], path: Path, like: Names | None = None
+) -> tuple[dict[str, Array], Names]:
     """Return arrays as W1, b1, W2, b2, and what they are called: so in any case, or as in PyTorch.
+
+    Some may be missing, not all; of layers of PyTorch only if their names are those of `like`.
 
     Raises
     ------
     FileProblem
-        If one of the four is missing, or nothing says which layer is the first; the message lists
-        what the file holds.
+        If no name is known, or nothing says which layer is the first; the message lists what the
+        file holds.
     """
-    shapes = {name: array.shape for name, array in arrays.items()}
+    names = documented(arrays)
+    if names is None and like is not None and arrays and set(arrays) <= set(like.theirs.values()):
+        names = like
     try:
-        names = documented(arrays) or layers(shapes)
+        names = names or layers({name: array.shape for name, array in arrays.items()})
     except UnknownNames as problem:
         raise FileProblem(f"{path} {problem}") from problem
-    found = names.take(arrays)
-    missing = [name for name in NET if name not in found]
-    if missing:
-        raise FileProblem(
-            f"{path} must hold W1, b1, W2, b2; missing {', '.join(missing)}, got {listed(shapes)}"
-        )
-    return found, names
+    return names.take(arrays), names
 
 
 def net_shapes(net: Mapping[str, Array], x: Array) -> dict[str, tuple[int, ...]]:

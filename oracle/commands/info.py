@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 import gradient_oracle
 
-from oracle.commands.options import Seconds
+from oracle.commands.options import Command, Seconds
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--address",
     envvar="GRADIENT_ORACLE_ADDRESS",
@@ -23,7 +23,7 @@ def command(address: str, timeout: float, *, embedded: bool) -> None:
 
     That is its version, its limits, the libraries that compute, and its functions.
 
-    Exits with 0 if it answers and with 1 if it does not.
+    Exits with 0 if it answers and with 1 if it does not; a usage at fault is 3.
     """
     try:
         with (

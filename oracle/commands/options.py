@@ -1,11 +1,60 @@
-"""Options and types of options that several commands share."""
+"""Options, types of options and exit codes that several commands share."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
+
+
+class Fault(click.ClickException):
+    """A usage, a file or a connection at fault: 3, for 1 and 2 are answers."""
+
+    exit_code = 3
+
+
+@contextmanager
+def usage_is_a_fault() -> Iterator[None]:
+    """Let usage errors exit as a `Fault` does; click has 2 for them."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.exit_code = Fault.exit_code  # type: ignore[misc, unused-ignore]
+        raise
+
+
+class Command(click.Command):
+    """A command whose usage errors exit as a `Fault` does."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments."""
+        with usage_is_a_fault():
+            return super().make_context(*args, **extra)
+
+
+def variable(command: str, option: click.Option) -> str:
+    """Return the variable of an option: named as the option is, not as its parameter."""
+    word = max(option.opts, key=len).lstrip("-")
+    return f"GRADIENT_ORACLE_{command}_{word}".replace("-", "_").upper()
+
+
+class PageFile(click.Path):
+    """A file to be made, with its folder; of an absolute path at most one folder is missing."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the path."""
+        path = Path(str(super().convert(value, param, ctx)))
+        above = path.parent.parent
+        if path.is_absolute() and not above.is_dir():
+            self.fail(f"{path} cannot be made: there is no folder {above}", param, ctx)
+        return path
 
 
 class Seconds(click.FloatRange):
@@ -18,6 +67,14 @@ class Seconds(click.FloatRange):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
+
+report_page = click.option(
+    "--report",
+    "page",
+    type=PageFile(),
+    help="Also write the report as a self-contained HTML page.",
+)
+"""Where to leave the page of a report."""
 
 server_address = click.option(
     "--address",

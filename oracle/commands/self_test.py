@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from oracle.commands.options import server_address
+from oracle.commands.options import Command, Fault, server_address
 
 
-@click.command("self-test", short_help="Check wrong and right gradients.")
+@click.command("self-test", cls=Command, short_help="Check wrong and right gradients.")
 @click.option("--batch", "N", default=5, show_default=True, type=click.IntRange(1), help="N")
 @click.option("--inputs", "D", default=11, show_default=True, type=click.IntRange(1), help="D")
 @click.option("--hidden", "H", default=7, show_default=True, type=click.IntRange(1), help="H")
@@ -20,7 +20,13 @@ from oracle.commands.options import server_address
     help="arithmetic of the gradients",
 )
 @click.option("--weight-scale", default=1.0, show_default=True, help="weights are below this")
-@click.option("--seed", default=0, show_default=True, help="seed of the case")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**64 - 1),
+    help="seed of the case",
+)
 @click.option("--rows", is_flag=True, help="print every gradient, not only those that went wrong")
 @server_address
 def command(
@@ -37,7 +43,8 @@ def command(
 ) -> None:
     """Run known wrong and known correct gradients through the verdict.
 
-    Exit code 1 if a visible wrong gradient passed, a correct one failed, or one got a wrong name.
+    Exit code: 1 if a visible wrong gradient passed, a correct one failed, or one got a wrong name;
+    3 a usage or a connection at fault.
     """
     import gradient_oracle
 
@@ -52,10 +59,8 @@ def command(
                 weight_scale=weight_scale,
                 seed=seed,
             )
-    except gradient_oracle.InvalidRequest as error:
-        raise click.UsageError(str(error)) from error
     except gradient_oracle.OracleError as error:
-        raise click.ClickException(str(error)) from error
+        raise Fault(str(error)) from error
     for row in result.rows:
         if rows or (row.right and not row.named_rightly):
             found = ", ".join(row.found) or "-"

@@ -15,7 +15,7 @@ from pythonjsonlogger.json import JsonFormatter
 from oracle.commands.options import Seconds
 from oracle.service.gate import single_threaded_blas
 from oracle.service.memory import keep_freed_memory
-from oracle.service.server import CannotServe, Server, Settings
+from oracle.service.server import CannotServe, Server, Settings, WrongAddress
 from oracle.service.workers import Workers, end_with_parent
 
 DEFAULT = Settings()
@@ -27,6 +27,12 @@ SWITCH_INTERVAL = 0.001
 A short answer takes several turns. Beside certified checks, the 99th percentile of health was 117
 ms; with this, and blocks of 2 ms between two turns of exact arithmetic, it is 30 ms.
 """
+
+
+class WrongOption(click.ClickException):
+    """An option whose value cannot be meant."""
+
+    exit_code = 2
 
 
 @click.command()
@@ -105,7 +111,7 @@ def command(
     """Serve until SIGTERM or Ctrl-C.
 
     Prints the address once it listens. A second signal does not wait for running calls. Exits with
-    0 after a stop, with 1 if the address cannot be served, with 2 if an option is wrong.
+    0 after a stop, with 1 if the address is taken or cannot be had, with 2 if an option is wrong.
 
     BLAS computes with one thread in this process: calls run beside each other instead.
     """
@@ -120,7 +126,8 @@ def command(
     try:
         serve(settings, grace, signals)
     except CannotServe as error:
-        raise click.ClickException(f"cannot serve {settings['address']}: {error}") from None
+        kind = WrongOption if isinstance(error, WrongAddress) else click.ClickException
+        raise kind(f"cannot serve {settings['address']}: {error}") from None
     _LOG.info("stopped")
 
 

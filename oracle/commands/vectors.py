@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from oracle.checking import budget, derivatives, probes
 from oracle.checking.arithmetic import Arithmetic, arithmetic
 from oracle.checking.budget import Evaluation
+from oracle.commands.options import Command
 from oracle.enclosure.balls import Ball, ball_matrix, enclose, product, softmax
 from oracle.reference.targets import distribution
 from oracle.values import DELTA, Array, ReferenceGradient, never_stop
@@ -219,19 +221,15 @@ def to_npz(case: Case) -> bytes:
 
 def to_safetensors(case: Case) -> bytes:
     """Return the case as .safetensors."""
-    try:
-        from safetensors.numpy import save
-    except ImportError as error:
-        raise click.ClickException(
-            "writing .safetensors needs: pip install 'gradient-oracle[files]'"
-        ) from error
+    from safetensors.numpy import save
+
     return save({name: np.asarray(array, order="C") for name, array in case.tensors.items()})
 
 
 _WRITERS = {"json": to_json, "npz": to_npz, "safetensors": to_safetensors}
 
 
-@click.command(short_help="Write test vectors into a folder.")
+@click.command(cls=Command, short_help="Write test vectors into a folder.")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--format",
@@ -249,6 +247,11 @@ def command(folder: Path, formats: tuple[str, ...], seed: int) -> None:
     A tensor of a gradient computed in DTYPE is right if |yours - gradient| <= allowed.DTYPE in
     every entry. manifest.json lists the cases, vectors.schema.json describes the files.
     """
+    if "safetensors" in formats and not find_spec("safetensors"):
+        raise click.ClickException(
+            "writing .safetensors needs: pip install safetensors; "
+            "the others are written by: --format=json --format=npz"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -95,8 +95,11 @@ def _edge(share: float) -> str:
     return f"{share:g}" if share < 1000 else f"1e{math.log10(share):.0f}"
 
 
-def ladder(direction: Direction) -> str:
-    """Plot how the differences converge, against the step, both on logarithmic axes."""
+def ladder(direction: Direction, place: int) -> str:
+    """Plot how the differences converge, against the step, both on logarithmic axes.
+
+    Directions of one tensor differ by their signs; `place` among all of them tells which it is.
+    """
     rungs = sorted(direction.rungs, key=lambda rung: rung.step)
     steps = [rung.step for rung in rungs]
     series = (
@@ -139,11 +142,9 @@ def ladder(direction: Direction) -> str:
             f'stroke-dasharray="{dashes[colour]}"/>'
         )
     if 0 < gap < math.inf:
-        drawn.append(
-            f'<path d="M45 {y(gap):.1f}h345" stroke="var(--fail)" stroke-width="1"/>'
-            f'<text x="265" y="{y(gap) - 4:.1f}" text-anchor="middle">your gradient</text>'
-        )
-    where = escape(f"{direction.tensor}[{direction.begin}:{direction.end}]")
+        drawn.append(f'<path d="M45 {y(gap):.1f}h345" stroke="var(--ink)" stroke-width="1"/>')
+    entries = escape(f"{direction.tensor}[{direction.begin}:{direction.end}]")
+    where = f"{entries}, direction {place}"
     told = (
         f"Distance from the measured slope {number(direction.measured)} of {where} against the "
         f"step: the gradient predicts {number(direction.predicted)}, "

@@ -8,7 +8,7 @@ from html import escape
 
 from oracle.reporting import machine
 from oracle.reporting.figures import heat_map, histogram, ladder, number, rough
-from oracle.reporting.text import ADVICE, told_apart
+from oracle.reporting.text import advice, told_apart
 from oracle.values import (
     Direction,
     Finding,
@@ -37,7 +37,8 @@ _MOST_PLOTS = 4
 _LADDER_KEY = (
     '<h3>Convergence</h3><p class="soft">Distance from the measured slope, against the step: '
     '<span class="line a"></span>central difference <span class="line b"></span>extrapolated '
-    '<span class="line c"></span>noise floor: what the noise of the function may do.</p>'
+    '<span class="line c"></span>noise floor: what the noise of the function may do '
+    '<span class="line d"></span>your gradient</p>'
 )
 
 _LEAST_RUNGS = 3
@@ -79,6 +80,7 @@ text{fill:var(--ink);font:11px system-ui,sans-serif}
 .line{display:inline-block;width:1.6em;margin:0 .3em 0 .8em;vertical-align:.25em;
 border-top:2px solid}.line.a{border-color:var(--a)}.line.b{border-color:var(--b);
 border-top-style:dashed}.line.c{border-color:var(--c);border-top-style:dotted}
+.line.d{border-color:var(--ink);border-top-width:1px}
 .key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 .8em;border:1px solid var(--line);
 vertical-align:-.1em}
 @media(max-width:30rem){th,td{padding-right:.5rem;font-size:.72rem}}
@@ -128,7 +130,7 @@ def render(report: Report, *, reproduce: Mapping[str, str] | None = None) -> str
 def _verdict(report: Report) -> str:
     reason = ""
     if report.reason is not None:
-        reason = f" Reason: <code>{escape(report.reason)}</code>. {escape(ADVICE[report.reason])}"
+        reason = f" Reason: <code>{escape(report.reason)}</code>. {escape(advice(report))}"
     text = f"{report.subject}: {report.summary}" if report.summary else report.subject
     return (
         f'<h1><span class="verdict {report.verdict}">{report.verdict.upper()}</span> '
@@ -225,8 +227,8 @@ def _worst(tensor: TensorReport) -> str:
 
 def _measurement(measurement: Measurement, verdict: Verdict) -> str:
     directions = sorted(measurement.directions, key=_by_interest)
-    plotted = [d for d in directions if len(d.rungs) >= _LEAST_RUNGS]
-    plots = "".join(ladder(d) for d in plotted[:_MOST_PLOTS])
+    plotted = [(n, d) for n, d in enumerate(directions, 1) if len(d.rungs) >= _LEAST_RUNGS]
+    plots = "".join(ladder(d, n) for n, d in plotted[:_MOST_PLOTS])
     if plots:
         plots = f'{_LADDER_KEY}<div class="figures ladders">{plots}</div>'
     same = "the same" if measurement.deterministic else "different"
@@ -253,6 +255,7 @@ def _by_interest(direction: Direction) -> tuple[int, float]:
 def _slopes(directions: Sequence[Direction]) -> str:
     rows = [
         (
+            f"{n}",
             f"{d.tensor}[{d.begin}:{d.end}]",
             number(d.predicted),
             number(d.measured),
@@ -260,11 +263,11 @@ def _slopes(directions: Sequence[Direction]) -> str:
             rough(d.error),
             "open" if d.verdict is Verdict.INCONCLUSIVE else d.verdict.value,
         )
-        for d in directions
+        for n, d in enumerate(directions, 1)
     ]
     if not rows:
         return ""
-    head = ("direction", "predicted", "measured", "apart by", "known to", "verdict")
+    head = ("direction", "entries", "predicted", "measured", "apart by", "known to", "verdict")
     rest = rows[_DIRECTIONS:]
     noun = "direction" if len(rest) == 1 else "directions"
     more = (

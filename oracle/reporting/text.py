@@ -8,13 +8,17 @@ from collections.abc import Sequence
 
 from oracle.values import ReferenceKind, Report, TensorReport, Verdict
 
+NARROWEST, WIDEST = 60, 100
+"""Columns of a report."""
+
 MOST_LINES = 25
-"""Lines of the longest report. The parts below add up to it: 2 + 9 + 1 + 8 + 2 + 3."""
+"""Lines of the longest report: 2 + 9 + 1 + 8 + 3, which leaves two to the notes."""
 
 _HEADLINE_LINES = 2
 _FINDING_LINES = 9
 _TABLE_ROWS = 5
-_NOTE_LINES = 2
+_NOTES = 4
+_NOTE_LINES = 3
 _CLOSING_LINES = 3
 _INDENT = 6
 
@@ -22,20 +26,43 @@ ADVICE = {
     "not_finite": "Send inputs without NaN and infinities.",
     "vacuous_budget": "Compute in a wider dtype, or on smaller weights or fewer samples.",
     "size_limit": "Check a smaller network or a smaller batch.",
-    "noise": "Compute the function in float64, and without randomness.",
     "kink": "Move the point away from the kink, or check one side of it.",
     "jump": "Move the point away from the jump.",
     "not_deterministic": "Fix the random seed, and switch dropout and the like off.",
     "domain": "Move the point into the domain of the function.",
     "budget_spent": "Allow more evaluations or more time.",
-    "resolution": "Compute the function and its arguments in float64.",
 }
-"""What to do about an inconclusive verdict, by its reason."""
+"""What to do about an inconclusive verdict, by its reason, where the types have no say."""
+
+_PRECISION = {
+    "noise": (
+        "Compute the function in float64, and without randomness.",
+        "Compute the function more accurately, and without randomness.",
+    ),
+    "resolution": (
+        "Compute the function and its arguments in float64.",
+        "Move the point: f may have no finite slope there. If you asked for a resolution, ask for "
+        "a coarser one.",
+    ),
+}
+"""The same where values of f are narrower than float64, and where values and arguments are not."""
 
 _COLOURS = {Verdict.PASS: "32", Verdict.FAIL: "31", Verdict.INCONCLUSIVE: "33"}
 
 
-def render(report: Report, *, width: int = 100) -> str:
+def advice(report: Report) -> str:
+    """Return what to do about an inconclusive verdict, "" of another."""
+    if report.reason is None:
+        return ""
+    if report.reason not in _PRECISION:
+        return ADVICE[report.reason]
+    narrow, wide = _PRECISION[report.reason]
+    if report.accumulation_dtype != "float64":
+        return narrow
+    return wide if report.candidate_dtype == "float64" else "Give x in float64."
+
+
+def render(report: Report, *, width: int = WIDEST) -> str:
     """Return the report as plain text: at most 25 lines of at most `width` columns.
 
     Parameters
@@ -43,7 +70,7 @@ def render(report: Report, *, width: int = 100) -> str:
     report : Report
         What the check saw.
     width : int
-        Columns of a line, at least 60.
+        Columns of a line, at least `NARROWEST`.
 
     Returns
     -------
@@ -57,13 +84,12 @@ def render(report: Report, *, width: int = 100) -> str:
     if report.verdict is Verdict.FAIL and any(tensor.worst for tensor in wrong):
         measured = report.reference_kind is ReferenceKind.MEASURED
         lines += ["", *_table(report.tensors, "measured" if measured else "exact", width)]
-    for note in report.notes[:_NOTE_LINES]:
-        lines += _wrap(note, width, most=1)
-    lines += _closing(report, width)
-    return "\n".join(line.rstrip() for line in lines)
+    closing = _closing(report, width)
+    lines += _notes(report.notes, width, MOST_LINES - len(lines) - len(closing))
+    return "\n".join(line.rstrip() for line in [*lines, *closing])
 
 
-def render_colour(report: Report, *, width: int = 100) -> str:
+def render_colour(report: Report, *, width: int = WIDEST) -> str:
     """Return the text of `render` with the verdict in colour, as ANSI escape codes."""
     word = report.verdict.upper()
     colour = _COLOURS[report.verdict]
@@ -73,19 +99,27 @@ def render_colour(report: Report, *, width: int = 100) -> str:
 def _headline(report: Report, width: int) -> list[str]:
     word = report.verdict.upper()
     text = f"{report.subject}: {report.summary}" if report.summary else report.subject
-    lines = _wrap(text, width, most=_HEADLINE_LINES)
     first = f"{word}  {text}"
     if len(first) <= width:
         return [first]
-    if len(word) + 2 <= _INDENT:
-        return [word.ljust(_INDENT) + lines[0].lstrip(), *lines[1:]]
-    return _wrap(first, width, most=_HEADLINE_LINES, indent=0)
+    lines = _wrap(text, width, most=_HEADLINE_LINES, indent=len(word) + 2)
+    return [f"{word}  {lines[0].lstrip()}", *lines[1:]]
+
+
+def _notes(notes: Sequence[str], width: int, room: int) -> list[str]:
+    """Return the first notes in full where there is room, and at least the beginning of each."""
+    shown = notes[: min(_NOTES, room)]
+    lines: list[str] = []
+    for n, note in enumerate(shown, 1):
+        left = room - len(lines) - (len(shown) - n)
+        lines += _wrap(note, width, most=min(_NOTE_LINES, left))
+    return lines
 
 
 def _findings(report: Report, width: int) -> list[str]:
     lines: list[str] = []
     if report.reason is not None:
-        lines += _wrap(ADVICE[report.reason.value], width, most=2)
+        lines += _wrap(advice(report), width, most=2)
     for n, finding in enumerate(report.findings):
         message = finding.message
         # What mends several is said once, after the last of them.
@@ -96,7 +130,7 @@ def _findings(report: Report, width: int) -> list[str]:
         if report.summary and message.casefold().startswith(report.summary.casefold()):
             message = message[len(report.summary) :].lstrip(". ")
         if message and remedy:
-            message = f"{message.rstrip('.')}. "
+            message += " " if message.endswith(".") else ". "
         lines += _wrap(message + remedy, width, most=4)
     if len(lines) > _FINDING_LINES:
         return [

@@ -85,6 +85,10 @@ class CannotServe(Exception):
     """An address that cannot be served; the message says why and what to do."""
 
 
+class WrongAddress(CannotServe):
+    """An address that is none, or is not loopback where that is not allowed."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a server may be told.
@@ -295,18 +299,20 @@ def require_servable(settings: Settings) -> tuple[str, str, int]:
 
     Raises
     ------
+    WrongAddress
+        If it is no address, or is not loopback and `allow_remote` is not set.
     CannotServe
-        If it is no address, is not loopback and `allow_remote` is not set, or is taken.
+        If it is taken.
     """
     host, _, port = settings.address.rpartition(":")
     bare = host.strip("[]")
     # gRPC takes the port modulo 65536.
     if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise CannotServe("it must be HOST:PORT with a port between 0 and 65535")
+        raise WrongAddress("it must be HOST:PORT with a port between 0 and 65535")
     if ":" in bare and host == bare:
-        raise CannotServe(f"an IPv6 address stands in brackets: [{bare}]:{port}")
+        raise WrongAddress(f"an IPv6 address stands in brackets: [{bare}]:{port}")
     if not settings.allow_remote and not _is_loopback(bare):
-        raise CannotServe(
+        raise WrongAddress(
             f"{host or settings.address} is not a loopback address, and there is neither "
             "encryption nor a password; --allow-remote serves it anyway"
         )

@@ -109,6 +109,8 @@ class Terminal(io.StringIO):
 def test_a_report_has_colour_on_a_terminal_only(embedded, monkeypatch):
     """Logs, files and assertion messages stay plain, and so does NO_COLOR."""
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     report = embedded.check_mean_squared_error([1.0], [0.0], np.array([2.0]))
     terminal, file = Terminal(), io.StringIO()
     report.show(terminal)
@@ -119,6 +121,28 @@ def test_a_report_has_colour_on_a_terminal_only(embedded, monkeypatch):
     plain = Terminal()
     report.show(plain)
     assert plain.getvalue() == file.getvalue()
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("20", 60), ("72", 72), ("300", 100), ("", 100)])
+def test_a_report_is_as_wide_as_its_terminal(embedded, monkeypatch, columns, widest):
+    """From 60 columns to 100; a log is 100 wide."""
+    monkeypatch.setenv("COLUMNS", columns)
+    log = io.StringIO()
+    report = embedded.check_mean_squared_error([1.0], [0.0], np.array([2.0]))
+    report.show(log)
+    assert log.getvalue() == text.render(report.value, width=widest) + "\n"
+
+
+def test_a_report_is_as_true_as_its_gradient(embedded):
+    """`assert oracle.check_...(...)` passes on no wrong gradient, and on none that stays open."""
+    checked = {
+        "pass": embedded.check_mean_squared_error([1.0], [0.0], np.array([1.0])),
+        "fail": embedded.check_mean_squared_error([1.0], [0.0], np.array([2.0])),
+        "inconclusive": embedded.check_gradient(np.sum, np.ones(2), np.ones(2), max_evaluations=1),
+    }
+    for verdict, report in checked.items():
+        assert report.verdict == verdict
+        assert bool(report) == report.passed == (verdict == "pass")
 
 
 def test_a_report_tells_what_was_checked(embedded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -41,6 +42,16 @@ def test_machines_get_the_same_rows(tmp_path):
     rows = json.loads(CliRunner().invoke(main, command).output)["rows"]
     assert [(row["name"], row["value"], row["met"]) for row in rows] == [("slow", 1.5, False)]
     assert "| slow | 1.5 s | 250 x | >= 300 x MISSED | from 200 |" in page.read_text()
+
+
+def test_a_start_that_needs_a_missing_package_is_left_out_with_a_word(monkeypatch):
+    """A plain installation has no pytest."""
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    monkeypatch.setattr(starting, "_alternating", lambda programs, _: [1.0] * len(programs))
+    rows = {row.name: row for row in starting.rows(quick=True)}
+    assert rows["import gradient_oracle"].value == 1.0
+    for name in ("import pytest", "... and the plugin, unused"):
+        assert (rows[name].value, rows[name].note) == (None, "pytest is not installed")
 
 
 @pytest.mark.parametrize(

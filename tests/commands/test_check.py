@@ -377,12 +377,82 @@ def test_float32_numbers_in_json_are_known_for_what_they_are(tmp_path, net):
 
 def test_a_report_that_cannot_be_written_is_not_a_verdict(tmp_path, net):
     """The verdict is printed all the same; a folder that is not there yet is made."""
-    page = tmp_path / "new" / "folder" / "page.html"
+    page = tmp_path / "folder" / "page.html"
     assert check(tmp_path, net, "--report", page).exit_code == 0
     assert page.read_text().startswith("<!doctype html>")
     done = check(tmp_path, net, "--report", page / "below a file.html")
     assert (done.exit_code, done.output[:4]) == (3, "PASS")
     assert "cannot write" in done.output
+
+
+def test_a_report_far_from_any_folder_is_a_slip_of_the_pen(tmp_path, net, monkeypatch):
+    """Nothing is computed and nothing made, but for a CI that names folders where it works."""
+    page = tmp_path / "no" / "such" / "page.html"
+    done = check(tmp_path, net, "--report", page)
+    assert (done.exit_code, "PASS" in done.output) == (3, False)
+    assert "there is no folder" in " ".join(done.output.split())
+    assert not (tmp_path / "no").exists()
+    monkeypatch.chdir(tmp_path)
+    assert check(tmp_path, net, "--report=no/such/page.html").exit_code == 0
+    assert page.exists()
+
+
+@pytest.mark.parametrize("names", ["{}", "d{}", "layers"])
+def test_a_gradient_that_lacks_a_tensor_gets_the_verdict(tmp_path, net, names):
+    """As over gRPC and in a test: a finding, beside what the file holds."""
+    parameters, x, t, gradient = net
+    layers = {"W1": "fc1.weight", "b1": "fc1.bias", "W2": "fc2.weight", "b2": "fc2.bias"}
+    if names == "layers":
+        parameters, gradient = (
+            {layers[n]: v.T for n, v in tree.items()} for tree in (parameters, gradient)
+        )
+    else:
+        gradient = {names.format(n): v for n, v in gradient.items()}
+    missing = list(gradient)[-1]
+    held = {n: v for n, v in gradient.items() if n != missing}
+    done = check(tmp_path, (parameters, x, t, held), "--json")
+    report = json.loads(done.output)
+    assert (done.exit_code, report["verdict"]) == (1, "fail")
+    assert [finding["kind"] for finding in report["findings"]] == ["missing_tensor"]
+    for name, values in held.items():
+        assert f"{name} {values.shape}" in report["notes"][0]
+
+
+def test_a_gradient_of_unknown_names_is_no_verdict(tmp_path, net):
+    """It may be another file."""
+    parameters, x, t, _ = net
+    for other in ({"loss": np.ones(3)}, {}):
+        done = check(tmp_path, (parameters, x, t, other))
+        assert (done.exit_code, "must map W1, b1, W2, b2" in done.output) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        (lambda t: t.astype(np.float32), "The targets are float32 of shape (4,): taken for labels"),
+        (lambda t: t[:, np.newaxis] / 1.0, "The targets are float64 of shape (4, 1): taken for"),
+        (lambda t: t, ""),
+        (lambda t: np.eye(2)[t], ""),
+    ],
+)
+def test_floating_labels_are_read_and_told(tmp_path, net, form, told):
+    """Other languages have no other type; somebody may have meant something else."""
+    parameters, x, t, gradient = net
+    done = check(tmp_path, (parameters, x, form(t), gradient))
+    assert done.exit_code == 0, done.output
+    assert told in done.output
+    assert ("taken for labels" in done.output) == bool(told)
+
+
+def test_what_sums_were_accumulated_in_may_be_said(tmp_path, net):
+    """A gradient in half precision, as kernels that add in float32 leave it."""
+    parameters, x, t, gradient = net
+    half = {name: values.astype(np.float16) for name, values in gradient.items()}
+    page = tmp_path / "report.html"
+    options = ("--accumulation-dtype=float32", f"--report={page}")
+    done = check(tmp_path, (parameters, x, t, half), *options)
+    assert (done.exit_code, "accumulated in float32" in done.output) == (0, True)
+    assert options[0] in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz", "json", "safetensors"])

@@ -106,6 +106,8 @@ def test_a_function_without_a_value_is_inconclusive(tmp_path):
         ("pass", "hello", "the first line of the program must be"),
         ("pass", '{"x": [1.0]}', "the first line of the program must be"),
         ("pass", '{"x": [1.0], "gradient": [2.0], "dtype": "int8"}', '"dtype" must be'),
+        ("pass", '{"x": [1.0], "gradient": [2.0], "dtype": "bfloat16"}', '"dtype" must be'),
+        ("pass", '{"x": [1.0], "gradient": [2.0], "dtype": [1]}', '"dtype" must be'),
         ("sys.exit(7)", '{"x": [1.0], "gradient": [2.0]}', "exit code 7"),
         ("time.sleep(60)", '{"x": [1.0], "gradient": [2.0]}', "wrote no line for 0.5 s"),
         ("sys.stdout.buffer.write(b'\\xff\\n')", '{"x": [1.0], "gradient": [2.0]}', "one number"),
@@ -134,6 +136,12 @@ def test_a_program_that_fails_at_its_end_is_noticed(tmp_path):
     assert (done.exit_code, done.stdout[:4]) == (0, "PASS")
     assert "exit code 7" in done.stderr
     assert check(program, "--quiet").output == ""
+
+
+def test_a_seed_that_is_none_is_refused():
+    """The help states the range."""
+    assert check(["true"], "--seed=-1").exit_code == 3
+    assert "0<=x<=18446744073709551615" in CliRunner().invoke(command, ["--help"]).output
 
 
 @pytest.mark.parametrize("option", ["--timeout=nan", "--timeout=-1", "--timeout=inf"])

@@ -61,5 +61,5 @@ def test_it_is_readable_at_80_columns(shown):
 def test_a_wrong_option_is_a_usage_error():
     """Steps are counted from one."""
     result = demo("--steps", "0")
-    assert result.returncode == 2
+    assert result.returncode == 3
     assert "--steps" in result.stderr

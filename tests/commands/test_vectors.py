@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import ml_dtypes
@@ -150,6 +151,16 @@ def test_the_schema_names_every_field_and_every_tensor(folder):
         for name, tensor in document["tensors"].items():
             assert any(re.search(pattern, name) for pattern in patterns), name
             assert set(tensor) <= set(definitions["tensor"]["properties"])
+
+
+def test_what_cannot_be_written_is_said_before_anything_is(tmp_path, monkeypatch):
+    """A plain installation has no safetensors."""
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    folder = tmp_path / "vectors"
+    done = CliRunner().invoke(vectors.command, [str(folder)])
+    assert (done.exit_code, folder.exists()) == (1, False)
+    assert "pip install safetensors" in done.output
+    write(folder, "--format=json", "--format=npz")
 
 
 def test_one_format_is_one_file_for_each_case(tmp_path):

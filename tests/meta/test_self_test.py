@@ -127,8 +127,14 @@ def test_the_command_says_what_is_wrong_with_its_options(oracle):
     """A usage error is no failed self-test."""
     options = ["--dtype", "int64", "--address", oracle.address]
     result = CliRunner().invoke(main, ["self-test", *options])
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "float32" in result.output
+
+
+def test_a_server_that_is_not_there_is_no_failed_self_test():
+    """1 would say that a wrong gradient passed."""
+    result = CliRunner().invoke(main, ["self-test", "--address", "127.0.0.1:1"])
+    assert (result.exit_code, "no oracle at 127.0.0.1:1" in result.output) == (3, True)
 
 
 def test_a_bug_that_does_not_show_is_not_counted():

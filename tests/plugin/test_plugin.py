@@ -106,6 +106,44 @@ def test_wrong(gradient_oracle):
     assert "2 gradients checked, 1 passed, 1 failed" in done.stdout, done.stdout + done.stderr
 
 
+def test_products_with_a_jacobian_are_checked(tmp_path):
+    """`assert_jvp` and `assert_adjoint` fail with the report, too."""
+    source = """
+import numpy as np
+import pytest
+A, x = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5, -0.5])
+def f(x): return A @ x
+@pytest.mark.parametrize("J", [A, A.T])
+def test_product(gradient_oracle, J):
+    gradient_oracle.assert_jvp(f, x, x + 1, J @ (x + 1))
+@pytest.mark.parametrize("J", [A, A.T])
+def test_pair(gradient_oracle, J):
+    gradient_oracle.assert_adjoint(f, lambda c: J.T @ c, x)
+"""
+    done = run(tmp_path, source)
+    assert "4 gradients checked, 2 passed, 2 failed" in done.stdout, done.stdout + done.stderr
+    assert "FAIL  f along the tangent" in done.stdout
+    assert "pytest_gradient_oracle.py" not in done.stdout
+
+
+def test_a_failure_is_an_assertion_error_to_who_expects_one(tmp_path):
+    """A test of a wrong gradient is written with `pytest.raises`, or with `try`."""
+    source = (
+        PASSING
+        + FAILING
+        + """
+import pytest
+def test_both(gradient_oracle):
+    with pytest.raises(AssertionError, match="4 times too large"):
+        test_wrong(gradient_oracle)
+    with pytest.raises(pytest.fail.Exception):
+        test_wrong(gradient_oracle)
+"""
+    )
+    done = run(tmp_path, source, "-k", "test_both")
+    assert done.returncode == 0, done.stdout
+
+
 def test_an_invalid_call_shows_the_line_of_the_test_only(tmp_path):
     """The fault is in the arguments, so the frames of the client would not help."""
     source = """
@@ -155,14 +193,19 @@ def test_expected(gradient_oracle):
 
 
 def test_the_artefact_makes_its_folder_or_says_why_it_cannot(tmp_path):
-    """As the JUnit report does; the run keeps its own exit code."""
+    """A run that lacks what was asked for has not succeeded; one that failed keeps its code."""
     artefact = tmp_path / "out" / "checks.json"
     assert run(tmp_path, PASSING, f"--gradient-oracle-report={artefact}").returncode == 0
     assert len(json.loads(artefact.read_text(encoding="utf-8"))["checks"]) == 1
     done = run(tmp_path, PASSING, f"--gradient-oracle-report={artefact / 'below.json'}")
     assert "gradient-oracle: the report was not written: " in done.stdout
-    assert "1 gradient checked" in done.stdout
-    assert done.returncode == 0
+    assert "1 gradient checked, 1 passed" in done.stdout
+    assert done.returncode == pytest.ExitCode.INTERNAL_ERROR
+    done = run(tmp_path, PASSING + FAILING, f"--gradient-oracle-report={artefact / 'below.json'}")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    done = run(tmp_path, PASSING, f"--gradient-oracle-report={tmp_path}")
+    assert "must be a file, got the folder" in done.stderr
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
 
 
 def test_the_address_is_taken_from_the_option_the_environment_and_the_ini_file(tmp_path):

@@ -129,6 +129,24 @@ def test_the_directions_that_are_wrong_come_first(reports):
     assert (rows[0], len(rows)) == ("77", 10)
 
 
+def test_each_plot_says_which_direction_it_is_of(reports):
+    """Those of one tensor differ by their signs alone; the table of slopes counts them too."""
+    measurement = reports["measured"].measurement
+    one = measurement.directions[0]
+    report = replace(
+        reports["measured"], measurement=replace(measurement, directions=(one, one, one))
+    )
+    captions = re.findall(r"<figcaption>(x.*?)</figcaption>", html.render(report))
+    assert captions == [f"x[0:5], direction {n}" for n in (1, 2, 3)]
+
+
+def test_no_word_of_a_plot_lies_on_its_lines(reports):
+    """What a line is, the key above the plots says; the line may be at the top of the axis."""
+    text = html.render(reports["measured"])
+    assert "your gradient</p>" in text
+    assert "your gradient</text>" not in text
+
+
 def test_the_map_counts_its_wrong_cells(reports):
     """One wrong entry is one cell of another colour, and the text says so."""
     told = next(

@@ -7,9 +7,11 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import oracle.reporting
+from oracle.checking import closed_form, derivatives
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.reporting import machine, text
 from oracle.values import Entry, Finding, ReferenceKind, Report, TensorReport, Verdict
@@ -65,6 +67,64 @@ def test_every_reason_says_what_to_do(reason):
     """An inconclusive verdict without advice leaves its reader with nothing."""
     report = dataclasses.replace(PASSED, verdict=Verdict.INCONCLUSIVE, reason=reason)
     assert len(text.render(report).splitlines()) >= 2
+    assert text.advice(PASSED) == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "values", "arguments", "said"),
+    [
+        ("noise", "float32", "float32", "the function in float64, and without"),
+        ("noise", "float64", "float32", "Give x in float64."),
+        ("noise", "float64", "float64", "the function more accurately, and without"),
+        ("resolution", "float32", "float64", "the function and its arguments in float64"),
+        ("resolution", "float64", "bfloat16", "Give x in float64."),
+        ("resolution", "float64", "float64", "f may have no finite slope there"),
+    ],
+)
+def test_nobody_is_told_to_use_the_types_that_he_uses(reason, values, arguments, said):
+    """The type of the values is `accumulation_dtype`, that of x `candidate_dtype`."""
+    report = dataclasses.replace(
+        PASSED,
+        verdict=Verdict.INCONCLUSIVE,
+        reason=InconclusiveReason(reason),
+        reference_kind=ReferenceKind.MEASURED,
+        accumulation_dtype=values,
+        candidate_dtype=arguments,
+    )
+    assert said in text.render(report)
+
+
+def test_a_headline_that_wraps_looks_like_one_that_does_not():
+    """Two spaces after the verdict."""
+    for verdict in Verdict:
+        long = dataclasses.replace(FAILED, verdict=verdict, summary="many words " * 20)
+        assert text.render(long).startswith(f"{verdict.upper()}  two-layer net: many words")
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_note_is_shown_whole_where_there_is_room(width):
+    """Its end is often the point; there are 25 lines."""
+    notes = tuple(f"In {name} some entry may be off: " + "more words " * 6 + "END" for name in "ab")
+    shown = text.render(dataclasses.replace(PASSED, notes=notes), width=width)
+    assert shown.count("END") == 2
+    assert "..." not in shown
+
+
+def test_a_list_that_goes_on_says_so_in_the_headline():
+    """Its three dots are no full stop."""
+    labels, other = np.arange(12) % 10, np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8])
+    rng = np.random.default_rng(0)
+    W, x = rng.normal(size=(20, 10)), rng.normal(size=(12, 20))
+    gradient = derivatives.simple_net(W, x, other, delta=0.0).tensors
+    report = closed_form.check_simple_net(W, x, labels, gradient, delta=0.0)
+    assert report.summary == "the gradient is that of other labels: 3, 1, 4, 1, 5, 9, 2, 6, ..."
+
+
+def test_the_dots_of_a_list_are_kept_before_a_remedy():
+    """They say that the list goes on."""
+    finding = dataclasses.replace(FAILED.findings[0], message="Other labels: 0, 7, ....")
+    shown = text.render(dataclasses.replace(FAILED, findings=(finding,)))
+    assert "Other labels: 0, 7, .... Divide by" in shown
 
 
 def test_a_tensor_that_is_right_has_no_row():

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import grpc
 import numpy as np
 import pytest
@@ -155,7 +156,7 @@ def test_a_taken_port_is_a_sentence_and_an_exit_code():
 def test_what_is_not_loopback_needs_a_flag(address):
     """Whoever reaches the port may use it, so nobody serves the world by accident."""
     found = run("serve", "--address", address)
-    assert found.returncode == 1
+    assert found.returncode == 2
     assert "not a loopback address" in found.stderr
 
 
@@ -181,7 +182,7 @@ def ipv6():
 def test_an_ipv6_address_stands_in_brackets():
     """Else nobody knows where it ends; gRPC would log a line of its own."""
     found = run("serve", "--address", "::1:0")
-    assert found.returncode == 1
+    assert found.returncode == 2
     assert "stands in brackets: [::1]:0" in found.stderr
     assert found.stderr.count("\n") == 1
 
@@ -190,15 +191,41 @@ def test_an_ipv6_address_stands_in_brackets():
 def test_an_address_that_cannot_be_is_a_sentence(address):
     """No traceback for a typing error."""
     found = run("serve", "--address", address)
-    assert found.returncode == 1
+    assert found.returncode == 2
     assert f"cannot serve {address}" in found.stderr
     assert "Traceback" not in found.stderr
 
 
 def test_a_wrong_option_is_a_usage_error():
-    """2, as everywhere."""
+    """2, as everywhere; 3 in the commands that have answers for 1 and 2."""
     assert run("serve", "--compute-slots", "0").returncode == 2
-    assert run("nothing").returncode == 2
+    for usage in (["nothing"], ["--nothing"], ["info", "--nothing"], ["vectors", "a", "b"]):
+        found = run(*usage)
+        assert found.returncode == 3
+        assert found.stderr.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_option_is_set_by_the_variable_of_its_name(name):
+    """GRADIENT_ORACLE_CHECK_REPORT sets --report of check, whatever the parameter is called."""
+    with click.Context(main, info_name="gradient-oracle") as group:
+        asked = main.get_command(group, name)
+    with click.Context(asked, parent=group, info_name=name) as context:
+        for option in asked.params:
+            for flag in option.opts if isinstance(option, click.Option) else ():
+                word = f"{name}{flag[1:]}".replace("-", "_").upper()
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setenv(f"GRADIENT_ORACLE_{word}", "1")
+                    assert option.resolve_envvar_value(context) == "1", flag
+
+
+def test_a_variable_sets_its_option():
+    """JSON where text would be."""
+    first = '{"x": [1.0], "gradient": [1.0, 2.0]}'
+    answers = f"import sys; print({first!r}, flush=True); print(1.0, flush=True); sys.stdin.read()"
+    variables = {"GRADIENT_ORACLE_CHECK_FUNCTION_JSON": "1"}
+    found = run("check-function", "--", sys.executable, "-c", answers, **variables)
+    assert json.loads(found.stdout)["verdict"] == "fail"
 
 
 def test_help_names_every_command_and_every_option():

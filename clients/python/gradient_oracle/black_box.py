@@ -63,7 +63,9 @@ def check_gradient(
         missing or None, has another shape or is not finite fails the check; integers, and tensors
         that `x` does not hold, are refused.
     resolution : float, optional
-        The relative error that a pass should exclude.
+        The widest error bar of a direction with which a tensor passes, relative to the norm of its
+        gradient. The `detection_limit` of a pass counts several bars and is relative to the largest
+        entry: it may be larger.
     max_evaluations : int
         The most evaluations of f: 400 for a gradient that agrees and 1,600 to find what is wrong
         in another. What is allowed beyond is spent where a float32 function of many kinks would

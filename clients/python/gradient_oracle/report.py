@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from typing import TextIO
@@ -13,9 +14,15 @@ from oracle.reporting import machine, text
 
 @dataclass(frozen=True)
 class Report:
-    """The answer of a check; `str(report)` is what a person reads, `value` is all there is."""
+    """The answer of a check; `str(report)` is what a person reads, `value` is all there is.
+
+    It is true if the gradient passed, so that `assert report` means what it says.
+    """
 
     value: values.Report
+
+    def __bool__(self) -> bool:
+        return self.passed
 
     @property
     def verdict(self) -> str:
@@ -82,14 +89,20 @@ class Report:
         return text.render(self.value)
 
     def show(self, file: TextIO | None = None) -> None:
-        """Write the text to `file` (standard output), in colour if it is a terminal.
+        """Write the text to `file` (standard output), as wide as its terminal and in colour.
 
-        The environment variable NO_COLOR keeps it plain.
+        Elsewhere it is plain and as wide as COLUMNS says, or 100. NO_COLOR keeps it plain anywhere.
         """
         stream = file or sys.stdout
-        colour = stream.isatty() and not os.environ.get("NO_COLOR")
+        terminal = stream.isatty()
+        colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         render = text.render_colour if colour else text.render
-        stream.write(render(self.value) + "\n")
+        width = text.WIDEST
+        if terminal or os.environ.get("COLUMNS"):
+            width = shutil.get_terminal_size((width, 24)).columns
+        width = min(max(width, text.NARROWEST), text.WIDEST)
+        stream.write(render(self.value, width=width) + "\n")
+        stream.flush()
 
     def to_json(self) -> str:
         """Return the report for machines, in the form of `report.schema.json`."""

@@ -331,7 +331,11 @@ class BlackBoxCheck(_message.Message):
     value_data_type: _tensor_pb2.DataType.ValueType
     """The type of the values of f."""
     resolution: _builtins.float
-    """The relative error that a pass should exclude: positive. Unset leaves it to the noise of f."""
+    """The widest error bar of a direction with which a tensor passes, relative to the norm of the gradient in
+    that tensor (to a hundredth of the largest norm at least): positive. Unset means 1e-3, 0.1 where f or
+    the tensor is coarser than float64, and 0.4 where every direction crosses kinks. The `detection_limit`
+    of a pass counts several bars and is relative to the largest entry of the tensor: it may be larger.
+    """
     max_evaluations: _builtins.int
     """The most evaluations to ask for: at least 1, at most 1000000. Unset means 2000: some 400 for a
     gradient that agrees, and 1600 to find what is wrong in another. What is allowed beyond is spent

@@ -113,7 +113,7 @@ class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_In
     INCONCLUSIVE_REASON_BUDGET_SPENT: _InconclusiveReason.ValueType  # 9
     """The evaluations or the time that the caller allowed are used up."""
     INCONCLUSIVE_REASON_RESOLUTION: _InconclusiveReason.ValueType  # 10
-    """The candidate's arithmetic cannot resolve steps that are small enough."""
+    """The slopes cannot be measured finely enough: x or f is too coarse, or f has no finite slope there."""
 
 class InconclusiveReason(_InconclusiveReason, metaclass=_InconclusiveReasonEnumTypeWrapper):
     """InconclusiveReason says why a check could not tell."""
@@ -141,7 +141,7 @@ INCONCLUSIVE_REASON_DOMAIN: InconclusiveReason.ValueType  # 8
 INCONCLUSIVE_REASON_BUDGET_SPENT: InconclusiveReason.ValueType  # 9
 """The evaluations or the time that the caller allowed are used up."""
 INCONCLUSIVE_REASON_RESOLUTION: InconclusiveReason.ValueType  # 10
-"""The candidate's arithmetic cannot resolve steps that are small enough."""
+"""The slopes cannot be measured finely enough: x or f is too coarse, or f has no finite slope there."""
 Global___InconclusiveReason: _TypeAlias = InconclusiveReason  # noqa: Y015
 
 class _FindingKind:

@@ -31,9 +31,9 @@ class SimpleNetServiceStub(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
     def __init__(self, channel):
@@ -75,9 +75,9 @@ class SimpleNetServiceServicer(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
     def Predict(self, request, context):
@@ -157,9 +157,9 @@ class SimpleNetService(object):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
     @staticmethod

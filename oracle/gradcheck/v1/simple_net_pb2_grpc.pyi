@@ -32,9 +32,9 @@ class SimpleNetServiceStub:
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
     @_typing.overload
@@ -59,9 +59,9 @@ class SimpleNetServiceAsyncStub(SimpleNetServiceStub):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -82,9 +82,9 @@ class SimpleNetServiceServicer(metaclass=_abc_1.ABCMeta):
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
     types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything else, and for N K above the
-    server's max_numbers; with `weights` if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
     @_abc_1.abstractmethod

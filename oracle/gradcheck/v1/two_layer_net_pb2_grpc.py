@@ -32,9 +32,10 @@ class TwoLayerNetServiceStub(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
-    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
+    that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
+    within 100 ms.
     """
 
     def __init__(self, channel):
@@ -97,9 +98,10 @@ class TwoLayerNetServiceServicer(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
-    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
+    that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
+    within 100 ms.
     """
 
     def Initialize(self, request, context):
@@ -252,9 +254,10 @@ class TwoLayerNetService(object):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
-    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
+    that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
+    within 100 ms.
     """
 
     @staticmethod

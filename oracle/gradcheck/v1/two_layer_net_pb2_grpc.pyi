@@ -33,9 +33,10 @@ class TwoLayerNetServiceStub:
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
-    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
+    that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
+    within 100 ms.
     """
 
     @_typing.overload
@@ -97,9 +98,10 @@ class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
-    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
+    that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
+    within 100 ms.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -157,9 +159,10 @@ class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
     Shapes of every method: W1 (D, H), b1 (H), W2 (H, K), b2 (K) with D, H, K >= 1, inputs (N, D) with
     N >= 1 or (D) for one sample, floating types, finite.
 
-    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field for anything
-    else, and for N H or N K above the server's max_numbers; with that of the weights if scores overflow float64. DEADLINE_EXCEEDED and
-    CANCELLED stop the computation within 100 ms.
+    Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
+    rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
+    that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
+    within 100 ms.
     """
 
     @_abc_1.abstractmethod
