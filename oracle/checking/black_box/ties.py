@@ -22,6 +22,9 @@ STRAIGHTER = 2.5
 """Of a smooth function it falls by 4 where the step does, here by less."""
 STEADY = 0.5
 """Share of it that a kink at x shows at the coarser step as well: noise is a quarter there."""
+CERTAIN = 8.0
+"""Blurs below which noise bends the ratio of two second differences: those of steps that are
+coarser by `RATIO` are compared instead."""
 RATIO = 4.0
 
 
@@ -61,17 +64,27 @@ def found(session: Session, line: Line, step: float) -> Steps[bool]:
             for half, row in parts.items()
             if row.gap > max(TELLING * largest, VISIBLE * row.blur)
         ]
-        yield from session.measure({half: [RATIO * step] for half in bent}, "parts of a direction")
-        for half in bent:
-            coarse = _row(session, half, RATIO * step)
-            gap = parts[half].gap
-            if coarse and STEADY * gap < coarse.gap < STRAIGHTER * gap:
-                return True
+        finer = {
+            half: step if parts[half].gap > CERTAIN * parts[half].blur else RATIO * step
+            for half in bent
+        }
+        wanted = {half: [h, RATIO * h] for half, h in finer.items()}
+        yield from session.measure(wanted, "parts of a direction")
+        if any(_is_kink(session, half, h) for half, h in finer.items()):
+            return True
         seen = [half for half, row in parts.items() if abs(row.excess) == largest]
         if not seen or largest < VISIBLE * parts[seen[0]].blur:
             return False
         line = seen[0]
     return False
+
+
+def _is_kink(session: Session, half: Line, step: float) -> bool:
+    """Tell whether the second difference over the step hardly changes with the step."""
+    fine, coarse = _row(session, half, step), _row(session, half, RATIO * step)
+    if fine is None or coarse is None:
+        return False
+    return STEADY * fine.gap < coarse.gap < STRAIGHTER * fine.gap
 
 
 def _row(session: Session, line: Line, step: float) -> Row | None:
