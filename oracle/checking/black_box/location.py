@@ -95,6 +95,9 @@ def _among(spec: TensorSpec, single: Mapping[Line, Slope], allowed: float) -> Fi
         for line, slope in single.items()
         if abs(slope.excess) > FAILING * (2 * slope.error + allowed) and not slope.subgradient
     }
+    kinked = any(slope.bend.reason is not None for slope in single.values())
+    if kinked and not all(slope.may_fail for slope in found.values()):
+        return None  # A look across a kink is no evidence against an entry.
     return _only(spec, found) if 0 < len(found) <= max(1, spec.size // 2) else None
 
 
