@@ -95,6 +95,13 @@ SLOPES: tuple[Mistake, ...] = (
     _slope("log(1 + exp(a1))", lambda p: np.logaddexp(0, p.a1)),
     _slope("a1", lambda p: p.a1),
     _slope("z1 (1 - z1), averaged over the batch,", _of_the_mean),
+    *(
+        _slope(
+            f"z1 (1 - z1) of the {which} sample",
+            lambda p, at=at: _rise(np.broadcast_to(p.z1[at], p.z1.shape)),  # type: ignore[misc]
+        )
+        for which, at in (("first", 0), ("last", -1))
+    ),
 )
 """In place of z1 (1 - z1), the derivative of the hidden layer: (N, H)."""
 
@@ -496,6 +503,7 @@ def other_forwards(p: Pass) -> Iterator[tuple[str, str, Pass, Array]]:
         ("softplus", np.logaddexp(0, p.a1), p.z1),
         ("1 - sigmoid", 1 - p.z1, -p.z1 * (1 - p.z1)),
         ("sigmoid(2 a1)", quick, 2 * quick * (1 - quick)),
+        ("softsign", p.a1 / (1 + np.abs(p.a1)), 1 / (1 + np.abs(p.a1)) ** 2),
         ("a hard sigmoid", hard, ((hard > 0) & (hard < 1)) * (one / 5)),
         *(
             (
@@ -514,12 +522,15 @@ def other_forwards(p: Pass) -> Iterator[tuple[str, str, Pass, Array]]:
         yield text, right, other, z1 * (1 - z1)
         text = f"The forward pass uses {name}, the backward pass the sigmoid"
         yield text, right, other, p.z1 * (1 - p.z1)
-    for text, a1 in (
-        ("b1 is left out of the forward pass", p.a1 - p.b1),
-        ("b1 is added twice in the forward pass", p.a1 + p.b1),
+    for text, a1, bias in (
+        ("b1 is left out of the forward pass", p.a1 - p.b1, p.b2),
+        ("b1 is added twice in the forward pass", p.a1 + p.b1, p.b2),
+        ("b1 is subtracted in the forward pass", p.a1 - 2 * p.b1, p.b2),
+        ("b1 and b2 are left out of the forward pass", p.a1 - p.b1, 0 * p.b2),
     ):
         z1 = sigmoid(a1)
-        yield text, right, _with_hidden(p, p.x, a1, z1), z1 * (1 - z1)
+        other = _with_hidden(replace(p, b2=bias), p.x, a1, z1)
+        yield text, right, other, z1 * (1 - z1)
     for text, x in other_inputs(p.x):
         a1 = x @ p.W1 + p.b1
         z1 = sigmoid(a1)

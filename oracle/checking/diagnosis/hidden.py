@@ -127,7 +127,11 @@ def _any_weights(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recover
 
 
 def is_function_of(argument: Float64, values: Float64, weight: Float64) -> bool:
-    """Tell whether each value lies between those at the nearest arguments, but for a few."""
+    """Tell whether each value lies between those at the nearest arguments, but for a few.
+
+    A few values far from all others would make any gap look small: half of the values are its
+    measure.
+    """
     sure = (weight > 1e-2 * weight.max()).ravel()
     order = np.argsort(argument.ravel()[sure])
     at, value = argument.ravel()[sure][order], values.ravel()[sure][order]
@@ -135,5 +139,5 @@ def is_function_of(argument: Float64, values: Float64, weight: Float64) -> bool:
         return False
     share = (at[1:-1] - at[:-2]) / (at[2:] - at[:-2])
     gap = np.abs(value[:-2] + share * (value[2:] - value[:-2]) - value[1:-1])
-    spread = float(np.subtract(*np.percentile(value, [95, 5])))
-    return bool(np.median(gap) <= 0.01 * spread)
+    spread = float(np.subtract(*np.percentile(value, [75, 25])))
+    return bool(np.median(gap) <= 0.02 * spread and np.percentile(gap, 80) <= 0.2 * spread)

@@ -89,7 +89,8 @@ def _stepped(parameters: Mapping[str, Array], comparison: Comparison) -> tuple[F
         # Beneath large parameters rounding hides the gradient.
         rounding = 2 * comparison.unit_roundoff * float(np.abs(values).max(initial=0.0))
         allowed = np.maximum(even(comparison, name), rounding)
-        if not comparison.fits(name, values, allowed=allowed):
+        near = comparison.distance(name, values) <= comparison.sent(name) / TELLING
+        if not near or not comparison.fits(name, values, allowed=allowed):
             return ()
     if not any(TELLING * np.abs(parameters[n]).max() > np.abs(expected[n]).max() for n in gone):
         return ()
