@@ -504,6 +504,7 @@ def other_forwards(p: Pass) -> Iterator[tuple[str, str, Pass, Array]]:
         ("1 - sigmoid", 1 - p.z1, -p.z1 * (1 - p.z1)),
         ("sigmoid(2 a1)", quick, 2 * quick * (1 - quick)),
         ("softsign", p.a1 / (1 + np.abs(p.a1)), 1 / (1 + np.abs(p.a1)) ** 2),
+        ("sigmoid(sigmoid(a1))", again := sigmoid(p.z1), again * (1 - again) * _rise(p.z1)),
         ("a hard sigmoid", hard, ((hard > 0) & (hard < 1)) * (one / 5)),
         *(
             (

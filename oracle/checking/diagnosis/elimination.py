@@ -193,6 +193,9 @@ def _hidden(p: Pass, dY: Array, comparison: Comparison) -> tuple[Finding, ...]:
     # Beside the right derivative that of other parameters, or rounded ones, is nearly smooth.
     if is_function_of(p.a1, slope - right, np.abs(back)):
         return (other_slope(slope),)
+    if where := _elsewhere(slope, right):
+        message = f"The derivative of the hidden layer is {where}."
+        return (Finding(Kind.WRONG_ACTIVATION_DERIVATIVE, "W1", message, SLOPE),)
     ratio = slope / right
     top = np.abs(ratio).max()
     masked = np.abs(ratio) < 1e-3 * top
@@ -213,6 +216,16 @@ def _hidden(p: Pass, dY: Array, comparison: Comparison) -> tuple[Finding, ...]:
     known = known and beyond_doubt(comparison, "W1")
     kind = Kind.WRONG_ACTIVATION_DERIVATIVE if known else Kind.UNEXPLAINED
     return (Finding(kind, "W1", message, SLOPE, evidence),)
+
+
+def _elsewhere(slope: Float64, right: Float64) -> str:
+    """Return of which other samples or units a derivative is, if it is one of them, or nothing."""
+    near = 1e-6 * float(right.max())
+    if len(slope) > 2 and np.all(np.ptp(slope, axis=0) <= near):
+        return "the same for every sample, where z1 (1 - z1) of each belongs"
+    if slope.size > 8 and np.all(np.abs(np.sort(slope, None) - np.sort(right, None)) <= near):
+        return "z1 (1 - z1) of other samples or other units"
+    return ""
 
 
 FEWEST_SMALL = 4

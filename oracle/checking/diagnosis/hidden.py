@@ -140,4 +140,4 @@ def is_function_of(argument: Float64, values: Float64, weight: Float64) -> bool:
     share = (at[1:-1] - at[:-2]) / (at[2:] - at[:-2])
     gap = np.abs(value[:-2] + share * (value[2:] - value[:-2]) - value[1:-1])
     spread = float(np.subtract(*np.percentile(value, [75, 25])))
-    return bool(np.median(gap) <= 0.02 * spread and np.percentile(gap, 80) <= 0.2 * spread)
+    return bool(np.median(gap) <= 0.02 * spread and np.percentile(gap, 75) <= 0.2 * spread)

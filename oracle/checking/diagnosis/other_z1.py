@@ -98,7 +98,7 @@ def _followed(p: Pass, z1: Float64) -> tuple[Array, Array]:
     dY = output_error(y, p.t, p.delta)
     back, slope = dY @ p.W2.T, z1 * (1 - z1)
     held = np.concatenate([(back * slope).ravel(), (z1.T @ dY).ravel(), dY.sum(axis=0)])
-    rises = (y[:, :, None] * (np.eye(p.K) - y[:, None, :])) @ p.W2.T / N
+    rises = _errors_by_outputs(p, y) @ (y[:, :, None] * (np.eye(p.K) - y[:, None, :])) @ p.W2.T / N
     hidden = np.zeros((N, H, N, H))
     each = np.arange(N)
     hidden[each, :, each, :] = slope[:, :, None] * (p.W2 @ rises)
@@ -109,3 +109,12 @@ def _followed(p: Pass, z1: Float64) -> tuple[Array, Array]:
     biases = np.transpose(rises, (1, 0, 2))
     rows = (block.reshape(-1, N * H) for block in (hidden, weights, biases))
     return held, np.concatenate(list(rows))
+
+
+def _errors_by_outputs(p: Pass, y: Float64) -> Array:
+    """Return the derivative by y of N dY = y Σ t y / (y + delta) - t y / (y + delta), by sample."""
+    with np.errstate(all="ignore"):
+        seen = np.where(p.t > 0, p.t * y / (y + p.delta), 0.0)
+        change = np.where(p.t > 0, p.t * p.delta / (y + p.delta) ** 2, 0.0)
+    own = seen.sum(axis=1)[:, None] - change
+    return np.asarray(y[:, :, None] * change[:, None, :] + np.eye(p.K) * own[:, None, :])

@@ -16,6 +16,7 @@ import numpy as np
 from oracle.checking.backward import Pass, backward, forward
 from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis import hidden, recovery
+from oracle.checking.diagnosis.earlier import at_other_parameters
 from oracle.checking.diagnosis.elimination import located, nearly_right
 from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
 from oracle.checking.diagnosis.faults import clipped, decayed, fault
@@ -162,6 +163,7 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     nearest = max((len(of_pass.right), of_pass.scale == 1) for of_pass in stages)
     stages = [s for s in stages if (len(s.right), s.scale == 1) == nearest]
     yield from sorted((of_pass.explain(known=True) for of_pass in stages), key=len)
+    yield from (at_other_parameters(p, comparison) for p in passes)
     yield from sorted((_of_other_forward(p, comparison, sizes) for p in passes), key=len)
     yield explain_each(comparison, sizes)
     # What is fitted to the plain (y - t) / N first: it would take a delta for a weight.
