@@ -172,6 +172,12 @@ OUTPUTS: tuple[Mistake, ...] = (
         "dY is (y - t) at the label and zero elsewhere: the other classes have no part in it",
     ),
     _output(
+        "plus in the softmax Jacobian",
+        _J,
+        lambda p: _mean(p, -(p.t + p.y * p.t.sum(axis=1, keepdims=True))),
+        "dY is (-y - t) / N: a sign in the derivative of the softmax, y (1 - y) and -y y, is wrong",
+    ),
+    _output(
         "(y-t)(1-y)",
         _J,
         lambda p: _mean(p, (p.y - p.t) * (1 - p.y)),

@@ -193,7 +193,7 @@ def _hidden(p: Pass, dY: Array, comparison: Comparison) -> tuple[Finding, ...]:
     # Beside the right derivative that of other parameters, or rounded ones, is nearly smooth.
     if is_function_of(p.a1, slope - right, np.abs(back)):
         return (other_slope(slope),)
-    if where := _elsewhere(slope, right):
+    if where := _elsewhere(error, back, right, comparison.unit_roundoff):
         message = f"The derivative of the hidden layer is {where}."
         return (Finding(Kind.WRONG_ACTIVATION_DERIVATIVE, "W1", message, SLOPE),)
     ratio = slope / right
@@ -218,12 +218,18 @@ def _hidden(p: Pass, dY: Array, comparison: Comparison) -> tuple[Finding, ...]:
     return (Finding(kind, "W1", message, SLOPE, evidence),)
 
 
-def _elsewhere(slope: Float64, right: Float64) -> str:
+def _elsewhere(error: Float64, back: Array, right: Float64, unit_roundoff: float) -> str:
     """Return of which other samples or units a derivative is, if it is one of them, or nothing."""
-    near = 1e-6 * float(right.max())
-    if len(slope) > 2 and np.all(np.ptp(slope, axis=0) <= near):
+    near = max(1e-6, 1024 * unit_roundoff) * float(np.abs(error).max())
+
+    def fits(slope: Array) -> bool:
+        return bool(np.all(np.abs(error - back * slope) <= near))
+
+    if len(error) > 2 and fits((error * back).sum(axis=0) / (back * back).sum(axis=0)):
         return "the same for every sample, where z1 (1 - z1) of each belongs"
-    if slope.size > 8 and np.all(np.abs(np.sort(slope, None) - np.sort(right, None)) <= near):
+    moved = np.empty_like(right)
+    moved.flat[np.argsort(error / back, axis=None)] = np.sort(right, axis=None)
+    if right.size > 8 and fits(moved):
         return "z1 (1 - z1) of other samples or other units"
     return ""
 

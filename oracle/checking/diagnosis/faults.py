@@ -13,6 +13,7 @@ from oracle.checking.diagnosis.evidence import (
     DECISIVE,
     beyond_doubt,
     clear_of,
+    digits,
     even,
     hiding,
     independent,
@@ -305,6 +306,8 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     g = _wide(view, name)[np.ix_(rows, units)].ravel()
     weights = least_squares(columns / norms, g) / norms
     largest = float(np.abs(weights).max())
+    if np.ptp(weights) <= 1e-3 * largest:
+        return None  # They are one factor.
     near = max(1e-2, ROUNDINGS * view.unit_roundoff) * largest
     dropped = np.abs(weights) < near
     level = weights[~dropped].mean() if np.ptp(weights[~dropped]) < near else weights
@@ -349,6 +352,17 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
     return _decayed(view, name, w)
 
 
+def decayed_alike(p: Pass, view: Comparison, name: str, other: Finding) -> Finding | None:
+    """Tell that a tensor too small to fit a number to has the decay that another one has."""
+    evidence, w = other.evidence, getattr(p, name)
+    times = float(evidence["parameters"])
+    signs = "the signs of" in other.message
+    expected = view.reference[name] + times * (np.sign(w) if signs else w)
+    if evidence["gradient"] != 1 or not view.fits(name, expected, allowed=even(view, name)):
+        return None
+    return _added(name, f"the signs of {name}" if signs else name, 1.0, times, dict(evidence))
+
+
 def _decayed(view: Comparison, name: str, w: Array) -> Finding | None:
     g, r = _wide(view, name), view.reference[name]
     if np.any(w) and np.array_equal(g, w):
@@ -373,6 +387,10 @@ def _decayed(view: Comparison, name: str, w: Array) -> Finding | None:
     for kept, added, times in hypotheses:
         number = 1.0 if abs(times - 1) < 1e-6 else times
         part = abs(number) * float(np.abs(added).max())
+        fitted = 2 if kept not in {0.0, 1.0} and times != 1 else 1
+        told = (g.size - fitted) * digits(view, name, kept * r + number * added)
+        if told < DECISIVE:
+            continue
         beyond = part > max(clear_of(view, name), view.is_coarse(name) * view.sent(name) / TELLING)
         if beyond and view.fits(name, kept * r + number * added, allowed=even(view, name)):
             evidence = {"gradient": kept, "parameters": number}

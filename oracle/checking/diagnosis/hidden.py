@@ -18,7 +18,23 @@ from oracle.values import Array, Finding, Float64
 
 
 def hidden_errors(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recovered]:
-    """Yield each dA1 that comes of another derivative, or of another W2 in dY @ W2.T."""
+    """Yield each dA1 that comes of another derivative, or of another W2 in dY @ W2.T.
+
+    What is a multiple of the right one, as with two classes or one unit, has a plainer name.
+    """
+    right = dY @ p.W2.T * p.z1 * (1 - p.z1)
+    for found, error in _hidden_errors(p, dY, comparison):
+        if not _is_multiple(error, right):
+            yield found, error
+
+
+def _is_multiple(error: Array, right: Array) -> bool:
+    square = float((right * right).sum())
+    factor = float((error * right).sum()) / square if square > 0 else 0.0
+    return bool(np.abs(error - factor * right).max() <= 1e-4 * np.abs(error).max())
+
+
+def _hidden_errors(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recovered]:
     slope = p.z1 * (1 - p.z1)
     H, K = p.W2.shape
     names = [("ones", np.ones_like(p.W2)), ("the signs of W2", np.sign(p.W2))]

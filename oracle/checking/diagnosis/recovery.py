@@ -6,6 +6,7 @@ by least squares; what is recovered is a hypothesis like any other, compared wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -210,7 +211,8 @@ NOTHING = 1e-6
 def _combined(a: float, b: float, c: float) -> str:
     """Return a y - b t + c, without what is zero."""
     terms = [(a, " y"), (-b, " t"), (c, "")]
-    return " ".join(f"{_signed(k)}{name}" for k, name in terms if k).removeprefix("+ ")
+    text = " ".join(f"{_signed(k)}{name}" for k, name in terms if k).removeprefix("+ ")
+    return re.sub(r"(^|[+-] )1 ([yt])", r"\1\2", re.sub("^- ", "-", text))
 
 
 def _signed(term: float) -> str:
@@ -319,8 +321,8 @@ def _sample_weights(p: Pass, comparison: Comparison, *, each: int) -> Float64 | 
 
 def _weighted(p: Pass, weights: Float64) -> Iterator[Recovered]:
     low, high = np.nanmin(weights), np.nanmax(weights)
-    if low < -1e-3 * abs(high):
-        return
+    if low < -1e-3 * abs(high) or high - low <= 1e-3 * abs(high):
+        return  # Equal weights are one factor.
     message = "The samples do not count equally: their weights are from "
     message += f"{near_1(low, 4)} to {near_1(high, 4)}"
     classes = p.t.argmax(axis=1)

@@ -8,6 +8,7 @@ different stages are found together, under any factor.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.earlier import at_other_parameters
 from oracle.checking.diagnosis.elimination import located, nearly_right
 from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
-from oracle.checking.diagnosis.faults import clipped, decayed, fault
+from oracle.checking.diagnosis.faults import clipped, decayed, decayed_alike, fault
 from oracle.checking.diagnosis.returned import changed, in_place_of_parameters
 from oracle.checking.diagnosis.tensors import (
     best_factor,
@@ -28,6 +29,7 @@ from oracle.checking.diagnosis.tensors import (
     factor_findings,
     fitted_factor,
     is_known,
+    listed,
     low_precision,
     merged,
     moved,
@@ -61,6 +63,14 @@ CONDITIONAL = {
     Kind.PERMUTED,
 }
 """What is said of a tensor in layer 1 only beside a dY that is known."""
+
+FACTORS = {
+    Kind.CONSTANT_FACTOR,
+    Kind.MISSING_BATCH_MEAN,
+    Kind.EXTRA_BATCH_MEAN,
+    Kind.SIGN_FLIPPED,
+}
+"""What is said of every tensor, if it is said of none by name."""
 
 FEWEST = 3
 """Equations that have to check a fitted number where each has few digits."""
@@ -117,11 +127,23 @@ def _best(passes: list[Pass], comparison: Comparison) -> tuple[Finding, ...]:
     """Return the first explanation without a gap, or else the last of those with the fewest."""
     best: tuple[Finding, ...] = ()
     for found in _explanations(passes, comparison):
+        if _denies_what_is_right(found, comparison):
+            continue
         if found and not _unknown(found):
             return found
         if found and (not best or _unknown(found) <= _unknown(best)):
             best = found
     return best
+
+
+def _denies_what_is_right(findings: tuple[Finding, ...], comparison: Comparison) -> bool:
+    """Tell whether a tensor that is right would be said to be wrong, as two errors that cancel."""
+    said = {n for f in findings for n in NAME.findall(f.tensor) if f.kind is not Kind.UNEXPLAINED}
+    return any(comparison.within(n) for n in said if n in comparison.candidate)
+
+
+NAME = re.compile(r"[Wb][12]")
+"""A tensor in what a finding says of one or of several."""
 
 
 def _unknown(findings: tuple[Finding, ...]) -> int:
@@ -325,6 +347,20 @@ class _Stages:
                 findings.append(tensor_factor(names, inner.factor, self.sizes))
         return self._with_faults(findings, (upper, output), (lower, inner), known=known)
 
+    def _of_those_left(
+        self, findings: list[Finding], lost: list[str], layers: tuple[tuple[_Layer, _Stage], ...]
+    ) -> list[Finding]:
+        """Say a factor of every tensor of those only that have it, if nothing else is said."""
+        factors = [f for f in findings if f.kind in FACTORS and not f.tensor]
+        if not factors:
+            return findings
+        kept = [f for f in findings if f not in factors]
+        names = [n for _, stage in layers for n in stage.fitting if n not in lost]
+        if names and not any(stage.findings for _, stage in layers):
+            factor = float(factors[0].evidence["factor"])
+            kept.insert(0, tensor_factor(listed(names), factor, self.sizes))
+        return kept
+
     def _back(self, dY: Array) -> Array:
         slope = self.p.z1 * (1 - self.p.z1) if self.slope is None else self.slope
         return np.asarray((dY @ self.p.W2.T) * slope)
@@ -372,7 +408,9 @@ class _Stages:
         if layer.weights in fitting:
             return _Stage(right, (), 1.0, fitting)
         stands = expected
-        told = self.equations if layer.weights == "W2" else min(right.shape) * right.shape[1]
+        told = self.equations
+        if layer.weights == "W1":
+            told = min(len(right), layer.inputs.shape[1] + 1) * right.shape[1]
         coarse = any(self.comparison.is_coarse(n) for n in expected)
         partly: _Stage | None = None
         whole: list[tuple[float, _Stage]] = []
@@ -492,8 +530,14 @@ class _Stages:
             found |= dict.fromkeys(rests)
             findings = [f for f in findings if f not in layers[1][1].findings]
             lost = [n for n in errors if n in found and found[n] is None]
+        decays = [f for f in found.values() if f and f.kind is Kind.WEIGHT_DECAY]
+        for name in [n for n in lost if n in found] if decays else ():
+            if same := decayed_alike(self.p, view, name, decays[0]):
+                found[name] = same
+                lost.remove(name)
         findings += [f for f in found.values() if f is not None]
         if lost:
+            findings = self._of_those_left(findings, lost, layers)
             output = layers[0][1]
             right = moved(self.comparison, _only(self.comparison, backward(self.p)))
             if not known and (nearly := nearly_right(right)):
@@ -532,7 +576,8 @@ def _joined(stages: list[_Stage], comparison: Comparison, *, coarse: bool) -> _S
     others = [other for other in said if other.kind is not finding.kind]
     if not others:
         return first
-    what = "; ".join(other.message.rstrip(".") for other in others[:2])
+    messages = dict.fromkeys(other.message.rstrip(".") for other in others)
+    what = "; ".join([*messages][:2])
     if coarse and not all(_same(s.error, first.error) for s in stages):
         dtype = comparison.candidate["W2"].dtype
         message = f"Rounding in {dtype} does not tell these apart: {finding.message} {what}."
@@ -572,7 +617,9 @@ def _known(
     for mistake in mistakes:
         with np.errstate(all="ignore"):
             wrong = mistake.compute(p)
-        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=scaled or p.N == 1)
+        # With two classes, as with one sample, other errors may be multiples of the right one.
+        plain = scaled or p.N == 1 or p.K == 2
+        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=plain)
         if shows:
             found = Finding(mistake.kind, "", f"{mistake.message}.", mistake.remedy)
             yield found, error_of(wrong)
