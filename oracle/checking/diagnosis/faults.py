@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
-from oracle.checking.comparison import ROUNDINGS, TELLING, Comparison
+from oracle.checking.comparison import LARGER, ROUNDINGS, TELLING, Comparison
 from oracle.checking.diagnosis.evidence import (
     DECISIVE,
     beyond_doubt,
@@ -282,10 +282,7 @@ def _part(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     if not 1 < p.N <= MOST_SAMPLES:
         return None
     if view.candidate[name].ndim == 1:
-        for which, kept in _ranges(p.N):
-            if view.fits(name, error[kept].sum(axis=0), allowed=even(view, name)):
-                return _dropped(p, name, which)
-        return None
+        return _range(p, view, name, error)
     inputs = p.x if name == "W1" else p.z1
     ends = (slice(p.N - 1, p.N), slice(0, 1), slice(0, p.N - 1), slice(1, p.N))
     for kept in ends:
@@ -330,12 +327,26 @@ def _dropped(p: Pass, name: str, which: str) -> Finding:
     return Finding(Kind.DROPPED_SAMPLES, name, message, remedy)
 
 
-def _ranges(count: int) -> Iterator[tuple[str, slice]]:
-    for n in range(count):
-        yield f"sample {n}", slice(n, n + 1)
-    for n in range(1, count - 1):
-        yield f"samples 0 to {n}", slice(0, n + 1)
-        yield f"samples {n} to {count - 1}", slice(n, count)
+def _range(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    """Find one sample, the first or the last samples, whose sum a bias is."""
+    begun = np.cumsum(error, axis=0)
+    sums = (error, begun[1:-1], (begun[-1] - begun)[:-2])
+    texts = ("sample {0}", "samples 0 to {1}", "samples {1} to {2}")
+    starts: tuple[Callable[[int], slice], ...] = (
+        lambda n: slice(n, n + 1),
+        lambda n: slice(0, n + 2),
+        lambda n: slice(n + 1, p.N),
+    )
+    # What fits is as near as this, and most are not.
+    g, size = _wide(view, name), view.sent(name)
+    grown = max(1.0, LARGER * size / view.largest(name)) if view.largest(name) else 1.0
+    near = size / TELLING if view.is_coarse(name) else 4 * grown * view.widest(name)
+    for values, text, kept in zip(sums, texts, starts, strict=True):
+        for n in np.flatnonzero(np.abs(values - g).max(axis=1) <= near):
+            some_of = error[kept(int(n))].sum(axis=0)
+            if view.fits(name, some_of, allowed=even(view, name)):
+                return _dropped(p, name, text.format(n, n + 1, p.N - 1))
+    return None
 
 
 def _parameters(p: Pass, view: Comparison, name: str, _: Array) -> Finding | None:

@@ -49,9 +49,11 @@ def outputs(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     """
     widened, values = _layer_2(p, comparison)
     free = spare_equations(p, comparison)
-    for family in (_sharpness, _mixture):
-        for found, error in family(p, p.weight * widened, values, free):
-            yield found, p.weight * error
+    weighted, share = p.weight * widened, _allowed_share(comparison)
+    for found, error in _sharpness(p, weighted, values, free, share):
+        yield found, p.weight * error
+    for found, error in _mixture(p, weighted, values, free):
+        yield found, p.weight * error
     if p.delta:
         yield from _smoothed(p, widened, values, free)
     weights = _sample_weights(p, comparison, each=2)
@@ -232,7 +234,9 @@ def _polynomial(p: Pass, widened: Float64, values: Float64, free: int) -> Iterat
     yield found, sum((c * base for c, base in zip(shares, bases, strict=True)), 0 * p.y)
 
 
-def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
+def _sharpness(
+    p: Pass, widened: Float64, values: Float64, free: int, share: float
+) -> Iterator[Recovered]:
     """Fit dY = s (softmax(c a2) - t) / N by a few steps of Gauss and Newton from several c."""
     flat = values.ravel()
     if free < 1 or not np.any(np.ptp(p.a2, axis=1)):
@@ -259,7 +263,7 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
             found = Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"factor": 0.0})
             yield found, s * (1 / p.K - p.t) / p.N
             continue
-        if abs(c - 1) < 1e-4:
+        if abs(c - 1) < 1e-4 or _is_like_entropy(p, c, share):
             continue
         message = f"The softmax is that of {near_1(c, 4)} a2 in place of a2."
         found = Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"factor": c})
@@ -267,6 +271,15 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
             y = softmax(c * p.a2)
         if np.all(np.isfinite(y)):
             yield found, (y - p.t) / p.N
+
+
+def _is_like_entropy(p: Pass, c: float, share: float) -> bool:
+    """Tell whether rounding hides what tells softmax(c a2) from an entropy term of weight c - 1.
+
+    They differ by the square of (c - 1) a2 only.
+    """
+    spread = float(np.ptp(p.a2, axis=1).max())
+    return ((c - 1) * spread) ** 2 <= 64 * share
 
 
 def _class_map(

@@ -278,6 +278,10 @@ class _Stages:
     equations: int = field(init=False)
     scale: float = field(init=False)
     right: tuple[str, ...] = field(init=False)
+    in_vain: Tensors = field(init=False, default_factory=dict)
+    asked: list[tuple[Tensors, list[str], dict[str, Finding | None]]] = field(
+        init=False, default_factory=list
+    )
 
     def __post_init__(self) -> None:
         """Find the scale."""
@@ -323,8 +327,10 @@ class _Stages:
         p, scale = self.p, self.scale
         upper, lower = _Layer("W2", "b2", p.z1), _Layer("W1", "b1", p.x)
         beyond = {"W1", "b1"} <= set(self.right)
-        guesses = iter(()) if beyond else self._output_errors(known)
-        output = self._stage(upper, scale * p.output_error, guesses, known=known)
+        right = scale * p.output_error
+        guesses = iter(()) if beyond else self._output_errors(known, self._tried(upper, right))
+        output = self._stage(upper, right, guesses, known=known)
+        self._remember(upper, right, output)
         if beyond and not output.findings and output.factor != 1:
             names = " and ".join(output.fitting)
             local = (tensor_factor(names, output.factor, self.sizes),)
@@ -332,13 +338,15 @@ class _Stages:
             inner = replace(output, error=scale * self._back(p.output_error), fitting=("W1", "b1"))
         else:
             total = output.factor * (1 if output.findings else scale)
+            back = self._back(output.error)
             inner = self._stage(
                 lower,
-                self._back(output.error),
-                self._hidden_errors(output.error, known),
+                back,
+                self._hidden_errors(output.error, known, self._tried(lower, back)),
                 known=known,
                 spread=bool(output.findings),
             )
+            self._remember(lower, back, inner)
             findings = [*output.findings, *(_times(f, inner.factor) for f in inner.findings)]
             if not (findings and _near_one(total)):
                 findings += factor_findings(total, self.sizes)
@@ -346,6 +354,15 @@ class _Stages:
                 names = " and ".join(inner.fitting)
                 findings.append(tensor_factor(names, inner.factor, self.sizes))
         return self._with_faults(findings, (upper, output), (lower, inner), known=known)
+
+    def _tried(self, layer: _Layer, right: Array) -> bool:
+        """Tell whether the tables were searched in vain beside the same right error."""
+        before = self.in_vain.get(layer.weights)
+        return before is not None and np.array_equal(before, right)
+
+    def _remember(self, layer: _Layer, right: Array, stage: _Stage) -> None:
+        if not stage.findings:
+            self.in_vain[layer.weights] = right
 
     def _of_those_left(
         self, findings: list[Finding], lost: list[str], layers: tuple[tuple[_Layer, _Stage], ...]
@@ -365,7 +382,13 @@ class _Stages:
         slope = self.p.z1 * (1 - self.p.z1) if self.slope is None else self.slope
         return np.asarray((dY @ self.p.W2.T) * slope)
 
-    def _output_errors(self, known: bool) -> Iterator[tuple[Finding, Array]]:
+    def _output_errors(self, known: bool, tried: bool) -> Iterator[tuple[Finding, Array]]:
+        if not tried:
+            yield from self._known_output_errors()
+        if not known:
+            yield from recovery.outputs(self.p, self.comparison)
+
+    def _known_output_errors(self) -> Iterator[tuple[Finding, Array]]:
         p = self.p
         yield from _known(OUTPUTS, p, p.output_error, lambda error: error)
         if p.delta:
@@ -375,14 +398,15 @@ class _Stages:
         yield from _known(SAMPLES, p, p.output_error, lambda error: error, scaled=True)
         yield from recovery.dropped_samples(p, self.comparison)
         yield from recovery.unreached_classes(p, self.comparison)
-        if not known:
-            yield from recovery.outputs(self.p, self.comparison)
 
-    def _hidden_errors(self, dY: Array, known: bool) -> Iterator[tuple[Finding, Array]]:
+    def _hidden_errors(
+        self, dY: Array, known: bool, tried: bool
+    ) -> Iterator[tuple[Finding, Array]]:
         back = dY @ self.p.W2.T
         right = self.p.z1 * (1 - self.p.z1)
-        yield from _known(SLOPES, self.p, right, lambda slope: back * slope)
-        yield from hidden.unreached_units(self.p, dY, self.comparison)
+        if not tried:
+            yield from _known(SLOPES, self.p, right, lambda slope: back * slope)
+            yield from hidden.unreached_units(self.p, dY, self.comparison)
         if not known:
             yield from hidden.hidden_errors(self.p, dY, self.comparison)
 
@@ -502,6 +526,17 @@ class _Stages:
         part = {layer.weights: layer.inputs[:, rows].T @ error}
         return best_factor(only, part, self.sizes, spread=True) is not None
 
+    def _faults(
+        self, view: Comparison, errors: Tensors, wrong: list[str]
+    ) -> dict[str, Finding | None]:
+        """Return what is wrong with each tensor; the same errors are asked about once."""
+        for before, names, found in self.asked:
+            if names == wrong and all(np.array_equal(before[n], errors[n]) for n in errors):
+                return dict(found)
+        found = {n: fault(self.p, view, n, errors[n], self.sizes) for n in wrong}
+        self.asked.append((errors, wrong, found))
+        return dict(found)
+
     def _with_faults(
         self, findings: list[Finding], *layers: tuple[_Layer, _Stage], known: bool
     ) -> tuple[Finding, ...]:
@@ -510,7 +545,7 @@ class _Stages:
         view = moved(self.comparison, expected)
         errors = {n: stage.error for layer, stage in layers for n in (layer.weights, layer.biases)}
         wrong = [n for n in errors if not any(n in stage.fitting for _, stage in layers)]
-        found = {n: fault(self.p, view, n, errors[n], self.sizes) for n in wrong}
+        found = self._faults(view, errors, wrong)
         if any(f is not None and f.kind is Kind.CLIPPED for f in found.values()):
             found = {n: clipped(view, n, fewest=1) or f for n, f in found.items()}
         if None in found.values():
