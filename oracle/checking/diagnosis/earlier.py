@@ -23,6 +23,10 @@ STEPS = 12
 """Steps of Gauss and Newton for the step length; each gains digits, or none will."""
 
 
+ENOUGH = 1e-12
+"""Share of the gradient that is left where a step length is found."""
+
+
 def at_other_parameters(p: Pass, comparison: Comparison) -> tuple[Finding, ...]:
     """Find a gradient at P + s D, with D what was sent or the right gradient, and maybe a sum."""
     if not all(beyond_doubt(comparison, n) for n in comparison.candidate) or any(
@@ -72,7 +76,7 @@ def _step(p: Pass, along: Tensors, wanted: Tensors) -> float:
         step += change
         off = left(step)
         now = float(np.linalg.norm(off))
-        if not np.isfinite(now) or now > first / 2 ** (count // 2):
+        if not np.isfinite(now) or (now > 0.7 * first / 2**count and now > ENOUGH * size):
             return 0.0
         if abs(change) <= 1e-10 * abs(step):
             break

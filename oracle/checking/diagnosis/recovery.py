@@ -253,7 +253,7 @@ def _sharpness(
                 s, rest = 1.0, flat - columns[:, 0]
                 change = least_squares(columns[:, 1:], rest)[0]
             else:
-                s, change = least_squares(columns, flat)
+                s, change = _nearest_pair(columns, flat)
             step = float(change / s) if s else 0.0
             c += float(np.clip(step, -1 - abs(c), 1 + abs(c)))
             if abs(step) <= 1e-12 * abs(c):
@@ -271,6 +271,15 @@ def _sharpness(
             y = softmax(c * p.a2)
         if np.all(np.isfinite(y)):
             yield found, (y - p.t) / p.N
+
+
+def _nearest_pair(columns: Array, values: Array) -> Float64:
+    """Return the two shares of the columns nearest to values, to half of the digits of each."""
+    (a, b), (_, c) = square = columns.T @ columns
+    product = columns.T @ values
+    if not np.all(np.isfinite(square)) or a * c - b * b <= 1e-12 * a * c:
+        return least_squares(columns, values)
+    return np.asarray(np.array([[c, -b], [-b, a]]) @ product / (a * c - b * b))
 
 
 def _is_like_entropy(p: Pass, c: float, share: float) -> bool:

@@ -215,10 +215,12 @@ def _only(comparison: Comparison, tensors: Tensors) -> Tensors:
 def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Finding, ...]:
     """Find another forward pass that W2 and b2 are right for, the one that leaves least to say."""
     best: tuple[Finding, ...] = ()
+    last, explains = p, False
     for text, remedy, other, slope in other_forwards(p):
-        if np.array_equal(other.y, p.y) and np.array_equal(other.x, p.x):
-            continue
-        if not _explains_layer_2(other, comparison):
+        if other is not last:
+            same = np.array_equal(other.y, p.y) and np.array_equal(other.x, p.x)
+            last, explains = other, not same and _explains_layer_2(other, comparison)
+        if not explains:
             continue
         found = (Finding(Kind.WRONG_FORWARD, "", f"{text}.", remedy),)
         stages = _Stages(other, comparison, sizes, slope)
@@ -226,15 +228,20 @@ def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Fi
             rest = stages.explain(known=True)
             if not _unknown(rest) and (not best or len(rest) + 1 < len(best)):
                 best = (*found, *rest)
+            if len(best) == 1:
+                return best  # None leaves less to say.
     return best
 
 
 def _explains_layer_2(p: Pass, comparison: Comparison) -> bool:
     """Tell whether W2 and b2 may be a multiple of what a pass gives, before W1 is computed."""
-    return all(
-        g.size == 1 or fitted_factor(comparison, {n: g}) is not None or comparison.fits(n, g)
-        for n, g in _Layer("W2", "b2", p.z1).gradient(p.output_error).items()
-    )
+    dY = p.output_error
+
+    def may_be(name: str, g: Array) -> bool:
+        factor = fitted_factor(comparison, {name: g})
+        return g.size == 1 or factor is not None or comparison.fits(name, g)
+
+    return may_be("b2", dY.sum(axis=0)) and may_be("W2", p.z1.T @ dY)
 
 
 @dataclass(frozen=True)
@@ -446,7 +453,14 @@ class _Stages:
             expected = layer.gradient(error)
             findings = () if finding is None else (finding,)
             wide = spread or finding is not None
-            factor = best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
+            # Few numbers say first that nothing fits.
+            biases = {layer.biases: expected[layer.biases]}
+            may = not np.any(biases[layer.biases]) or bool(fitted_factor(self.comparison, biases))
+            factor = (
+                best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
+                if may
+                else None
+            )
             if factor is not None and self._tells(
                 factor, expected, stands, known=known, spare=FEWEST if finding is None else told - 1
             ):
@@ -455,7 +469,8 @@ class _Stages:
                     return stage
                 whole.append((misfit(self.comparison, expected, factor), stage))
             elif (
-                not fitting
+                may
+                and not fitting
                 and finding
                 and (known or not coarse)
                 and (factor := self._beneath_decay(layer, expected)) is not None
