@@ -81,7 +81,8 @@ class Comparison:
             return True  # An agreement to all digits that can be told.
         usual = self.usual(scale * self.largest(name), widest)
         gap = self.distance(name, hypothesis)
-        if gap <= min(usual, sent / TELLING) or max(sent, size, self.largest(name)) <= usual:
+        hidden = self.usual(self.largest(name), float(allowed.max(initial=0.0)))
+        if gap <= min(usual, sent / TELLING) or max(sent, size, self.largest(name)) <= hidden:
             return True
         return gap <= min(max(self.error(name), self._change(name, hypothesis)), sent) / TELLING
 

@@ -365,13 +365,13 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
 
 def decayed_alike(p: Pass, view: Comparison, name: str, other: Finding) -> Finding | None:
     """Tell that a tensor too small to fit a number to has the decay that another one has."""
-    evidence, w = other.evidence, getattr(p, name)
-    times = float(evidence["parameters"])
-    signs = "the signs of" in other.message
-    expected = view.reference[name] + times * (np.sign(w) if signs else w)
-    if evidence["gradient"] != 1 or not view.fits(name, expected, allowed=even(view, name)):
+    kept, times = (float(other.evidence[key]) for key in ("gradient", "parameters"))
+    signs, w = "the signs of" in other.message, getattr(p, name)
+    expected = kept * view.reference[name] + times * (np.sign(w) if signs else w)
+    if not view.fits(name, expected, allowed=even(view, name)):
         return None
-    return _added(name, f"the signs of {name}" if signs else name, 1.0, times, dict(evidence))
+    what = f"the signs of {name}" if signs else name
+    return _added(name, what, kept, times, {"gradient": kept, "parameters": times})
 
 
 def _decayed(view: Comparison, name: str, w: Array) -> Finding | None:

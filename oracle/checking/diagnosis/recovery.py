@@ -288,7 +288,7 @@ def _is_like_entropy(p: Pass, c: float, share: float) -> bool:
     They differ by the square of (c - 1) a2 only.
     """
     spread = float(np.ptp(p.a2, axis=1).max())
-    return ((c - 1) * spread) ** 2 <= 64 * share
+    return abs(c - 1) * spread <= 8 * share**0.5
 
 
 def _class_map(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from oracle.checking.backward import Pass, backward, forward
-from oracle.checking.comparison import Comparison
+from oracle.checking.comparison import LARGER, Comparison
 from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.earlier import at_other_parameters
 from oracle.checking.diagnosis.elimination import located, nearly_right
@@ -37,7 +37,6 @@ from oracle.checking.diagnosis.tensors import (
     representable_in,
     tensor_factor,
     unexplained,
-    wrong_tensors,
 )
 from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
 from oracle.findings import FindingKind as Kind
@@ -160,7 +159,7 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
         # With one class y is 1, whatever the weights, and nothing can be told from the gradient.
         yield explain_each(comparison, sizes)
         return
-    if len(views) > 1 and not wrong_tensors(views[1]):
+    if len(views) > 1 and all(_is(views[1], comparison, n) for n in comparison.candidate):
         message = "This is the derivative of the loss without delta inside the logarithm."
         yield (Finding(Kind.DELTA_IGNORED, "", message, "dY = (y - t) / N * p / (p + delta)"),)
     layer_2 = {"W2", "b2"} & set(comparison.candidate)
@@ -190,6 +189,16 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     yield explain_each(comparison, sizes)
     # What is fitted to the plain (y - t) / N first: it would take a delta for a weight.
     yield from (of_pass.explain(known=False) for of_pass in reversed(stages))
+
+
+def _is(view: Comparison, comparison: Comparison, name: str) -> bool:
+    """Tell whether a tensor is what a view expects, and near to it if the check failed there.
+
+    Where rounding may do more than the tensor is large, its budget holds anything.
+    """
+    size = min(view.sent(name), view.largest(name))
+    near = LARGER * view.error(name) <= size or comparison.within(name)
+    return near and view.within(name)
 
 
 def _is_odd(found: tuple[Finding, ...]) -> bool:
