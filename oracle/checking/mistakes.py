@@ -446,6 +446,7 @@ INPUTS: tuple[Inputs, ...] = (
     Inputs("W2", "1 - z1", lambda p: 1 - p.z1),
     Inputs("W2", "z1²", lambda p: p.z1**2),
     Inputs("W2", "sigmoid(z1)", lambda p: sigmoid(p.z1)),
+    Inputs("W2", "sigmoid(x @ W1), without b1,", lambda p: sigmoid(p.a1 - p.b1)),
     Inputs("W1", "x²", lambda p: p.x**2),
     Inputs("W1", "x minus its mean", lambda p: p.x - p.x.mean()),
     Inputs("W1", "x minus the mean of each input", lambda p: p.x - p.x.mean(axis=0)),

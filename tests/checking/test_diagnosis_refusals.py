@@ -127,7 +127,21 @@ def test_a_bias_that_rounding_hides_is_matched_with_no_sum(case):
     p = forward(*case, delta=0.0)
     gradient = backward(p, weights=np.ones_like(p.W2))
     assert np.abs(gradient["b1"]).max() < 1e-15
-    assert Kind.BIAS_REDUCTION not in kinds(found(case, gradient))
+    assert kinds(found(case, gradient)) == {Kind.WRONG_WEIGHTS}
+    right = backward(p)
+    hidden = right | {"b1": 1e-17 * np.random.default_rng(0).normal(size=right["b1"].shape)}
+    assert kinds(found(case, hidden)) == UNKNOWN
+
+
+def test_the_inputs_of_w2_without_b1_and_a_negative_in_the_other_order_are_named(case):
+    p = forward(*case, delta=0.0)
+    right = backward(p)
+    without = right | {"W2": sigmoid(p.x @ p.W1).T @ p.output_error}
+    assert kinds(found(case, without)) == {Kind.WRONG_INPUTS}
+    negative = right | {"W1": -right["W1"].T.reshape(right["W1"].shape)}
+    (finding,) = found(case, negative)
+    assert finding.kind is Kind.TRANSPOSED
+    assert "opposite sign" in finding.message
 
 
 def test_with_one_hidden_unit_plain_causes_win():

@@ -60,8 +60,11 @@ def outputs(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     if weights is not None:
         yield from _weighted(p, weights)
     squares = (p.output_error**2).sum(axis=1)
+    # A smaller change of y is to first order that of many causes, and rounding hides the second.
+    least = min(8 * share**0.5, 0.05)
     for dY in output_errors(p, comparison):
-        yield from recognised(p, dY)
+        if p.N * np.abs(dY - p.output_error).max() > least:
+            yield from recognised(p, dY)
         if 1 < p.N <= free // 2 and np.all(squares > 0):
             yield from _weighted(p, (dY * p.output_error).sum(axis=1) / squares)
     if any(comparison.is_coarse(name) for name in comparison.candidate):

@@ -504,14 +504,16 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
         return tensor_factor(name, factor, sizes)
     if r.ndim == 2:
         for what, layout in _LAYOUTS.items():
-            moved = layout(r)
-            if moved.shape == r.shape and comparison.fits(
-                name, moved, allowed=layout(comparison.allowed[name])
-            ):
-                remedy = f"Write {name} row by row, as its parameter is."
-                if what == "transposed":
-                    remedy = f"Return {name}.T."
-                return Finding(Kind.TRANSPOSED, name, f"{name} is {what}.", remedy)
+            moved, allowed = layout(r), layout(comparison.allowed[name])
+            if moved.shape != r.shape:
+                continue
+            for sign, also in ((1, ""), (-1, ", and has the opposite sign")):
+                if comparison.fits(name, sign * moved, allowed=allowed):
+                    remedy = f"Write {name} row by row, as its parameter is."
+                    if what == "transposed":
+                        remedy = f"Return {name}.T."
+                    message = f"{name} is {what}{also}."
+                    return Finding(Kind.TRANSPOSED, name, message, remedy)
     return _permuted(comparison, name, g, r)
 
 
