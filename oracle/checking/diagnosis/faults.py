@@ -506,8 +506,21 @@ def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     return None
 
 
+def _zeros(view: Comparison, name: str) -> Finding | None:
+    """Find a tensor that is right wherever it is not zero, as one that is filled in part."""
+    g, r = _wide(view, name), view.reference[name]
+    lacking = (g == 0) & (r != 0)
+    count, held = int(lacking.sum()), int(np.count_nonzero(g))
+    if count < 2 or held < max(4, g.size // 5) or not view.fits(name, np.where(lacking, 0, r)):
+        return None
+    which = f"{count} of {g.size} entries, all zero"
+    return right_but_for(view, name, np.argwhere(lacking), which)
+
+
 def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     # That zeros are zero, behind inputs that are, says nothing.
+    if not view.is_coarse(name) and (zeros := _zeros(view, name)):
+        return zeros
     where, size = outliers(view, name), int(np.count_nonzero(view.reference[name]))
     if not 0 < len(where) <= max(1, size // 5) or len(where) == size:
         return None

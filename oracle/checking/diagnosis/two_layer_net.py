@@ -19,7 +19,7 @@ from oracle.checking.comparison import LARGER, Comparison
 from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.earlier import at_other_parameters
 from oracle.checking.diagnosis.elimination import located, nearly_right
-from oracle.checking.diagnosis.evidence import even, independent, lost, misfit, tells
+from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
 from oracle.checking.diagnosis.faults import clipped, decayed, decayed_alike, fault
 from oracle.checking.diagnosis.returned import changed, in_place_of_parameters
 from oracle.checking.diagnosis.tensors import (
@@ -38,7 +38,7 @@ from oracle.checking.diagnosis.tensors import (
     tensor_factor,
     unexplained,
 )
-from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPE, SLOPES, Mistake, other_forwards
+from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
 from oracle.findings import FindingKind as Kind
 from oracle.values import DELTA, Array, Finding, TwoLayerNetParameters
 
@@ -561,19 +561,6 @@ class _Stages:
         self.asked.append((errors, wrong, found))
         return dict(found)
 
-    def _of_even_weights(self, found: Mapping[str, Finding | None]) -> Finding | None:
-        """Say why all of layer 1 is next to zero where dY is right: its rows sum to zero."""
-        sent = self.comparison.candidate
-        if set(found) != {"W1", "b1"} or not all(
-            np.any(sent[n]) and lost(self.comparison, n) for n in found
-        ):
-            return None
-        message = (
-            "W1 and b1 are zero but for rounding: so is dY times weights that are the same for "
-            "every class, where W2.T belongs."
-        )
-        return Finding(Kind.WRONG_WEIGHTS, "W1 and b1", message, SLOPE)
-
     def _with_faults(
         self, findings: list[Finding], *layers: tuple[_Layer, _Stage], known: bool
     ) -> tuple[Finding, ...]:
@@ -602,8 +589,6 @@ class _Stages:
             found |= dict.fromkeys(rests)
             findings = [f for f in findings if f not in layers[1][1].findings]
             lost = [n for n in errors if n in found and found[n] is None]
-        if not layers[0][1].findings and (even_weights := self._of_even_weights(found)):
-            return (*findings, even_weights)
         decays = [f for f in found.values() if f and f.kind is Kind.WEIGHT_DECAY]
         for name in [n for n in lost if n in found] if decays else ():
             if same := decayed_alike(self.p, view, name, decays[0]):
