@@ -389,7 +389,8 @@ class _Stages:
             return findings
         kept = [f for f in findings if f not in factors]
         names = [n for _, stage in layers for n in stage.fitting if n not in lost]
-        if names and not any(stage.findings for _, stage in layers):
+        coarse = any(self.comparison.is_coarse(n) for n in self.comparison.candidate)
+        if names and not coarse and not any(stage.findings for _, stage in layers):
             factor = float(factors[0].evidence["factor"])
             kept.insert(0, tensor_factor(listed(names), factor, self.sizes))
         return kept
