@@ -32,6 +32,10 @@ VISIBLE = 1 / 256
 """Share of the largest entry that an agreement has to reach at least, and need not exceed."""
 
 
+LARGER = 4.0
+"""Times that what is said to have been sent may be larger than it, unless rounding hides both."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A candidate and the reference of one known function, tensor by tensor.
@@ -66,6 +70,8 @@ class Comparison:
         self.checkpoint()
         allowed = self.allowed[name] if allowed is None else allowed
         size = largest_size(hypothesis, self.checkpoint)
+        if size > LARGER * max(self.sent(name), self.widest(name)):
+            return False  # It would be allowed more than what was sent.
         scale = max(1.0, _ratio(size, self.largest(name)))
         if scale == np.inf or not self._near(name, hypothesis, allowed, slack * scale):
             return False
@@ -75,7 +81,8 @@ class Comparison:
             return True  # An agreement to all digits that can be told.
         usual = self.usual(scale * self.largest(name), widest)
         gap = self.distance(name, hypothesis)
-        if gap <= min(usual, sent / TELLING) or max(sent, size, self.largest(name)) <= usual:
+        hidden = self.usual(self.largest(name), float(allowed.max(initial=0.0)))
+        if gap <= min(usual, sent / TELLING) or max(sent, size, self.largest(name)) <= hidden:
             return True
         return gap <= min(max(self.error(name), self._change(name, hypothesis)), sent) / TELLING
 

@@ -95,6 +95,13 @@ SLOPES: tuple[Mistake, ...] = (
     _slope("log(1 + exp(a1))", lambda p: np.logaddexp(0, p.a1)),
     _slope("a1", lambda p: p.a1),
     _slope("z1 (1 - z1), averaged over the batch,", _of_the_mean),
+    *(
+        _slope(
+            f"z1 (1 - z1) of the {which} sample",
+            lambda p, at=at: _rise(np.broadcast_to(p.z1[at], p.z1.shape)),  # type: ignore[misc]
+        )
+        for which, at in (("first", 0), ("last", -1))
+    ),
 )
 """In place of z1 (1 - z1), the derivative of the hidden layer: (N, H)."""
 
@@ -163,6 +170,12 @@ OUTPUTS: tuple[Mistake, ...] = (
         _J,
         lambda p: _mean(p, (p.y - p.t) * p.t),
         "dY is (y - t) at the label and zero elsewhere: the other classes have no part in it",
+    ),
+    _output(
+        "plus in the softmax Jacobian",
+        _J,
+        lambda p: _mean(p, -(p.t + p.y * p.t.sum(axis=1, keepdims=True))),
+        "dY is (-y - t) / N: a sign in the derivative of the softmax, y (1 - y) and -y y, is wrong",
     ),
     _output(
         "(y-t)(1-y)",
@@ -433,6 +446,7 @@ INPUTS: tuple[Inputs, ...] = (
     Inputs("W2", "1 - z1", lambda p: 1 - p.z1),
     Inputs("W2", "z1²", lambda p: p.z1**2),
     Inputs("W2", "sigmoid(z1)", lambda p: sigmoid(p.z1)),
+    Inputs("W2", "sigmoid(x @ W1), without b1,", lambda p: sigmoid(p.a1 - p.b1)),
     Inputs("W1", "x²", lambda p: p.x**2),
     Inputs("W1", "x minus its mean", lambda p: p.x - p.x.mean()),
     Inputs("W1", "x minus the mean of each input", lambda p: p.x - p.x.mean(axis=0)),
@@ -496,6 +510,8 @@ def other_forwards(p: Pass) -> Iterator[tuple[str, str, Pass, Array]]:
         ("softplus", np.logaddexp(0, p.a1), p.z1),
         ("1 - sigmoid", 1 - p.z1, -p.z1 * (1 - p.z1)),
         ("sigmoid(2 a1)", quick, 2 * quick * (1 - quick)),
+        ("softsign", p.a1 / (1 + np.abs(p.a1)), 1 / (1 + np.abs(p.a1)) ** 2),
+        ("sigmoid(sigmoid(a1))", again := sigmoid(p.z1), again * (1 - again) * _rise(p.z1)),
         ("a hard sigmoid", hard, ((hard > 0) & (hard < 1)) * (one / 5)),
         *(
             (
@@ -514,12 +530,15 @@ def other_forwards(p: Pass) -> Iterator[tuple[str, str, Pass, Array]]:
         yield text, right, other, z1 * (1 - z1)
         text = f"The forward pass uses {name}, the backward pass the sigmoid"
         yield text, right, other, p.z1 * (1 - p.z1)
-    for text, a1 in (
-        ("b1 is left out of the forward pass", p.a1 - p.b1),
-        ("b1 is added twice in the forward pass", p.a1 + p.b1),
+    for text, a1, bias in (
+        ("b1 is left out of the forward pass", p.a1 - p.b1, p.b2),
+        ("b1 is added twice in the forward pass", p.a1 + p.b1, p.b2),
+        ("b1 is subtracted in the forward pass", p.a1 - 2 * p.b1, p.b2),
+        ("b1 and b2 are left out of the forward pass", p.a1 - p.b1, 0 * p.b2),
     ):
         z1 = sigmoid(a1)
-        yield text, right, _with_hidden(p, p.x, a1, z1), z1 * (1 - z1)
+        other = _with_hidden(replace(p, b2=bias), p.x, a1, z1)
+        yield text, right, other, z1 * (1 - z1)
     for text, x in other_inputs(p.x):
         a1 = x @ p.W1 + p.b1
         z1 = sigmoid(a1)

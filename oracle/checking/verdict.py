@@ -11,10 +11,10 @@ import numpy as np
 
 from oracle.checking.arithmetic import FLOAT64, TYPES, Arithmetic, arithmetic
 from oracle.checking.budget import Evaluation
-from oracle.checking.comparison import Comparison
-from oracle.checking.survey import tensor_report
+from oracle.checking.comparison import LARGER, Comparison
+from oracle.checking.survey import HALVED, tensor_report
 from oracle.findings import FindingKind, InconclusiveReason
-from oracle.slices import first_of, holds_anywhere
+from oracle.slices import first_of, holds_anywhere, largest_size, parts
 from oracle.values import (
     Array,
     Checkpoint,
@@ -101,7 +101,9 @@ def judge(
     if within:
         report = _within(report)
         del comparison, reference, allowed  # The textbook's are as large.
-    plain = _textbook(candidate, how, question.evaluate, checkpoint) if delta else ()
+    plain = (
+        _textbook(candidate, how, question.evaluate, checkpoint, tell=not within) if delta else ()
+    )
     textbook = len(plain) == len(candidate)
     if question.delta == 0.0:
         report = replace(report, matched_delta=0.0 if within else None)
@@ -162,24 +164,34 @@ def _within(report: Report) -> Report:
             notes=_wider_sums(report),
         )
     zero = [t for t in report.tensors if t.detection_limit >= 1.0]
-    if len(zero) == len(report.tensors):
+    half = [t for t in report.tensors if 1.0 > t.detection_limit > HALVED]
+    seen = [t.name for t in report.tensors if t not in zero and t not in half]
+    said = [f"the gradient is right in {_listed(seen)}"] if seen else []
+    if half:
+        names = _listed([t.name for t in half])
+        said.append(f"of {names} rounding in {report.candidate_dtype} leaves little to be said")
+    if zero:
+        hidden = [t.name for t in zero]
+        are, they = ("is", "it") if len(zero) == 1 else ("are", "they")
+        said.append(
+            f"{_listed(hidden)} {are} zero within the rounding of {report.candidate_dtype}, "
+            f"as {they} must be"
+        )
+    summary = "; ".join(said)
+    if len(seen) == len(report.tensors):
+        summary = "the gradient is right in every tensor"
+    elif len(zero) == len(report.tensors):
         summary = (
             f"the gradient is zero within the rounding of {report.candidate_dtype}, as it must be"
         )
-    elif zero:
-        seen = [t.name for t in report.tensors if t not in zero]
-        hidden = [t.name for t in zero]
-        are, they = ("is", "it") if len(zero) == 1 else ("are", "they")
-        summary = (
-            f"the gradient is right in {_listed(seen)}; {_listed(hidden)} {are} zero within the "
-            f"rounding of {report.candidate_dtype}, as {they} must be"
-        )
-    else:
-        summary = "the gradient is right in every tensor"
     notes = tuple(
         f"{t.name} is {t.largest_reference:.0e} at most, which {report.candidate_dtype} cannot "
         f"tell from zero; up to {t.detection_limit * t.largest_reference:.0e} passes"
         for t in zero
+    ) + tuple(
+        f"the pass says nothing of {t.name}: rounding in {report.candidate_dtype} may hide up to "
+        f"{t.detection_limit:.0%} of its largest entry"
+        for t in half
     )
     return replace(report, verdict=Verdict.PASS, summary=summary, notes=notes)
 
@@ -205,8 +217,14 @@ def _textbook(
     how: Arithmetic,
     evaluate: Callable[[Arithmetic, float], Evaluation],
     checkpoint: Checkpoint,
+    *,
+    tell: bool,
 ) -> tuple[str, ...]:
-    """Return the tensors that are right for the loss without delta."""
+    """Return the tensors that are right for the loss without delta.
+
+    Where rounding may do more to a tensor than it is large anything is within its budget; to `tell`
+    what was computed it has to be near.
+    """
     value = evaluate(how, 0.0)
     checkpoint()
     # The value errs too: as much as a float64 candidate, and nothing beside a narrower one.
@@ -215,12 +233,24 @@ def _textbook(
     def off(candidate: Array, value: Float64, budget: Float64) -> Array:
         return np.asarray(~(np.abs(candidate.astype(np.float64) - value) <= share * budget))
 
+    def near(name: str) -> bool:
+        g, textbook = candidate[name], value.tensors[name]
+        if not tell or not np.any(textbook):
+            return True
+        gap = np.float64(0.0)
+        for part in parts(g.size, checkpoint):
+            difference = g.ravel()[part].astype(np.float64) - textbook.ravel()[part]
+            gap = max(gap, np.abs(difference).max())
+        sizes = (largest_size(g, checkpoint), largest_size(textbook, checkpoint))
+        return bool(LARGER * gap <= min(sizes))
+
     return tuple(
         n
         for n in candidate
         if not holds_anywhere(
             off, candidate[n], value.tensors[n], value.budget[n], checkpoint=checkpoint
         )
+        and near(n)
     )
 
 

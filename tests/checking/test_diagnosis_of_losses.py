@@ -30,6 +30,7 @@ CROSS_ENTROPY = {
     "softmax of y": (Kind.SOFTMAX_TWICE, lambda y: -T / (softmax(y) + D)),
     "no logarithm": (Kind.WRONG_FORWARD, lambda y: -T + 0 * y),
     "1 / y twice": (Kind.WRONG_FORWARD, lambda y: -T / y**2),
+    "y + delta multiplied": (Kind.WRONG_FORWARD, lambda y: -T * (y + D)),
     "labels written in sorted order": (
         Kind.WRONG_TARGETS,
         lambda y: -np.eye(4)[sorted(LABELS)] / y,

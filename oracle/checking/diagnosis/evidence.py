@@ -40,8 +40,9 @@ def digits(comparison: Comparison, name: str, hypothesis: Array) -> float:
     """Return how many binary digits of a tensor's error a hypothesis explains, per number."""
     left = comparison.distance(name, hypothesis)
     least = comparison.unit_roundoff * comparison.largest(name)
-    error = comparison.error(name)
-    return math.log2(error / max(left, least)) if error > 0 and max(left, least) > 0 else 0.0
+    off = max(left, least)
+    share = comparison.error(name) / off if off > 0 else 0.0
+    return math.log2(share) if share > 0 else 0.0
 
 
 FITTED = 64.0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
-from oracle.checking.comparison import ROUNDINGS, TELLING, Comparison
+from oracle.checking.comparison import LARGER, ROUNDINGS, TELLING, Comparison
 from oracle.checking.diagnosis.evidence import (
     DECISIVE,
     beyond_doubt,
     clear_of,
+    digits,
     even,
     hiding,
     independent,
@@ -66,16 +67,24 @@ def fault(
 
 
 def _cancelled(view: Comparison, name: str, error: Array) -> Finding | None:
-    """Say what a tensor that rounding hides may be the sum of: much agrees with next to nothing."""
+    """Say that rounding hides a tensor, and no more: much agrees with next to nothing."""
     if view.is_coarse(name):
         return None
-    most = hiding(view, name)
-    for text, reduce in REDUCTIONS if name[0] == "b" else ():
-        sums = np.asarray(reduce(error))
-        if _holds_as_many(view, name, sums) and np.abs(sums).max() <= most:
-            return _reduced(name, text)
+    held = _wide(view, name)
+    if name == "b2" and view.within("W2") and held.size > 2:
+        if np.ptp(held) == 0:
+            return _one_for_all(name)
+        # The sums of a right dY over the classes are what its rounding leaves of zero.
+        left = ROUNDINGS * view.unit_roundoff * error.shape[1] * np.abs(error).max()
+        if np.abs(held).max() <= left:
+            return _reduced(name, "the sum over the units, one value per sample")
     message = f"{name} is zero but for rounding: what is summed there cancels."
     return Finding(Kind.UNEXPLAINED, name, message, f"Compute {name}.")
+
+
+def _one_for_all(name: str) -> Finding:
+    message = f"{name} holds one number for all units: it was summed over them too."
+    return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
 
 
 def _holds_as_many(view: Comparison, name: str, sums: Array) -> bool:
@@ -98,8 +107,7 @@ def _reduction(
     if view.candidate[name].ndim > 1 or not beyond_doubt(view, name):
         return None
     if _constant(view, name):
-        message = f"{name} holds one number for all units: it was summed over them too."
-        return Finding(Kind.BIAS_REDUCTION, name, message, _sum_over_samples(name))
+        return _one_for_all(name)
     for text, reduce in REDUCTIONS:
         held = np.asarray(reduce(error))
         if not _holds_as_many(view, name, held):
@@ -274,10 +282,7 @@ def _part(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
     if not 1 < p.N <= MOST_SAMPLES:
         return None
     if view.candidate[name].ndim == 1:
-        for which, kept in _ranges(p.N):
-            if view.fits(name, error[kept].sum(axis=0), allowed=even(view, name)):
-                return _dropped(p, name, which)
-        return None
+        return _range(p, view, name, error)
     inputs = p.x if name == "W1" else p.z1
     ends = (slice(p.N - 1, p.N), slice(0, 1), slice(0, p.N - 1), slice(1, p.N))
     for kept in ends:
@@ -298,6 +303,8 @@ def _weighted(p: Pass, view: Comparison, name: str, error: Array) -> Finding | N
     g = _wide(view, name)[np.ix_(rows, units)].ravel()
     weights = least_squares(columns / norms, g) / norms
     largest = float(np.abs(weights).max())
+    if np.ptp(weights) <= 1e-3 * largest:
+        return None  # They are one factor.
     near = max(1e-2, ROUNDINGS * view.unit_roundoff) * largest
     dropped = np.abs(weights) < near
     level = weights[~dropped].mean() if np.ptp(weights[~dropped]) < near else weights
@@ -320,12 +327,26 @@ def _dropped(p: Pass, name: str, which: str) -> Finding:
     return Finding(Kind.DROPPED_SAMPLES, name, message, remedy)
 
 
-def _ranges(count: int) -> Iterator[tuple[str, slice]]:
-    for n in range(count):
-        yield f"sample {n}", slice(n, n + 1)
-    for n in range(1, count - 1):
-        yield f"samples 0 to {n}", slice(0, n + 1)
-        yield f"samples {n} to {count - 1}", slice(n, count)
+def _range(p: Pass, view: Comparison, name: str, error: Array) -> Finding | None:
+    """Find one sample, the first or the last samples, whose sum a bias is."""
+    begun = np.cumsum(error, axis=0)
+    sums = (error, begun[1:-1], (begun[-1] - begun)[:-2])
+    texts = ("sample {0}", "samples 0 to {1}", "samples {1} to {2}")
+    starts: tuple[Callable[[int], slice], ...] = (
+        lambda n: slice(n, n + 1),
+        lambda n: slice(0, n + 2),
+        lambda n: slice(n + 1, p.N),
+    )
+    # What fits is as near as this, and most are not.
+    g, size = _wide(view, name), view.sent(name)
+    grown = max(1.0, LARGER * size / view.largest(name)) if view.largest(name) else 1.0
+    near = size / TELLING if view.is_coarse(name) else 4 * grown * view.widest(name)
+    for values, text, kept in zip(sums, texts, starts, strict=True):
+        for n in np.flatnonzero(np.abs(values - g).max(axis=1) <= near):
+            some_of = error[kept(int(n))].sum(axis=0)
+            if view.fits(name, some_of, allowed=even(view, name)):
+                return _dropped(p, name, text.format(n, n + 1, p.N - 1))
+    return None
 
 
 def _parameters(p: Pass, view: Comparison, name: str, _: Array) -> Finding | None:
@@ -340,6 +361,17 @@ def decayed(p: Pass, view: Comparison, name: str) -> Finding | None:
         if some_of is not view and _decayed(some_of, name, w[rows]) is None:
             return None
     return _decayed(view, name, w)
+
+
+def decayed_alike(p: Pass, view: Comparison, name: str, other: Finding) -> Finding | None:
+    """Tell that a tensor too small to fit a number to has the decay that another one has."""
+    kept, times = (float(other.evidence[key]) for key in ("gradient", "parameters"))
+    signs, w = "the signs of" in other.message, getattr(p, name)
+    expected = kept * view.reference[name] + times * (np.sign(w) if signs else w)
+    if not view.fits(name, expected, allowed=even(view, name)):
+        return None
+    what = f"the signs of {name}" if signs else name
+    return _added(name, what, kept, times, {"gradient": kept, "parameters": times})
 
 
 def _decayed(view: Comparison, name: str, w: Array) -> Finding | None:
@@ -366,6 +398,10 @@ def _decayed(view: Comparison, name: str, w: Array) -> Finding | None:
     for kept, added, times in hypotheses:
         number = 1.0 if abs(times - 1) < 1e-6 else times
         part = abs(number) * float(np.abs(added).max())
+        fitted = 2 if kept not in {0.0, 1.0} and times != 1 else 1
+        told = (g.size - fitted) * digits(view, name, kept * r + number * added)
+        if told < DECISIVE:
+            continue
         beyond = part > max(clear_of(view, name), view.is_coarse(name) * view.sent(name) / TELLING)
         if beyond and view.fits(name, kept * r + number * added, allowed=even(view, name)):
             evidence = {"gradient": kept, "parameters": number}
@@ -416,7 +452,7 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     if high == 1 == -low and not inner.any() and signs:
         message = f"{name} holds the signs of the gradient only."
         return Finding(Kind.CLIPPED, name, message, remedy, evidence)
-    share = _normalised(g, r)
+    share = _normalised(g, r, view.unit_roundoff)
     if share is not None:
         message = f"{name} holds g / (|g| + {share:.3g}): each entry divided by its own size, as "
         message += "the first step of Adam does."
@@ -430,9 +466,9 @@ def clipped(view: Comparison, name: str, *, fewest: int) -> Finding | None:
     return None
 
 
-def _normalised(g: Float64, r: Float64) -> float | None:
+def _normalised(g: Float64, r: Float64, unit_roundoff: float) -> float | None:
     """Return the eps with g = r / (|r| + eps), if there is one."""
-    inner = (np.abs(g) < 0.999) & (g != 0)
+    inner = (np.abs(g) < 1 - 1024 * unit_roundoff) & (g != 0)
     if not inner.any() or np.abs(g).max() > 1 + 1e-6:
         return None
     with np.errstate(all="ignore"):
@@ -470,8 +506,21 @@ def _lines(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     return None
 
 
+def _zeros(view: Comparison, name: str) -> Finding | None:
+    """Find a tensor that is right wherever it is not zero, as one that is filled in part."""
+    g, r = _wide(view, name), view.reference[name]
+    lacking = (g == 0) & (r != 0)
+    count, held = int(lacking.sum()), int(np.count_nonzero(g))
+    if count < 2 or held < max(4, g.size // 5) or not view.fits(name, np.where(lacking, 0, r)):
+        return None
+    which = f"{count} of {g.size} entries, all zero"
+    return right_but_for(view, name, np.argwhere(lacking), which)
+
+
 def _entries(_: Pass, view: Comparison, name: str, __: Array) -> Finding | None:
     # That zeros are zero, behind inputs that are, says nothing.
+    if not view.is_coarse(name) and (zeros := _zeros(view, name)):
+        return zeros
     where, size = outliers(view, name), int(np.count_nonzero(view.reference[name]))
     if not 0 < len(where) <= max(1, size // 5) or len(where) == size:
         return None
@@ -505,25 +554,17 @@ def _other_inputs(_: Pass, view: Comparison, name: str, error: Array) -> Finding
 
 
 def _spans(view: Comparison, name: str, error: Array, seen: Array) -> bool:
-    """Tell whether the errors span the rows that were sent, and far from all that could be.
+    """Tell whether the errors span what was sent within rounding, and far from all that could be.
 
-    Other targets give nearly the same rows of dY where y hardly varies, so those of W2 have to be
-    spanned within rounding; of dA1 the largest directions do, which hold the right W1 but for 1 %.
+    Other targets give nearly the same rows of dY where y hardly varies, and in dA1 a few directions
+    hold nearly all: what is spanned but for some percent may be anything.
     """
-    g, r = _wide(view, name), view.reference[name]
     # Rows that sum to zero have one direction fewer.
-    width = independent(view, name) // len(g)
+    width = independent(view, name) // len(view.candidate[name])
     _, sizes, directions = svd(error)
-    most = int(np.count_nonzero(sizes > 1e-12 * sizes[0]))
-    ranks = range(most, most + 1) if name == "W2" else range(1, most + 1)
-    for rank in ranks:
-        basis = directions[:rank]
-        left = float(np.linalg.norm(r - r @ basis.T @ basis))
-        if rank < width and left <= 1e-2 * np.linalg.norm(r):
-            spare, spanned = (width - rank) * len(seen), g @ basis.T @ basis
-            if 4 * spare < width * len(seen):
-                return False
-            if name == "W2":
-                return view.fits(name, spanned, allowed=even(view, name))
-            return bool(np.linalg.norm(g - spanned) <= 4e-2 * np.linalg.norm(g))
-    return False
+    rank = int(np.count_nonzero(sizes > 1e-12 * sizes[0]))
+    spare = (width - rank) * len(seen)
+    if 4 * max(spare, 0) < width * len(seen) or rank >= width:
+        return False
+    basis = directions[:rank]
+    return view.fits(name, _wide(view, name) @ basis.T @ basis, allowed=even(view, name))

@@ -18,7 +18,23 @@ from oracle.values import Array, Finding, Float64
 
 
 def hidden_errors(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recovered]:
-    """Yield each dA1 that comes of another derivative, or of another W2 in dY @ W2.T."""
+    """Yield each dA1 that comes of another derivative, or of another W2 in dY @ W2.T.
+
+    What is a multiple of the right one, as with two classes or one unit, has a plainer name.
+    """
+    right = dY @ p.W2.T * p.z1 * (1 - p.z1)
+    for found, error in _hidden_errors(p, dY, comparison):
+        if not _is_multiple(error, right):
+            yield found, error
+
+
+def _is_multiple(error: Array, right: Array) -> bool:
+    square = float((right * right).sum())
+    factor = float((error * right).sum()) / square if square > 0 else 0.0
+    return bool(np.abs(error - factor * right).max() <= 1e-4 * np.abs(error).max())
+
+
+def _hidden_errors(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recovered]:
     slope = p.z1 * (1 - p.z1)
     H, K = p.W2.shape
     names = [("ones", np.ones_like(p.W2)), ("the signs of W2", np.sign(p.W2))]
@@ -127,7 +143,11 @@ def _any_weights(p: Pass, dY: Array, comparison: Comparison) -> Iterator[Recover
 
 
 def is_function_of(argument: Float64, values: Float64, weight: Float64) -> bool:
-    """Tell whether each value lies between those at the nearest arguments, but for a few."""
+    """Tell whether each value lies between those at the nearest arguments, but for a few.
+
+    A few values far from all others would make any gap look small: half of the values are its
+    measure.
+    """
     sure = (weight > 1e-2 * weight.max()).ravel()
     order = np.argsort(argument.ravel()[sure])
     at, value = argument.ravel()[sure][order], values.ravel()[sure][order]
@@ -135,5 +155,5 @@ def is_function_of(argument: Float64, values: Float64, weight: Float64) -> bool:
         return False
     share = (at[1:-1] - at[:-2]) / (at[2:] - at[:-2])
     gap = np.abs(value[:-2] + share * (value[2:] - value[:-2]) - value[1:-1])
-    spread = float(np.subtract(*np.percentile(value, [95, 5])))
-    return bool(np.median(gap) <= 0.01 * spread)
+    spread = float(np.subtract(*np.percentile(value, [75, 25])))
+    return bool(np.median(gap) <= 0.02 * spread and np.percentile(gap, 75) <= 0.2 * spread)

@@ -144,7 +144,8 @@ def _cross_entropy(y: Float64, t: Float64, delta: float, g: Float64) -> Iterator
     yield error(forward, binary, (1 - t) / (1 - y + delta) - t / guarded)
     yield error(forward, "dy is -t: the loss has no logarithm", -t)
     yield error(forward, "dy is -t / y²: 1 / y is taken twice", -t / guarded**2)
-    yield error(forward, "dy is -t y: y is multiplied where it divides", -t * y)
+    multiplied = "dy is -t (y + delta)" if delta else "dy is -t y"
+    yield error(forward, f"{multiplied}: y is multiplied where it divides", -t * guarded)
     yield error(
         forward, "dy holds the terms of the loss, not their derivative", -t * np.log(guarded)
     )

@@ -103,8 +103,9 @@ def _outputs(p: Pass, y: Float64) -> Iterator[Recovered]:
     if p.N * p.K <= p.N + p.K + 1:
         return
     sizes = (y * p.y).sum(axis=1, keepdims=True) / (p.y**2).sum(axis=1, keepdims=True)
-    text = f"The rows of y do not sum to 1, but to numbers from {sizes.min():.4g} to "
-    yield found(f"{text}{sizes.max():.4g}."), sizes * p.y
+    if sizes.min() > 0:
+        text = f"The rows of y do not sum to 1, but to numbers from {sizes.min():.4g} to "
+        yield found(f"{text}{sizes.max():.4g}."), sizes * p.y
     columns = np.column_stack([p.a2.ravel(), np.repeat(np.eye(p.N), p.K, axis=0)])
     rises = least_squares(columns, y.ravel())
     text = f"y is {rises[0]:.4g} a2 and a number for each row, not the softmax of a2."
@@ -114,7 +115,7 @@ def _outputs(p: Pass, y: Float64) -> Iterator[Recovered]:
     columns = np.column_stack([columns, np.tile(np.eye(p.K), (p.N, 1))])
     fitted = least_squares(columns, np.log(y).ravel())
     offsets = fitted[1 + p.N :] - fitted[1 + p.N :].mean()
-    text = (
-        f"y is the softmax of {fitted[0]:.4g} a2 + {np.round(offsets[:8], 4).tolist()}, not of a2."
-    )
+    shown = np.round(offsets[:8], 4) + 0.0
+    added = f" + {shown.tolist()}" if np.any(shown) else ""
+    text = f"y is the softmax of {fitted[0]:.4g} a2{added}, not of a2."
     yield found(text), softmax(fitted[0] * p.a2 + offsets)

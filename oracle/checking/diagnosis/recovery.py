@@ -6,6 +6,7 @@ by least squares; what is recovered is a hypothesis like any other, compared wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -48,17 +49,22 @@ def outputs(p: Pass, comparison: Comparison) -> Iterator[Recovered]:
     """
     widened, values = _layer_2(p, comparison)
     free = spare_equations(p, comparison)
-    for family in (_sharpness, _mixture):
-        for found, error in family(p, p.weight * widened, values, free):
-            yield found, p.weight * error
+    weighted, share = p.weight * widened, _allowed_share(comparison)
+    for found, error in _sharpness(p, weighted, values, free, share):
+        yield found, p.weight * error
+    for found, error in _mixture(p, weighted, values, free):
+        yield found, p.weight * error
     if p.delta:
         yield from _smoothed(p, widened, values, free)
     weights = _sample_weights(p, comparison, each=2)
     if weights is not None:
         yield from _weighted(p, weights)
     squares = (p.output_error**2).sum(axis=1)
+    # A smaller change of y is to first order that of many causes, and rounding hides the second.
+    least = min(8 * share**0.5, 0.05)
     for dY in output_errors(p, comparison):
-        yield from recognised(p, dY)
+        if p.N * np.abs(dY - p.output_error).max() > least:
+            yield from recognised(p, dY)
         if 1 < p.N <= free // 2 and np.all(squares > 0):
             yield from _weighted(p, (dY * p.output_error).sum(axis=1) / squares)
     if any(comparison.is_coarse(name) for name in comparison.candidate):
@@ -210,7 +216,8 @@ NOTHING = 1e-6
 def _combined(a: float, b: float, c: float) -> str:
     """Return a y - b t + c, without what is zero."""
     terms = [(a, " y"), (-b, " t"), (c, "")]
-    return " ".join(f"{_signed(k)}{name}" for k, name in terms if k).removeprefix("+ ")
+    text = " ".join(f"{_signed(k)}{name}" for k, name in terms if k).removeprefix("+ ")
+    return re.sub(r"(^|[+-] )1 ([yt])", r"\1\2", re.sub("^- ", "-", text))
 
 
 def _signed(term: float) -> str:
@@ -230,7 +237,9 @@ def _polynomial(p: Pass, widened: Float64, values: Float64, free: int) -> Iterat
     yield found, sum((c * base for c, base in zip(shares, bases, strict=True)), 0 * p.y)
 
 
-def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterator[Recovered]:
+def _sharpness(
+    p: Pass, widened: Float64, values: Float64, free: int, share: float
+) -> Iterator[Recovered]:
     """Fit dY = s (softmax(c a2) - t) / N by a few steps of Gauss and Newton from several c."""
     flat = values.ravel()
     if free < 1 or not np.any(np.ptp(p.a2, axis=1)):
@@ -247,7 +256,7 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
                 s, rest = 1.0, flat - columns[:, 0]
                 change = least_squares(columns[:, 1:], rest)[0]
             else:
-                s, change = least_squares(columns, flat)
+                s, change = _nearest_pair(columns, flat)
             step = float(change / s) if s else 0.0
             c += float(np.clip(step, -1 - abs(c), 1 + abs(c)))
             if abs(step) <= 1e-12 * abs(c):
@@ -257,7 +266,7 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
             found = Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"factor": 0.0})
             yield found, s * (1 / p.K - p.t) / p.N
             continue
-        if abs(c - 1) < 1e-4:
+        if abs(c - 1) < 1e-4 or _is_like_entropy(p, c, share):
             continue
         message = f"The softmax is that of {near_1(c, 4)} a2 in place of a2."
         found = Finding(Kind.WRONG_FORWARD, "", message, SOFTMAX, {"factor": c})
@@ -265,6 +274,24 @@ def _sharpness(p: Pass, widened: Float64, values: Float64, free: int) -> Iterato
             y = softmax(c * p.a2)
         if np.all(np.isfinite(y)):
             yield found, (y - p.t) / p.N
+
+
+def _nearest_pair(columns: Array, values: Array) -> Float64:
+    """Return the two shares of the columns nearest to values, to half of the digits of each."""
+    (a, b), (_, c) = square = columns.T @ columns
+    product = columns.T @ values
+    if not np.all(np.isfinite(square)) or a * c - b * b <= 1e-12 * a * c:
+        return least_squares(columns, values)
+    return np.asarray(np.array([[c, -b], [-b, a]]) @ product / (a * c - b * b))
+
+
+def _is_like_entropy(p: Pass, c: float, share: float) -> bool:
+    """Tell whether rounding hides what tells softmax(c a2) from an entropy term of weight c - 1.
+
+    They differ by the square of (c - 1) a2 only.
+    """
+    spread = float(np.ptp(p.a2, axis=1).max())
+    return abs(c - 1) * spread <= 8 * share**0.5
 
 
 def _class_map(
@@ -319,8 +346,8 @@ def _sample_weights(p: Pass, comparison: Comparison, *, each: int) -> Float64 | 
 
 def _weighted(p: Pass, weights: Float64) -> Iterator[Recovered]:
     low, high = np.nanmin(weights), np.nanmax(weights)
-    if low < -1e-3 * abs(high):
-        return
+    if low < -1e-3 * abs(high) or high - low <= 1e-3 * abs(high):
+        return  # Equal weights are one factor.
     message = "The samples do not count equally: their weights are from "
     message += f"{near_1(low, 4)} to {near_1(high, 4)}"
     classes = p.t.argmax(axis=1)

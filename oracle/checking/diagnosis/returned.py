@@ -56,6 +56,8 @@ def _changed(comparison: Comparison) -> tuple[Finding, ...]:
         message = "Every tensor holds the signs of the gradient only."
         remedy = "Return the gradient as it is: the optimiser may take its signs."
         return (Finding(Kind.CLIPPED, "", message, remedy),)
+    if found := _begun(comparison):
+        return found
     for kind, what, change in CHANGES:
         expected = {n: change(comparison.reference[n]) for n in comparison.candidate}
         if all(
@@ -66,6 +68,21 @@ def _changed(comparison: Comparison) -> tuple[Finding, ...]:
             remedy = "Return the gradient as it is."
             return (Finding(kind, "", f"Every tensor holds {what}.", remedy),)
     return ()
+
+
+def _begun(comparison: Comparison) -> tuple[Finding, ...]:
+    """Find one number that is added to every entry of every tensor."""
+    rest = [(g - comparison.reference[n]).ravel() for n, g in comparison.candidate.items()]
+    number = float(np.median(np.concatenate(rest)))
+    rounding = 2 * comparison.unit_roundoff * abs(number)
+    for name, g in comparison.candidate.items():
+        allowed = 4 * even(comparison, name) + rounding
+        small = comparison.is_coarse(name) or abs(number) <= 64 * allowed.max(initial=0.0)
+        if small or not np.all(np.abs(g - comparison.reference[name] - number) <= allowed):
+            return ()
+    message = f"Every entry of every tensor is {number:.6g} too large, as if its buffer began so."
+    remedy = "Begin the sums at zero."
+    return (Finding(Kind.ACCUMULATED, "", message, remedy, {"added": number}),)
 
 
 def in_place_of_parameters(
@@ -89,7 +106,8 @@ def _stepped(parameters: Mapping[str, Array], comparison: Comparison) -> tuple[F
         # Beneath large parameters rounding hides the gradient.
         rounding = 2 * comparison.unit_roundoff * float(np.abs(values).max(initial=0.0))
         allowed = np.maximum(even(comparison, name), rounding)
-        if not comparison.fits(name, values, allowed=allowed):
+        near = comparison.distance(name, values) <= comparison.sent(name) / TELLING
+        if not near or not comparison.fits(name, values, allowed=allowed):
             return ()
     if not any(TELLING * np.abs(parameters[n]).max() > np.abs(expected[n]).max() for n in gone):
         return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -114,11 +115,18 @@ def _rounded_to(comparison: Comparison) -> str:
         if np.array_equal(rounded, shown) and near(0.501 * 10.0**-places, 0.0):
             return f"{places} decimal places"
     for count in range(3, 13):
+        # Few numbers say first that there are more digits.
+        if any(_to_digits(value, count, shown.dtype) != value for value in shown[:4]):
+            continue
         texts = [f"{value:.{count - 1}e}" for value in shown.astype(np.float64)]
         rounded = np.array(texts, dtype=np.float64).astype(shown.dtype)
         if np.array_equal(rounded, shown) and near(0.0, 5.01 * 10.0**-count):
             return f"{count} significant digits"
     return ""
+
+
+def _to_digits(value: Array, count: int, dtype: np.dtype[Any]) -> Array:
+    return np.asarray(float(f"{float(value):.{count - 1}e}"), dtype=dtype)
 
 
 def _levels(comparison: Comparison) -> str:
@@ -496,14 +504,16 @@ def explain_tensor(comparison: Comparison, name: str, sizes: Mapping[str, int]) 
         return tensor_factor(name, factor, sizes)
     if r.ndim == 2:
         for what, layout in _LAYOUTS.items():
-            moved = layout(r)
-            if moved.shape == r.shape and comparison.fits(
-                name, moved, allowed=layout(comparison.allowed[name])
-            ):
-                remedy = f"Write {name} row by row, as its parameter is."
-                if what == "transposed":
-                    remedy = f"Return {name}.T."
-                return Finding(Kind.TRANSPOSED, name, f"{name} is {what}.", remedy)
+            moved, allowed = layout(r), layout(comparison.allowed[name])
+            if moved.shape != r.shape:
+                continue
+            for sign, also in ((1, ""), (-1, ", and has the opposite sign")):
+                if comparison.fits(name, sign * moved, allowed=allowed):
+                    remedy = f"Write {name} row by row, as its parameter is."
+                    if what == "transposed":
+                        remedy = f"Return {name}.T."
+                    message = f"{name} is {what}{also}."
+                    return Finding(Kind.TRANSPOSED, name, message, remedy)
     return _permuted(comparison, name, g, r)
 
 

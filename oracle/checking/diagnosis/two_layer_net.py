@@ -8,17 +8,19 @@ different stages are found together, under any factor.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from oracle.checking.backward import Pass, backward, forward
-from oracle.checking.comparison import Comparison
+from oracle.checking.comparison import LARGER, Comparison
 from oracle.checking.diagnosis import hidden, recovery
+from oracle.checking.diagnosis.earlier import at_other_parameters
 from oracle.checking.diagnosis.elimination import located, nearly_right
 from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
-from oracle.checking.diagnosis.faults import clipped, decayed, fault
+from oracle.checking.diagnosis.faults import clipped, decayed, decayed_alike, fault
 from oracle.checking.diagnosis.returned import changed, in_place_of_parameters
 from oracle.checking.diagnosis.tensors import (
     best_factor,
@@ -27,6 +29,7 @@ from oracle.checking.diagnosis.tensors import (
     factor_findings,
     fitted_factor,
     is_known,
+    listed,
     low_precision,
     merged,
     moved,
@@ -34,7 +37,6 @@ from oracle.checking.diagnosis.tensors import (
     representable_in,
     tensor_factor,
     unexplained,
-    wrong_tensors,
 )
 from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
 from oracle.findings import FindingKind as Kind
@@ -60,6 +62,14 @@ CONDITIONAL = {
     Kind.PERMUTED,
 }
 """What is said of a tensor in layer 1 only beside a dY that is known."""
+
+FACTORS = {
+    Kind.CONSTANT_FACTOR,
+    Kind.MISSING_BATCH_MEAN,
+    Kind.EXTRA_BATCH_MEAN,
+    Kind.SIGN_FLIPPED,
+}
+"""What is said of every tensor, if it is said of none by name."""
 
 FEWEST = 3
 """Equations that have to check a fitted number where each has few digits."""
@@ -116,11 +126,23 @@ def _best(passes: list[Pass], comparison: Comparison) -> tuple[Finding, ...]:
     """Return the first explanation without a gap, or else the last of those with the fewest."""
     best: tuple[Finding, ...] = ()
     for found in _explanations(passes, comparison):
+        if _denies_what_is_right(found, comparison):
+            continue
         if found and not _unknown(found):
             return found
         if found and (not best or _unknown(found) <= _unknown(best)):
             best = found
     return best
+
+
+def _denies_what_is_right(findings: tuple[Finding, ...], comparison: Comparison) -> bool:
+    """Tell whether a tensor that is right would be said to be wrong, as two errors that cancel."""
+    said = {n for f in findings for n in NAME.findall(f.tensor) if f.kind is not Kind.UNEXPLAINED}
+    return any(comparison.within(n) for n in said if n in comparison.candidate)
+
+
+NAME = re.compile(r"[Wb][12]")
+"""A tensor in what a finding says of one or of several."""
 
 
 def _unknown(findings: tuple[Finding, ...]) -> int:
@@ -137,7 +159,7 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
         # With one class y is 1, whatever the weights, and nothing can be told from the gradient.
         yield explain_each(comparison, sizes)
         return
-    if len(views) > 1 and not wrong_tensors(views[1]):
+    if len(views) > 1 and all(_is(views[1], comparison, n) for n in comparison.candidate):
         message = "This is the derivative of the loss without delta inside the logarithm."
         yield (Finding(Kind.DELTA_IGNORED, "", message, "dY = (y - t) / N * p / (p + delta)"),)
     layer_2 = {"W2", "b2"} & set(comparison.candidate)
@@ -162,10 +184,21 @@ def _explanations(passes: list[Pass], comparison: Comparison) -> Iterator[tuple[
     nearest = max((len(of_pass.right), of_pass.scale == 1) for of_pass in stages)
     stages = [s for s in stages if (len(s.right), s.scale == 1) == nearest]
     yield from sorted((of_pass.explain(known=True) for of_pass in stages), key=len)
+    yield from (at_other_parameters(p, comparison) for p in passes)
     yield from sorted((_of_other_forward(p, comparison, sizes) for p in passes), key=len)
     yield explain_each(comparison, sizes)
     # What is fitted to the plain (y - t) / N first: it would take a delta for a weight.
     yield from (of_pass.explain(known=False) for of_pass in reversed(stages))
+
+
+def _is(view: Comparison, comparison: Comparison, name: str) -> bool:
+    """Tell whether a tensor is what a view expects, and near to it if the check failed there.
+
+    Where rounding may do more than the tensor is large, its budget holds anything.
+    """
+    size = min(view.sent(name), view.largest(name))
+    near = LARGER * view.error(name) <= size or comparison.within(name)
+    return near and view.within(name)
 
 
 def _is_odd(found: tuple[Finding, ...]) -> bool:
@@ -191,10 +224,12 @@ def _only(comparison: Comparison, tensors: Tensors) -> Tensors:
 def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Finding, ...]:
     """Find another forward pass that W2 and b2 are right for, the one that leaves least to say."""
     best: tuple[Finding, ...] = ()
+    last, explains = p, False
     for text, remedy, other, slope in other_forwards(p):
-        if np.array_equal(other.y, p.y) and np.array_equal(other.x, p.x):
-            continue
-        if not _explains_layer_2(other, comparison):
+        if other is not last:
+            same = np.array_equal(other.y, p.y) and np.array_equal(other.x, p.x)
+            last, explains = other, not same and _explains_layer_2(other, comparison)
+        if not explains:
             continue
         found = (Finding(Kind.WRONG_FORWARD, "", f"{text}.", remedy),)
         stages = _Stages(other, comparison, sizes, slope)
@@ -202,15 +237,20 @@ def _of_other_forward(p: Pass, comparison: Comparison, sizes: Sizes) -> tuple[Fi
             rest = stages.explain(known=True)
             if not _unknown(rest) and (not best or len(rest) + 1 < len(best)):
                 best = (*found, *rest)
+            if len(best) == 1:
+                return best  # None leaves less to say.
     return best
 
 
 def _explains_layer_2(p: Pass, comparison: Comparison) -> bool:
     """Tell whether W2 and b2 may be a multiple of what a pass gives, before W1 is computed."""
-    return all(
-        g.size == 1 or fitted_factor(comparison, {n: g}) is not None or comparison.fits(n, g)
-        for n, g in _Layer("W2", "b2", p.z1).gradient(p.output_error).items()
-    )
+    dY = p.output_error
+
+    def may_be(name: str, g: Array) -> bool:
+        factor = fitted_factor(comparison, {name: g})
+        return g.size == 1 or factor is not None or comparison.fits(name, g)
+
+    return may_be("b2", dY.sum(axis=0)) and may_be("W2", p.z1.T @ dY)
 
 
 @dataclass(frozen=True)
@@ -254,6 +294,10 @@ class _Stages:
     equations: int = field(init=False)
     scale: float = field(init=False)
     right: tuple[str, ...] = field(init=False)
+    in_vain: Tensors = field(init=False, default_factory=dict)
+    asked: list[tuple[Tensors, list[str], dict[str, Finding | None]]] = field(
+        init=False, default_factory=list
+    )
 
     def __post_init__(self) -> None:
         """Find the scale."""
@@ -299,8 +343,10 @@ class _Stages:
         p, scale = self.p, self.scale
         upper, lower = _Layer("W2", "b2", p.z1), _Layer("W1", "b1", p.x)
         beyond = {"W1", "b1"} <= set(self.right)
-        guesses = iter(()) if beyond else self._output_errors(known)
-        output = self._stage(upper, scale * p.output_error, guesses, known=known)
+        right = scale * p.output_error
+        guesses = iter(()) if beyond else self._output_errors(known, self._tried(upper, right))
+        output = self._stage(upper, right, guesses, known=known)
+        self._remember(upper, right, output)
         if beyond and not output.findings and output.factor != 1:
             names = " and ".join(output.fitting)
             local = (tensor_factor(names, output.factor, self.sizes),)
@@ -308,13 +354,15 @@ class _Stages:
             inner = replace(output, error=scale * self._back(p.output_error), fitting=("W1", "b1"))
         else:
             total = output.factor * (1 if output.findings else scale)
+            back = self._back(output.error)
             inner = self._stage(
                 lower,
-                self._back(output.error),
-                self._hidden_errors(output.error, known),
+                back,
+                self._hidden_errors(output.error, known, self._tried(lower, back)),
                 known=known,
                 spread=bool(output.findings),
             )
+            self._remember(lower, back, inner)
             findings = [*output.findings, *(_times(f, inner.factor) for f in inner.findings)]
             if not (findings and _near_one(total)):
                 findings += factor_findings(total, self.sizes)
@@ -323,11 +371,41 @@ class _Stages:
                 findings.append(tensor_factor(names, inner.factor, self.sizes))
         return self._with_faults(findings, (upper, output), (lower, inner), known=known)
 
+    def _tried(self, layer: _Layer, right: Array) -> bool:
+        """Tell whether the tables were searched in vain beside the same right error."""
+        before = self.in_vain.get(layer.weights)
+        return before is not None and np.array_equal(before, right)
+
+    def _remember(self, layer: _Layer, right: Array, stage: _Stage) -> None:
+        if not stage.findings:
+            self.in_vain[layer.weights] = right
+
+    def _of_those_left(
+        self, findings: list[Finding], lost: list[str], layers: tuple[tuple[_Layer, _Stage], ...]
+    ) -> list[Finding]:
+        """Say a factor of every tensor of those only that have it, if nothing else is said."""
+        factors = [f for f in findings if f.kind in FACTORS and not f.tensor]
+        if not factors:
+            return findings
+        kept = [f for f in findings if f not in factors]
+        names = [n for _, stage in layers for n in stage.fitting if n not in lost]
+        coarse = any(self.comparison.is_coarse(n) for n in self.comparison.candidate)
+        if names and not coarse and not any(stage.findings for _, stage in layers):
+            factor = float(factors[0].evidence["factor"])
+            kept.insert(0, tensor_factor(listed(names), factor, self.sizes))
+        return kept
+
     def _back(self, dY: Array) -> Array:
         slope = self.p.z1 * (1 - self.p.z1) if self.slope is None else self.slope
         return np.asarray((dY @ self.p.W2.T) * slope)
 
-    def _output_errors(self, known: bool) -> Iterator[tuple[Finding, Array]]:
+    def _output_errors(self, known: bool, tried: bool) -> Iterator[tuple[Finding, Array]]:
+        if not tried:
+            yield from self._known_output_errors()
+        if not known:
+            yield from recovery.outputs(self.p, self.comparison)
+
+    def _known_output_errors(self) -> Iterator[tuple[Finding, Array]]:
         p = self.p
         yield from _known(OUTPUTS, p, p.output_error, lambda error: error)
         if p.delta:
@@ -337,14 +415,15 @@ class _Stages:
         yield from _known(SAMPLES, p, p.output_error, lambda error: error, scaled=True)
         yield from recovery.dropped_samples(p, self.comparison)
         yield from recovery.unreached_classes(p, self.comparison)
-        if not known:
-            yield from recovery.outputs(self.p, self.comparison)
 
-    def _hidden_errors(self, dY: Array, known: bool) -> Iterator[tuple[Finding, Array]]:
+    def _hidden_errors(
+        self, dY: Array, known: bool, tried: bool
+    ) -> Iterator[tuple[Finding, Array]]:
         back = dY @ self.p.W2.T
         right = self.p.z1 * (1 - self.p.z1)
-        yield from _known(SLOPES, self.p, right, lambda slope: back * slope)
-        yield from hidden.unreached_units(self.p, dY, self.comparison)
+        if not tried:
+            yield from _known(SLOPES, self.p, right, lambda slope: back * slope)
+            yield from hidden.unreached_units(self.p, dY, self.comparison)
         if not known:
             yield from hidden.hidden_errors(self.p, dY, self.comparison)
 
@@ -370,7 +449,9 @@ class _Stages:
         if layer.weights in fitting:
             return _Stage(right, (), 1.0, fitting)
         stands = expected
-        told = self.equations if layer.weights == "W2" else min(right.shape) * right.shape[1]
+        told = self.equations
+        if layer.weights == "W1":
+            told = min(len(right), layer.inputs.shape[1] + 1) * right.shape[1]
         coarse = any(self.comparison.is_coarse(n) for n in expected)
         partly: _Stage | None = None
         whole: list[tuple[float, _Stage]] = []
@@ -382,7 +463,14 @@ class _Stages:
             expected = layer.gradient(error)
             findings = () if finding is None else (finding,)
             wide = spread or finding is not None
-            factor = best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
+            # Few numbers say first that nothing fits.
+            biases = {layer.biases: expected[layer.biases]}
+            may = not np.any(biases[layer.biases]) or bool(fitted_factor(self.comparison, biases))
+            factor = (
+                best_factor(self.comparison, expected, self.sizes, spread=wide, equations=told)
+                if may
+                else None
+            )
             if factor is not None and self._tells(
                 factor, expected, stands, known=known, spare=FEWEST if finding is None else told - 1
             ):
@@ -391,7 +479,8 @@ class _Stages:
                     return stage
                 whole.append((misfit(self.comparison, expected, factor), stage))
             elif (
-                not fitting
+                may
+                and not fitting
                 and finding
                 and (known or not coarse)
                 and (factor := self._beneath_decay(layer, expected)) is not None
@@ -462,6 +551,17 @@ class _Stages:
         part = {layer.weights: layer.inputs[:, rows].T @ error}
         return best_factor(only, part, self.sizes, spread=True) is not None
 
+    def _faults(
+        self, view: Comparison, errors: Tensors, wrong: list[str]
+    ) -> dict[str, Finding | None]:
+        """Return what is wrong with each tensor; the same errors are asked about once."""
+        for before, names, found in self.asked:
+            if names == wrong and all(np.array_equal(before[n], errors[n]) for n in errors):
+                return dict(found)
+        found = {n: fault(self.p, view, n, errors[n], self.sizes) for n in wrong}
+        self.asked.append((errors, wrong, found))
+        return dict(found)
+
     def _with_faults(
         self, findings: list[Finding], *layers: tuple[_Layer, _Stage], known: bool
     ) -> tuple[Finding, ...]:
@@ -470,7 +570,7 @@ class _Stages:
         view = moved(self.comparison, expected)
         errors = {n: stage.error for layer, stage in layers for n in (layer.weights, layer.biases)}
         wrong = [n for n in errors if not any(n in stage.fitting for _, stage in layers)]
-        found = {n: fault(self.p, view, n, errors[n], self.sizes) for n in wrong}
+        found = self._faults(view, errors, wrong)
         if any(f is not None and f.kind is Kind.CLIPPED for f in found.values()):
             found = {n: clipped(view, n, fewest=1) or f for n, f in found.items()}
         if None in found.values():
@@ -490,8 +590,14 @@ class _Stages:
             found |= dict.fromkeys(rests)
             findings = [f for f in findings if f not in layers[1][1].findings]
             lost = [n for n in errors if n in found and found[n] is None]
+        decays = [f for f in found.values() if f and f.kind is Kind.WEIGHT_DECAY]
+        for name in [n for n in lost if n in found] if decays else ():
+            if same := decayed_alike(self.p, view, name, decays[0]):
+                found[name] = same
+                lost.remove(name)
         findings += [f for f in found.values() if f is not None]
         if lost:
+            findings = self._of_those_left(findings, lost, layers)
             output = layers[0][1]
             right = moved(self.comparison, _only(self.comparison, backward(self.p)))
             if not known and (nearly := nearly_right(right)):
@@ -530,7 +636,8 @@ def _joined(stages: list[_Stage], comparison: Comparison, *, coarse: bool) -> _S
     others = [other for other in said if other.kind is not finding.kind]
     if not others:
         return first
-    what = "; ".join(other.message.rstrip(".") for other in others[:2])
+    messages = dict.fromkeys(other.message.rstrip(".") for other in others)
+    what = "; ".join([*messages][:2])
     if coarse and not all(_same(s.error, first.error) for s in stages):
         dtype = comparison.candidate["W2"].dtype
         message = f"Rounding in {dtype} does not tell these apart: {finding.message} {what}."
@@ -570,7 +677,9 @@ def _known(
     for mistake in mistakes:
         with np.errstate(all="ignore"):
             wrong = mistake.compute(p)
-        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=scaled or p.N == 1)
+        # With two classes, as with one sample, other errors may be multiples of the right one.
+        plain = scaled or p.N == 1 or p.K == 2
+        shows = np.all(np.isfinite(wrong)) and _differ(wrong, right, scaled=plain)
         if shows:
             found = Finding(mistake.kind, "", f"{mistake.message}.", mistake.remedy)
             yield found, error_of(wrong)
