@@ -152,10 +152,12 @@ def test_a_time_that_is_none_is_refused(option):
 
 def test_ctrl_c_is_no_verdict(tmp_path):
     """130, as of any program that a shell runs; and the program ends too."""
-    program = python(tmp_path, "time.sleep(30)")
+    asked = tmp_path / "asked"
+    program = python(tmp_path, f"open({str(asked)!r}, 'w').close(); time.sleep(30)")
     command = [sys.executable, "-m", "oracle", "check-function", "--", *map(str, program)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(2)
+        while not asked.exists():
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=20)[1]
     assert (process.returncode, said) == (130, "interrupted\n")
