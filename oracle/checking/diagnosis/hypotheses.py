@@ -95,7 +95,7 @@ def closest(
     _, factor, first = alike[0]
     others = [f.message for _, k, f in alike if f.kind is not first.kind and k == factor]
     if others:
-        what = "; ".join(other.rstrip(".") for other in others[:2])
+        what = "; ".join(other.removesuffix(".") for other in others[:2])
         message = f"{first.message} On this input it looks the same if: {what}."
         first = replace(first, message=message)
     return (first, *factor_findings(factor, sizes))

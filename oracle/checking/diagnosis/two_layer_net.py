@@ -636,7 +636,7 @@ def _joined(stages: list[_Stage], comparison: Comparison, *, coarse: bool) -> _S
     others = [other for other in said if other.kind is not finding.kind]
     if not others:
         return first
-    messages = dict.fromkeys(other.message.rstrip(".") for other in others)
+    messages = dict.fromkeys(other.message.removesuffix(".") for other in others)
     what = "; ".join([*messages][:2])
     if coarse and not all(_same(s.error, first.error) for s in stages):
         dtype = comparison.candidate["W2"].dtype
