@@ -1,6 +1,5 @@
 """Where rounding is coarse, or numbers are few, what merely fits is not named."""
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -9,23 +8,8 @@ from oracle.checking.backward import backward, forward, softmax
 from oracle.checking.diagnosis.tensors import merged
 from oracle.checking.probes import probe
 from oracle.findings import FindingKind as Kind
-from oracle.values import Finding, TwoLayerNetParameters, Verdict
-
-HALF = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-
-
-def found(case, gradient, dtype="float64", **options):
-    """The findings of a check, with delta = 0, of a gradient that fails."""
-    kind = HALF.get(dtype, dtype)
-    candidate = {n: np.ascontiguousarray(np.asarray(g).astype(kind)) for n, g in gradient.items()}
-    options.setdefault("delta", 0.0)
-    report = closed_form.check_two_layer_net(*case, candidate, **options)
-    assert report.verdict is Verdict.FAIL
-    return report.findings
-
-
-def kinds(findings):
-    return {finding.kind for finding in findings}
+from oracle.values import Finding, TwoLayerNetParameters
+from tests.checking.explained import HALF, found, kinds
 
 
 def network(seed, sizes, scale=1.0):

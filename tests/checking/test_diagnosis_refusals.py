@@ -10,21 +10,9 @@ from oracle.checking.diagnosis.returned import in_place_of_parameters
 from oracle.checking.probes import probe
 from oracle.findings import FindingKind as Kind
 from oracle.values import TwoLayerNetParameters, Verdict
+from tests.checking.explained import found, kinds
 
 UNKNOWN = {Kind.UNEXPLAINED}
-
-
-def found(case, gradient, dtype="float64", **options):
-    """The findings of a check, with delta = 0, of a gradient that fails."""
-    candidate = {n: np.asarray(g).astype(dtype) for n, g in gradient.items()}
-    options.setdefault("delta", 0.0)
-    report = closed_form.check_two_layer_net(*case, candidate, **options)
-    assert report.verdict is Verdict.FAIL
-    return report.findings
-
-
-def kinds(findings):
-    return {finding.kind for finding in findings}
 
 
 def network(seed, sizes, scale=1.0, dtype="float64"):
