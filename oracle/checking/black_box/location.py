@@ -32,8 +32,8 @@ LISTED = 8
 WITNESSES = 3
 """Directions in which a range is looked at for an error: in one, two errors may cancel."""
 JURY = 8
-"""Directions all of which have to agree that the error lies in one range: of two alike outside of
-it each sees something with a probability of a half."""
+"""Directions, at least, all of which have to agree that the error lies in one range: of two errors
+alike outside of it each sees something with a probability of a half."""
 
 REMEDY = "Look at what the code does there and nowhere else: an edge, an index off by one, a mask."
 
@@ -214,17 +214,19 @@ class _Search:
         """Halve to the outermost wrong entries, if what lies between them explains all."""
         some = sorted(self.lines, key=lambda line: -abs(self.lines[line].excess))
         first = yield from self._bound(some[:WITNESSES], from_end=False)
-        last = yield from self._bound(some[:WITNESSES], from_end=True)
-        if first is None or last is None or first > last:
+        if first is None:
             return None
-        jury = [line for line in some if line.begin <= first and last < line.end][:JURY]
+        last = yield from self._bound(some[:WITNESSES], from_end=True)
+        if last is None or first > last:
+            return None
+        jury = [line for line in some if line.begin <= first and last < line.end]
         inner = {line: Line(line.tensor, first, last + 1, line.seed) for line in jury}
-        slopes = yield from self.measure(list(inner.values()))
-        if not slopes or len(jury) < JURY:
+        slopes = (yield from self.measure(list(inner.values()))) if len(jury) >= JURY else None
+        if slopes is None:
             return None
         apart = [
             abs(self.lines[line].excess - slopes[within].excess)
-            <= FAILING * (self.bar(self.lines[line]) + self.bar(slopes[within]))
+            <= self.bar(self.lines[line]) + self.bar(slopes[within])
             for line, within in inner.items()
         ]
         return (first, last) if all(apart) else None

@@ -84,3 +84,14 @@ def test_columns_are_no_rows():
     wrong = np.cos(x)
     wrong[:, 4] = 0
     assert "row" not in located(run(sines, {"a": x}, {"a": wrong}))[0]
+
+
+def test_two_errors_that_cancel_outside_of_a_row_are_not_overlooked():
+    """In some directions they do; that all of them are explained is what a range needs."""
+    x = np.random.default_rng(6).normal(size=(40, 25))
+    for n in range(40):
+        wrong = np.cos(x)
+        wrong[17] *= -1
+        wrong[30, n % 24 : n % 24 + 2] += 0.05
+        message, _ = located(run(sines, {"a": x}, {"a": wrong}, seed=n))
+        assert message != "a is wrong in row 17 only."
