@@ -15,8 +15,10 @@ from pythonjsonlogger.json import JsonFormatter
 from oracle.commands.options import Seconds
 from oracle.service.gate import single_threaded_blas
 from oracle.service.memory import keep_freed_memory
-from oracle.service.server import CannotServe, Server, Settings, WrongAddress
-from oracle.service.workers import Workers, end_with_parent
+from oracle.service.ports import CannotServe, WrongAddress
+from oracle.service.server import Server
+from oracle.service.settings import Settings
+from oracle.service.workers import Workers
 
 DEFAULT = Settings()
 _LOG = logging.getLogger(__name__)
@@ -90,7 +92,6 @@ class WrongOption(click.ClickException):
     show_envvar=True,
     help="Describe the services to callers that ask.",
 )
-@click.option("--shared-port", is_flag=True, hidden=True)
 @click.option(
     "--grace",
     default=5.0,
@@ -115,26 +116,34 @@ def command(
 
     BLAS computes with one thread in this process: calls run beside each other instead.
     """
-    keep_freed_memory()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    _log_to_standard_error(log_level)
+    signals = begin(log_level)
     settings["compute_slots"] = compute_slots or max(1, DEFAULT.compute_slots // workers)
-    signals: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: signals.append(number))
-    serve = _one if workers == 1 else partial(_several, workers, log_level)
+    told = Settings(**settings)
     try:
-        serve(settings, grace, signals)
+        if workers == 1:
+            serve(told, grace, signals)
+        else:
+            _several(workers, told, grace, log_level, signals)
     except CannotServe as error:
         kind = WrongOption if isinstance(error, WrongAddress) else click.ClickException
-        raise kind(f"cannot serve {settings['address']}: {error}") from None
+        raise kind(f"cannot serve {told.address}: {error}") from None
     _LOG.info("stopped")
 
 
-def _one(settings: dict[str, Any], grace: float, signals: list[int]) -> None:
-    server = Server(Settings(**settings))
-    if settings["shared_port"]:
-        end_with_parent(lambda: signals.append(signal.SIGTERM))
+def begin(log_level: str) -> list[int]:
+    """Set this process up to serve, and return where its signals to stop will be."""
+    keep_freed_memory()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    _log_to_standard_error(log_level)
+    signals: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: signals.append(number))
+    return signals
+
+
+def serve(settings: Settings, grace: float, signals: list[int]) -> None:
+    """Serve in this process until there is a signal."""
+    server = Server(settings)
     with single_threaded_blas():
         server.start()
         _announce(server.address)
@@ -146,16 +155,9 @@ def _one(settings: dict[str, Any], grace: float, signals: list[int]) -> None:
 
 
 def _several(
-    count: int, log_level: str, settings: dict[str, Any], grace: float, signals: list[int]
+    count: int, settings: Settings, grace: float, log_level: str, signals: list[int]
 ) -> None:
-    options = settings | {"grace": grace, "log_level": log_level}
-    del options["address"]
-    flags = {name for name, value in options.items() if value is True}
-    arguments = [f"--{name.replace('_', '-')}" for name in sorted(flags)]
-    for name, value in options.items():
-        if not isinstance(value, bool):
-            arguments += [f"--{name.replace('_', '-')}", str(value)]
-    workers = Workers(Settings(**settings), count, arguments)
+    workers = Workers(settings, count, grace, log_level)
     try:
         workers.start()
         _announce(workers.address)

@@ -7,7 +7,6 @@ import math
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
 from typing import Any
 
 import grpc
@@ -19,7 +18,7 @@ from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service import requests as decoded
 from oracle.service import tasks
 from oracle.service.gate import CallerLeft, Overloaded, Watchdog
-from oracle.service.requests import require
+from oracle.service.requests import Fields, require
 from oracle.service.status import Abandoned
 from oracle.values import Array, Checkpoint, InvalidInput, Report, never_stop
 from oracle.wire import black_box, report, tensor
@@ -127,7 +126,7 @@ def _evaluation(message: pb.Evaluation, field: str) -> Evaluation:
 
 
 def _values(answer: pb.Answer, count: int) -> Array:
-    values = decoded.array(answer, "values", "turn.answer.")
+    values = Fields(answer, "turn.answer.").array("values")
     require(values.shape == (count,), "turn.answer.values", f"have shape ({count},)", values.shape)
     require(values.dtype.kind != "b", "turn.answer.values", "be numbers", values.dtype)
     return values
@@ -278,17 +277,6 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
         self.max_message_bytes = max_message_bytes
         self.sessions = threading.BoundedSemaphore(max_sessions)
 
-        def converse(
-            requests: Iterator[pb.BlackBoxServiceConverseRequest], context: grpc.ServicerContext
-        ) -> Iterator[pb.BlackBoxServiceConverseResponse]:
-            return self._converse(requests, context)
-
-        # Streams wait for their callers, so they have threads of their own and no other call waits
-        # for one. A few more than sessions: those tell the caller that there are too many.
-        pool = futures.ThreadPoolExecutor(max_sessions + 8, "black-box")
-        converse.experimental_thread_pool = pool  # type: ignore[attr-defined]
-        self.Converse: Any = converse
-
     def Step(
         self, request: pb.BlackBoxServiceStepRequest, context: grpc.ServicerContext
     ) -> pb.BlackBoxServiceStepResponse:
@@ -302,7 +290,7 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
         decoded.require_sendable(response, "token", self.max_message_bytes)
         return response
 
-    def _converse(
+    def Converse(
         self,
         requests: Iterator[pb.BlackBoxServiceConverseRequest],
         context: grpc.ServicerContext,

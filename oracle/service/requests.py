@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from google.protobuf.message import Message
 
+from oracle.gradcheck.v1 import report_pb2, tensor_pb2, two_layer_net_pb2
 from oracle.values import Array, InvalidInput, TwoLayerNetParameters
 from oracle.wire import tensor
 
 FIELDS = {"W1": "w1", "b1": "b1", "W2": "w2", "b2": "b2"}
 """The four tensors of a two-layer net by the document's names, and their names in messages."""
+
+ARGUMENTS = {"step": "h", "learning_rate": "lr"}
+"""Optional fields that the document names otherwise, and its names."""
 
 HEAD = 1024
 """Bytes that are enough for all of an answer but its numbers: a shape has at most 32 lengths."""
@@ -20,50 +24,87 @@ HEAD = 1024
 FLOATING = tensor.NAMES[:4]
 
 
-def array(message: Any, name: str, prefix: str = "") -> Array:
-    """Return a tensor that the request must hold."""
-    if not message.HasField(name):
-        raise InvalidInput(prefix + name, "be set", "nothing")
-    return tensor.decode(getattr(message, name), prefix + name)
+Name_contra = TypeVar("Name_contra", contravariant=True)
+"""The names of the fields of one message that can be set, as its generated stub lists them."""
 
 
-def optional_array(message: Any, name: str, prefix: str = "") -> Array | None:
-    """Return a tensor, or None if it is not set."""
-    return array(message, name, prefix) if message.HasField(name) else None
+class Holds(Protocol[Name_contra]):
+    """A message: the stub of its class lists the fields whose presence can be asked for."""
+
+    def HasField(self, field_name: Name_contra, /) -> bool:
+        """Tell whether a field is set."""
 
 
-def targets(request: Any) -> Array:
+class Fields(Generic[Name_contra]):
+    """The fields of a message; mypy knows their names from its stub.
+
+    Parameters
+    ----------
+    message : Message
+        The request, or a message in it.
+    path : str
+        What stands before the name of a field in its path, "turn.answer." say.
+    """
+
+    def __init__(self, message: Holds[Name_contra], path: str = "") -> None:
+        self._message: Any = message
+        self._path = path
+
+    def array(self, name: Name_contra) -> Array:
+        """Return a tensor that must be set."""
+        field: Any = name
+        if not self._message.HasField(field):
+            raise InvalidInput(self._path + field, "be set", "nothing")
+        return tensor.decode(getattr(self._message, field), self._path + field)
+
+    def optional_array(self, name: Name_contra) -> Array | None:
+        """Return a tensor, or None if it is not set."""
+        return self.array(name) if self._message.HasField(name) else None
+
+    def options(self, *names: Name_contra) -> dict[str, Any]:
+        """Return those of the optional fields that are set, under the document's names."""
+        found: list[Any] = [name for name in names if self._message.HasField(name)]
+        return {ARGUMENTS.get(name, name): getattr(self._message, name) for name in found}
+
+    def count(self, name: Name_contra, default: int) -> int:
+        """Return an optional count, which must be at least 1."""
+        field: Any = name
+        value = getattr(self._message, field) if self._message.HasField(field) else default
+        require(value >= 1, self._path + field, "be at least 1", value)
+        return int(value)
+
+
+def targets(message: tensor_pb2.Targets) -> Array:
     """Return targets in the form that the request says they have."""
-    form = request.targets.WhichOneof("form")
+    form = message.WhichOneof("form")
     if form is None:
         raise InvalidInput("targets", "be set, to `labels` or `probabilities`", "nothing")
     untyped = "int64" if form == "labels" else "float64"
-    found = tensor.decode(getattr(request.targets, form), f"targets.{form}", untyped)
+    found = tensor.decode(getattr(message, form), f"targets.{form}", untyped)
     if (form == "labels") != (found.dtype.kind == "i"):
         kind = "integers" if form == "labels" else "floating numbers"
         raise InvalidInput(f"targets.{form}", f"hold {kind}", f"{found.dtype}")
     return found
 
 
-def parameters(request: Any) -> TwoLayerNetParameters:
+def parameters(message: two_layer_net_pb2.TwoLayerNetParameters) -> TwoLayerNetParameters:
     """Return the parameters of a two-layer net."""
-    message = request.parameters
+    fields = Fields(message, "parameters.")
     return TwoLayerNetParameters(
-        **{name: array(message, field, "parameters.") for name, field in FIELDS.items()}
+        W1=fields.array("w1"), b1=fields.array("b1"), W2=fields.array("w2"), b2=fields.array("b2")
     )
 
 
-def candidate(request: Any, name: str) -> dict[str, Array | None]:
-    """Return a caller's gradient of one tensor, under the document's name."""
-    return {name: array(request, "gradient")}
-
-
-def candidate_parameters(request: Any) -> dict[str, Array | None]:
-    """Return a caller's gradient of a two-layer net; a tensor may be missing, all may not."""
-    if not request.HasField("gradient"):
-        raise InvalidInput("gradient", "be set", "nothing")
+def candidate_parameters(
+    message: two_layer_net_pb2.TwoLayerNetParameters,
+) -> dict[str, Array | None]:
+    """Return a caller's gradient of a two-layer net, of which tensors may be missing."""
+    fields = Fields(message, "gradient.")
     return {
-        name: optional_array(request.gradient, field, "gradient.") for name, field in FIELDS.items()
+        "W1": fields.optional_array("w1"),
+        "b1": fields.optional_array("b1"),
+        "W2": fields.optional_array("w2"),
+        "b2": fields.optional_array("b2"),
     }
 
 
@@ -72,28 +113,8 @@ def encode_parameters(tensors: Mapping[str, Array]) -> Any:
     return {FIELDS[name]: tensor.fields(array) for name, array in tensors.items()}
 
 
-def options(request: Any, **names: str) -> dict[str, Any]:
-    """Return the optional fields that are set, under the names of the reference functions."""
-    fields = {"delta": "delta", **names}
-    known = request.DESCRIPTOR.fields_by_name
-    return {
-        name: getattr(request, field)
-        for field, name in fields.items()
-        if field in known and request.HasField(field)
-    }
-
-
-def count(request: Any, name: str, default: int) -> int:
-    """Return an optional count, which must be at least 1."""
-    value = getattr(request, name) if request.HasField(name) else default
-    if value < 1:
-        raise InvalidInput(name, "be at least 1", f"{value}")
-    return int(value)
-
-
-def floating_type(message: Any, name: str, field: str) -> str | None:
-    """Return the name of a floating type, or None if it is not set."""
-    number = getattr(message, name)
+def floating_type(number: int, field: str) -> str | None:
+    """Return the name of a floating type by its number, or None if it is not set."""
     if not number:
         return None
     if not 1 <= number <= len(FLOATING):
@@ -101,24 +122,29 @@ def floating_type(message: Any, name: str, field: str) -> str | None:
     return FLOATING[number - 1]
 
 
-def accumulation_type(request: Any) -> str | None:
+def accumulation_type(message: report_pb2.CandidateArithmetic) -> str | None:
     """Return the type that a caller says it accumulated in."""
-    name = "accumulation_data_type"
-    return floating_type(request.arithmetic, name, f"arithmetic.{name}")
+    return floating_type(message.accumulation_data_type, "arithmetic.accumulation_data_type")
 
 
-def choice(request: Any, name: str) -> str:
-    """Return the chosen value of an enum without its prefix, in small letters; unset is 1."""
-    enum = request.DESCRIPTOR.fields_by_name[name].enum_type
-    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    number = getattr(request, name) or 1
-    known = {
-        n: value.name.removeprefix(prefix).lower() for n, value in enum.values_by_number.items()
-    }
-    if number not in known:
+def choice(number: int, kind: Any, field: str) -> str:
+    """Return a value of an enum without its prefix, in small letters; unset is its first.
+
+    Parameters
+    ----------
+    number, kind : int, enum of the contract
+        The value that the request holds, and its enum.
+    field : str
+        Where it stands in the request.
+    """
+    names = {value.number: value.name for value in kind.DESCRIPTOR.values}
+    prefix = names[0].removesuffix("UNSPECIFIED")
+    known = {n: name.removeprefix(prefix).lower() for n, name in names.items()}
+    chosen = number or 1
+    if chosen not in known:
         allowed = ", ".join(value for n, value in known.items() if n)
-        raise InvalidInput(name, f"be one of {allowed}", f"{number}")
-    return known[number]
+        raise InvalidInput(field, f"be one of {allowed}", f"{chosen}")
+    return known[chosen]
 
 
 def require(condition: bool, field: str, requirement: str, was: object) -> None:

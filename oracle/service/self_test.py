@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import grpc
 
 from oracle.checking import self_test
-from oracle.gradcheck.v1 import self_test_pb2_grpc
+from oracle.gradcheck.v1 import self_test_pb2, self_test_pb2_grpc
 from oracle.service import requests
+from oracle.service.requests import Fields
 from oracle.service.servicers import Servicer
 from oracle.wire import self_test as wire
 from oracle.wire import tensor
-
-OPTIONS = ("batch_size", "input_size", "hidden_size", "output_size", "weight_scale")
 
 
 class SelfTest(Servicer, self_test_pb2_grpc.SelfTestServiceServicer):
     """SelfTestService."""
 
-    def RunSelfTest(self, request: Any, context: Any) -> Any:
-        options = {name: getattr(request, name) for name in OPTIONS if request.HasField(name)}
+    def RunSelfTest(
+        self, request: self_test_pb2.RunSelfTestRequest, context: grpc.ServicerContext
+    ) -> self_test_pb2.RunSelfTestResponse:
+        options = Fields(request).options(
+            "batch_size", "input_size", "hidden_size", "output_size", "weight_scale"
+        )
         dtype = tensor.decode_data_type(request.data_type or 1)
         self_test.require_case(dtype=dtype, **options)
         requests.require_held("weight_scale", request.weight_scale, dtype)

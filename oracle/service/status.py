@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-import time
-from collections.abc import Callable, Iterator
-from operator import methodcaller
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
-from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from oracle.service.gate import CallerLeft, Calls, Overloaded, ServerStops, TimeOver
+from oracle.service.calls import CURRENT, Once, around, is_open
+from oracle.service.decoding import Undecodable
+from oracle.service.gate import CallerLeft, Overloaded, ServerStops, TimeOver
 from oracle.values import InvalidInput
-from oracle.wire.message import reader
 from oracle.wire.tensor import MalformedTensor
 
 DOMAIN = "gradient-oracle"
-PACKAGE = "/oracle.gradcheck."
-"""Methods of this package are ours; health and reflection bring their own statuses."""
 _LOG = logging.getLogger(__name__)
 
 FIELDS = {
@@ -51,10 +47,6 @@ class Abandoned(Exception):
     """A conversation that its caller closed before the result."""
 
 
-class Undecodable(Exception):
-    """Bytes that came as a request and are no message of its class."""
-
-
 def _shortened(text: str) -> str:
     """Return a text without its middle, if it is long; its ends say what must be and what was."""
     half = MOST_TEXT // 2
@@ -63,7 +55,12 @@ def _shortened(text: str) -> str:
 
 def _status(code: int, message: str, reason: str, *details: Any) -> Any:
     status = status_pb2.Status(code=code, message=message)
-    for detail in (error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN), *details):
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+    call = CURRENT.get(None)
+    named = [error_details_pb2.RequestInfo(request_id=call.request_id)] if call else []
+    if call:
+        call.code = code_pb2.Code.Name(code)
+    for detail in (info, *named, *details):
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
@@ -107,124 +104,35 @@ def status_of(error: Exception, request: Any = None) -> Any:
     if type(error) in _MAP:
         code, message, reason, details = _MAP[type(error)]
         return _status(code, message or str(error), reason, *details)
-    _LOG.error("call failed", exc_info=error)
+    call = CURRENT.get(None)
+    named = {"request_id": call.request_id} if call else {}
+    _LOG.error("call failed", exc_info=error, extra=named)
     return _status(code_pb2.INTERNAL, "internal error; see the server log", "INTERNAL")
 
 
 class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
-    """Turns every exception of every handler into its status, and logs every call."""
+    """Turns every exception of a handler into its status."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-        self._wrapped: dict[str, Any] = {}
+    def __init__(self) -> None:
+        self._changed = Once(lambda _, handler: around(handler, _mapping))
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
-        """Return the handler of a call, which is wrapped once: a method has one for ever."""
-        known = self._wrapped.get(details.method)
-        if known is not None:
-            return known
+        """Return the handler of a call."""
         handler = continuation(details)
-        if handler is None or not details.method.startswith(PACKAGE):
+        if handler is None or is_open(details.method):
             return handler
-        if handler.request_streaming:
-            name = "stream_stream"
-            behaviour = _each_decoded(handler.stream_stream)
-            wrapped = _streaming(behaviour, details.method, self._calls)
-        elif handler.response_streaming:
-            name = "unary_stream"
-            wrapped = _streaming(_decoded(handler.unary_stream), details.method, self._calls)
-        else:
-            name = "unary_unary"
-            wrapped = _unary(_decoded(handler.unary_unary), details.method, self._calls)
-        # The generated code reads and writes messages whole, with a copy of every tensor for each.
-        ours = handler._replace(
-            request_deserializer=_deserializer(handler.request_deserializer.__self__),
-            response_serializer=methodcaller("SerializeToString"),
-            **{name: wrapped},
-        )
-        return self._wrapped.setdefault(details.method, ours)
+        return self._changed(details.method, handler)
 
 
-# What a deserializer raises, gRPC answers with INTERNAL and logs with a traceback. So it returns
-# what went wrong, and the handler raises that.
-
-
-def _deserializer(kind: type[Message]) -> Callable[[bytes], Any]:
-    read = reader(kind)
-
-    def deserialize(data: bytes) -> Any:
-        try:
-            return read(data)
-        except DecodeError:
-            name = kind.DESCRIPTOR.full_name
-            return Undecodable(f"the request must be a {name}, got {len(data)} bytes that are none")
-
-    return deserialize
-
-
-def _require_decoded(request: Any) -> Any:
-    if isinstance(request, Undecodable):
-        raise request
-    return request
-
-
-def _decoded(behaviour: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(behaviour)
-    def call(request: Any, context: Any) -> Any:
-        return behaviour(_require_decoded(request), context)
-
-    return call
-
-
-def _each_decoded(behaviour: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(behaviour)
-    def call(requests: Iterator[Any], context: Any) -> Any:
-        return behaviour(map(_require_decoded, requests), context)
-
-    return call
-
-
-# The exception of `abort_with_status` rises outside of every `try`, so that no clause wraps it.
-
-
-def _unary(behaviour: Callable[..., Any], method: str, calls: Calls) -> Callable[..., Any]:
-    @functools.wraps(behaviour)
-    def call(request: Any, context: Any) -> Any:
-        began = time.monotonic()
-        try:
-            with calls:
-                response = behaviour(request, context)
-        except Exception as error:  # noqa: BLE001 - the map decides
-            status = status_of(error, request)
-        else:
-            _log(method, "OK", began)
-            return response
-        _log(method, status.code.name, began)
-        return context.abort_with_status(status)
-
-    return call
-
-
-def _streaming(behaviour: Callable[..., Any], method: str, calls: Calls) -> Callable[..., Any]:
-    @functools.wraps(behaviour)
-    def call(request: Any, context: Any) -> Iterator[Any]:
-        began = time.monotonic()
-        try:
-            with calls:
-                yield from behaviour(request, context)
-        except Exception as error:  # noqa: BLE001 - the map decides
-            status = status_of(error, request)
-        else:
-            _log(method, "OK", began)
-            return
-        _log(method, status.code.name, began)
-        context.abort_with_status(status)
-
-    return call
-
-
-def _log(method: str, code: str, began: float) -> None:
-    if not _LOG.isEnabledFor(logging.INFO):
+@contextmanager
+def _mapping(request: Any, context: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - the map decides
+        status = status_of(error, request)
+    else:
         return
-    seconds = round(time.monotonic() - began, 6)
-    _LOG.info("call", extra={"method": method, "code": code, "seconds": seconds})
+    # Its exception rises outside of every `try`, so that no clause wraps it. An instrumentation
+    # that counts codes knows `abort`, and not `abort_with_status`, which does the same.
+    context.set_trailing_metadata(status.trailing_metadata)
+    context.abort(status.code, status.details)

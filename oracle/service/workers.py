@@ -7,6 +7,8 @@ do its streams; unary conversations travel in their tokens, and go on in any of 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import os
 import socket
@@ -14,10 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 
 from oracle.service.gate import GLANCE
-from oracle.service.server import CannotServe, Settings, require_servable
+from oracle.service.ports import CannotServe, require_servable
+from oracle.service.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,8 +44,8 @@ class Workers:
         What each of them is told; port 0 takes a free one for all.
     count : int
         How many processes.
-    arguments : sequence of str
-        The same as options of `serve`, but for the address.
+    grace, log_level : float, str
+        What the command is told beside the settings.
 
     Raises
     ------
@@ -49,7 +53,9 @@ class Workers:
         If the address cannot be served, or the system cannot share a port among processes.
     """
 
-    def __init__(self, settings: Settings, count: int, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, count: int, grace: float = 0.0, log_level: str = "info"
+    ) -> None:
         if not hasattr(socket, "SO_REUSEPORT"):
             raise CannotServe("this system cannot share a port among processes; use --workers 1")
         host, bare, port = require_servable(settings)
@@ -59,9 +65,10 @@ class Workers:
         self._port.bind((bare, port))
         self.address = f"{host}:{self._port.getsockname()[1]}"
         self.count = count
-        # Said, because each inherits the environment, and with it the number of workers.
-        serve = ("serve", "--workers", "1", "--address", self.address, "--shared-port", *arguments)
-        self._command = (sys.executable, "-m", "oracle", *serve)
+        shared = dataclasses.replace(settings, address=self.address, shared_port=True)
+        told = {"settings": dataclasses.asdict(shared), "grace": grace, "log_level": log_level}
+        self._command = (sys.executable, "-m", "oracle.commands.worker")
+        self._told = json.dumps(told) + "\n"
         self._running: list[tuple[subprocess.Popen[str], float]] = []
 
     def start(self) -> None:
@@ -80,6 +87,10 @@ class Workers:
             text=True,
             start_new_session=True,
         )
+        assert process.stdin is not None  # noqa: S101 - it is piped
+        with suppress(BrokenPipeError):  # It ended at once, and `watch` sees that.
+            process.stdin.write(self._told)
+            process.stdin.flush()
         self._running.append((process, time.monotonic()))
         return process
 
@@ -141,6 +152,14 @@ class Workers:
     def _terminate(self) -> None:
         for process, _ in self._running:
             process.terminate()
+
+
+def read_line() -> bytes:
+    """Return the first line of standard input, and leave all that follows unread."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return bytes(line)
 
 
 def end_with_parent(stop: Callable[[], object]) -> None:

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from oracle.gradcheck.v1 import tensor_pb2
+
+P = ParamSpec("P")
+M = TypeVar("M", bound=Message)
 
 LARGE = 2**16
 """Bytes of a field from which on its copies cost more than the detour around them."""
@@ -42,9 +45,21 @@ class Draft:
         return b"".join(_written(self.kind, self.fields))
 
 
-def build(kind: type[Message], **fields: Any) -> Message | Draft:
-    """Return the message of these fields: dicts for messages, views for the bytes of arrays."""
-    return Draft(kind, fields) if _holds_view(fields) else kind(**fields)
+def build(kind: Callable[P, M], *none: P.args, **fields: P.kwargs) -> M:
+    """Return the message of these fields: dicts for messages, views for the bytes of arrays.
+
+    What is sent is typed as the message that it becomes, whose stub knows the names of its fields.
+    """
+    if not _holds_view(fields):
+        return kind(*none, **fields)
+    draft: Any = Draft(cast("type[Message]", kind), fields)
+    return cast("M", draft)
+
+
+def part(_: Callable[P, M], *_none: P.args, **fields: P.kwargs) -> M:
+    """Return the fields of a message in another that `build` makes, typed as that message."""
+    inner: Any = fields
+    return cast("M", inner)
 
 
 def _holds_view(fields: Mapping[str, Any]) -> bool:

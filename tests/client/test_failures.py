@@ -15,7 +15,8 @@ import pytest
 from gradient_oracle import channel, errors
 
 from oracle.gradcheck.v1 import loss_pb2, loss_pb2_grpc, two_layer_net_pb2, two_layer_net_pb2_grpc
-from oracle.service.server import Server, Settings
+from oracle.service.server import Server
+from oracle.service.settings import Settings
 
 
 class Status(Exception):

@@ -16,8 +16,9 @@ from google.protobuf import message_factory
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from oracle.service import gate, status
-from oracle.service.server import SERVICES, Server, Settings
+from oracle.service import gate
+from oracle.service.server import SERVICES, Server
+from oracle.service.settings import Settings
 
 METHODS = {
     f"{service.name}/{method.name}": method for service in SERVICES for method in service.methods
@@ -115,18 +116,16 @@ class Looks:
         self.stopped: list[gate.Stopped] = []
         """What ended those that did not come to their own end."""
 
-    @contextmanager
-    def of_call(self) -> Iterator[None]:
-        """Note when a call begins and ends."""
+    def begin(self) -> None:
+        """Note that a call begins."""
         self.calls.setdefault(threading.get_ident(), []).append([])
         self.note()
-        try:
-            yield
-        except gate.Stopped as why:
-            self.stopped.append(why)
-            raise
-        finally:
-            self.note()
+
+    def end(self, error: BaseException | None) -> None:
+        """Note that a call ends."""
+        if isinstance(error, gate.Stopped):
+            self.stopped.append(error)
+        self.note()
 
     def note(self) -> None:
         """Note that the thread looks at its caller."""
@@ -148,28 +147,18 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
         noted.note()
         look(turn)
 
-    def around_unary(
-        behaviour: Callable[..., Any], method: str, calls: gate.Calls
-    ) -> Callable[..., Any]:
-        def call(request: Any, context: Any) -> Any:
-            with noted.of_call():
-                return behaviour(request, context)
+    def noted_enter(calls: gate.Calls) -> None:
+        enter(calls)
+        noted.begin()
 
-        return unary(call, method, calls)
+    def noted_exit(calls: gate.Calls, kind: Any, error: BaseException | None, trace: Any) -> None:
+        noted.end(error)
+        leave(calls, kind, error, trace)
 
-    def around_streaming(
-        behaviour: Callable[..., Any], method: str, calls: gate.Calls
-    ) -> Callable[..., Any]:
-        def call(request: Any, context: Any) -> Iterator[Any]:
-            with noted.of_call():
-                yield from behaviour(request, context)
-
-        return streaming(call, method, calls)
-
-    unary, streaming = status._unary, status._streaming
+    enter, leave = gate.Calls.__enter__, gate.Calls.__exit__
     monkeypatch.setattr(gate.Turn, "__call__", noted_look)
-    monkeypatch.setattr(status, "_unary", around_unary)
-    monkeypatch.setattr(status, "_streaming", around_streaming)
+    monkeypatch.setattr(gate.Calls, "__enter__", noted_enter)
+    monkeypatch.setattr(gate.Calls, "__exit__", noted_exit)
     return noted
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent import futures
 
 import grpc
 import numpy as np
@@ -15,7 +14,9 @@ from hypothesis import strategies as st
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc, report_pb2, tensor_pb2
 from oracle.service import black_box as service
-from oracle.service.gate import Calls
+from oracle.service.decoding import Decoded
+from oracle.service.pools import Placed, Pools
+from oracle.service.server import CONVERSE
 from oracle.service.status import Statuses
 from oracle.splitmix import positive_signs
 from oracle.values import InvalidInput
@@ -212,9 +213,10 @@ def test_an_answer_to_a_timed_check_says_its_time(timing, removed, field):
 def served():
     """Serve two conversations at a time; yield the servicer and a channel to it."""
     servicer = service.BlackBoxServicer(max_sessions=2, idle_seconds=0.5)
+    pools = Pools(1, {CONVERSE: 4})
     server = grpc.server(
-        futures.ThreadPoolExecutor(1),
-        interceptors=[Statuses(Calls())],
+        pools,
+        interceptors=[Placed(pools), Statuses(), Decoded()],
         options=[("grpc.max_receive_message_length", -1)],
     )
     black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server(servicer, server)

@@ -29,7 +29,8 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2,
     two_layer_net_pb2_grpc,
 )
-from oracle.service.server import Settings, options
+from oracle.service.ports import options
+from oracle.service.settings import Settings
 from oracle.wire import tensor
 
 COMMAND = [sys.executable, "-m", "oracle"]

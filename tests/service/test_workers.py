@@ -14,7 +14,8 @@ import pytest
 
 from oracle.gradcheck.v1 import server_pb2, server_pb2_grpc
 from oracle.service import workers
-from oracle.service.server import CannotServe, Settings
+from oracle.service.ports import CannotServe
+from oracle.service.settings import Settings
 from tests.service.test_serve import info, run, running
 
 pytestmark = pytest.mark.skipif(
@@ -90,8 +91,8 @@ def test_a_worker_that_is_killed_is_replaced(age):
 
 def programs(*lines):
     """Workers that run these programs, one after the other, and then none that ends."""
-    made = workers.Workers(Settings("127.0.0.1:0"), 1, ())
-    left = [*lines, "input()"]
+    made = workers.Workers(Settings("127.0.0.1:0"), 1)
+    left = [*lines, "import sys; sys.stdin.read()"]
     spawn = made._spawn
 
     def spawn_next():

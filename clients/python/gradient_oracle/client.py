@@ -187,7 +187,8 @@ def embedded(
 
 def start_server(max_message_bytes: int) -> Any:
     """Start a server in this process; a client of a server elsewhere does not load it."""
-    from oracle.service.server import Server, Settings
+    from oracle.service.server import Server
+    from oracle.service.settings import Settings
 
     forks.require_grpc()
     forks.make_unfit()

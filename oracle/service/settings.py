@@ -1,0 +1,35 @@
+"""What a server may be told, as data: it reaches another process as it is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server may be told.
+
+    Parameters
+    ----------
+    address : str
+        HOST:PORT; port 0 takes a free one.
+    max_message_bytes, max_call_seconds : int, float
+        The largest message, and the longest time for one call.
+    compute_slots, max_waiting_calls, max_streams : int
+        Calls that compute at the same time, calls that may wait for that, trainings at a time.
+    allow_remote, reflection, shared_port : bool
+        Whether to serve addresses that are not loopback to anybody who reaches them, to describe
+        the services to callers, and to share the port with other processes of
+        `oracle.service.workers`.
+    """
+
+    address: str = "127.0.0.1:50051"
+    max_message_bytes: int = 64 * 2**20
+    max_call_seconds: float = 600.0
+    compute_slots: int = os.cpu_count() or 1
+    max_waiting_calls: int = 16
+    max_streams: int = 32
+    allow_remote: bool = False
+    reflection: bool = False
+    shared_port: bool = False
