@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from oracle.gradcheck.v1 import tensor_pb2, two_layer_net_pb2
-from oracle.service import servicers
+from oracle.service import nets, servicers
 from oracle.service.gate import single_threaded_blas
 from oracle.service.server import FUNCTIONS
 from oracle.wire import tensor
@@ -239,7 +239,7 @@ def test_the_text_of_an_internal_error_stays_inside(serve, monkeypatch, caplog, 
     def failing(*_):
         raise kind(TEXT)
 
-    owner = servicers.TwoLayerNet if name == "Train" else servicers.Loss
+    owner = nets.TwoLayerNet if name == "Train" else servicers.Loss
     service = "TwoLayerNetService" if name == "Train" else "LossService"
     monkeypatch.setattr(owner, name, failing)
     caplog.set_level(logging.ERROR)
