@@ -1,0 +1,126 @@
+"""Plain float64 arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from oracle.arithmetic.numbers import Axes, Number, Numbers
+from oracle.arithmetic.special import (
+    erf,
+    logsumexp,
+    others,
+    sigmoid,
+    sigmoid_slope,
+    softmax,
+    tanh_slope,
+)
+from oracle.values import Array
+
+
+class Float64Numbers(Numbers):
+    """Evaluates a formula in float64, as NumPy does."""
+
+    def exact(self, a: Array) -> Number:  # noqa: D102
+        return np.asarray(a, dtype=np.float64)
+
+    held = exact
+
+    def stored(self, x: Number) -> Number:  # noqa: D102
+        return x
+
+    def moved(  # noqa: D102
+        self,
+        x: Number,
+        move: Callable[[Array], Array],
+        axes: Sequence[int | None],  # noqa: ARG002
+    ) -> Number:
+        return move(x)
+
+    def concat(self, parts: Sequence[Number], axis: int) -> Number:  # noqa: D102
+        return np.concatenate(list(parts), axis=axis)
+
+    def sum(self, x: Number, axis: Axes = None, *, keepdims: bool = False) -> Number:  # noqa: D102
+        over = tuple(axis) if isinstance(axis, Sequence) else axis
+        return np.asarray(np.sum(x, axis=over, keepdims=keepdims))
+
+    def matmul(self, a: Number, b: Number, plus: Number | None = None) -> Number:  # noqa: D102
+        return a @ b if plus is None else a @ b + plus
+
+    def scatter_add(self, x: Number, indices: Array, length: int) -> Number:  # noqa: D102
+        total = np.zeros((length, *x.shape[1:]))
+        np.add.at(total, indices, x)
+        return total
+
+    def max(self, x: Number, axis: int, *, keepdims: bool = False) -> Number:  # noqa: D102
+        return np.asarray(np.max(x, axis=axis, keepdims=keepdims))
+
+    def choose(  # noqa: D102
+        self, c: Number, above: Number, below: Number, *, smooth: bool = False
+    ) -> Number:
+        at = c == 0
+        if not at.any():
+            return np.where(c > 0, above, below)
+        self.kinks += 0 if smooth else int(np.count_nonzero(at))
+        middle = self.kink * above + (1.0 - self.kink) * below
+        return np.where(at, middle, np.where(c > 0, above, below))
+
+    def where(self, mask: Array, above: Number, below: Number) -> Number:  # noqa: D102
+        return np.where(mask, above, below)
+
+    def power(self, x: Number, exponent: float) -> Number:  # noqa: D102
+        return np.power(x, exponent)
+
+    def exp(self, x: Number) -> Number:  # noqa: D102
+        return np.exp(x)
+
+    def expm1(self, x: Number) -> Number:  # noqa: D102
+        return np.expm1(x)
+
+    def log(self, x: Number) -> Number:  # noqa: D102
+        return np.log(x)
+
+    def log1p(self, x: Number) -> Number:  # noqa: D102
+        return np.log1p(x)
+
+    def sqrt(self, x: Number) -> Number:  # noqa: D102
+        return np.sqrt(x)
+
+    def tanh(self, x: Number) -> Number:  # noqa: D102
+        return np.tanh(x)
+
+    def tanh_slope(self, x: Number) -> Number:  # noqa: D102
+        return tanh_slope(x)
+
+    def sigmoid(self, x: Number) -> Number:  # noqa: D102
+        return sigmoid(x)
+
+    def sigmoid_slope(self, x: Number) -> Number:  # noqa: D102
+        return sigmoid_slope(x)
+
+    def erf(self, x: Number) -> Number:  # noqa: D102
+        return erf(x)
+
+    def sin(self, x: Number) -> Number:  # noqa: D102
+        return np.sin(x)
+
+    def cos(self, x: Number) -> Number:  # noqa: D102
+        return np.cos(x)
+
+    def softplus(self, x: Number) -> Number:  # noqa: D102
+        return np.logaddexp(0.0, x)
+
+    def softmax(  # noqa: D102
+        self, x: Number, axis: int = -1, mask: Array | None = None
+    ) -> Number:
+        return softmax(x, axis, mask)
+
+    def logsumexp(  # noqa: D102
+        self, x: Number, axis: int = -1, *, keepdims: bool = False
+    ) -> Number:
+        total = logsumexp(x, axis)
+        return total if keepdims else np.squeeze(total, axis=axis)
+
+    def others(self, x: Number, axis: int = -1) -> Number:  # noqa: D102
+        return others(x, axis)

@@ -1,0 +1,1 @@
+"""Networks as lists of nodes, evaluated and differentiated in any arithmetic."""

@@ -1,0 +1,1 @@
+"""What is known of functions: one module for each operator, and the table of them."""

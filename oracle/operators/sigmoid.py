@@ -1,0 +1,60 @@
+"""Sigmoid (ONNX 13): Y = 1 / (1 + e^-X), entry by entry.
+
+    dX = dY Y (1 - Y)
+
+Reference: the document, "activation functions".
+"""
+
+from __future__ import annotations
+
+from oracle.arithmetic.numbers import Number, Numbers
+from oracle.operators.elementwise import chained, same_shape, spread, wrong_slope
+from oracle.operators.operator import Signature
+
+SIGNATURE = Signature("Sigmoid", inputs=("X",), outputs=("Y",), version=13)
+
+shapes = same_shape
+
+
+def value(xp: Numbers, X: Number) -> Number:
+    """Return 1 / (1 + e^-X)."""
+    return xp.sigmoid(X)
+
+
+def slope(xp: Numbers, X: Number) -> Number:
+    """Return Y (1 - Y)."""
+    return xp.sigmoid_slope(X)
+
+
+vjp = chained(slope)
+
+_REMEDY = "Write dX = dY * Y * (1 - Y)."
+_WRONG = "wrong_activation_derivative"
+
+SLIPS = (
+    wrong_slope(
+        "the derivative of the sigmoid is missing",
+        lambda xp, X: xp.full(X, 1.0),
+        "missing_activation_derivative",
+        _REMEDY,
+    ),
+    wrong_slope(
+        "the derivative of the sigmoid is taken at its output",
+        lambda xp, X: slope(xp, value(xp, X)),
+        _WRONG,
+        _REMEDY,
+    ),
+    wrong_slope(
+        "Y (1 - Y) is formed with the input in place of the output",
+        lambda xp, X: X * (1.0 - X),
+        _WRONG,
+        _REMEDY,
+    ),
+    wrong_slope("the derivative is Y, not Y (1 - Y)", value, _WRONG, _REMEDY),
+    wrong_slope(
+        "the derivative is 1 - Y, not Y (1 - Y)", lambda xp, X: 1.0 - value(xp, X), _WRONG, _REMEDY
+    ),
+    wrong_slope("the derivative is that of tanh", lambda xp, X: xp.tanh_slope(X), _WRONG, _REMEDY),
+)
+
+draw = spread
