@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 import enum
+from typing import Any, Self
 
 
-class InconclusiveReason(enum.StrEnum):
+class Code(enum.StrEnum):
+    """A fixed code, or the number of one that only a newer version of the contract names.
+
+    Examples
+    --------
+    >>> FindingKind("transposed") is FindingKind.TRANSPOSED
+    True
+    >>> FindingKind("99").value
+    '99'
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        if not (isinstance(value, str) and value.isdecimal()):
+            return None
+        return cls._unnamed(value)
+
+    @classmethod
+    def _unnamed(cls, number: str) -> Self:
+        """Return a member that has no name here, so that an answer that holds it can be read."""
+        made = str.__new__(cls, number)
+        made._name_ = made._value_ = number
+        return made
+
+
+class InconclusiveReason(Code):
     """Why a check could not tell."""
 
     NOT_FINITE = "not_finite"
@@ -20,7 +46,7 @@ class InconclusiveReason(enum.StrEnum):
     RESOLUTION = "resolution"
 
 
-class FindingKind(enum.StrEnum):
+class FindingKind(Code):
     """What a check can find."""
 
     SHAPE_MISMATCH = "shape_mismatch"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from oracle.findings import FindingKind, InconclusiveReason
+from oracle.findings import Code, FindingKind, InconclusiveReason
 
 Array: TypeAlias = NDArray[Any]
 Float64: TypeAlias = NDArray[np.float64]
@@ -62,7 +61,7 @@ class TwoLayerNetParameters:
         return {"W1": self.W1, "b1": self.b1, "W2": self.W2, "b2": self.b2}
 
 
-class Verdict(enum.StrEnum):
+class Verdict(Code):
     """The answer of a check."""
 
     PASS = "pass"  # noqa: S105
@@ -70,15 +69,13 @@ class Verdict(enum.StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-class ReferenceKind(enum.StrEnum):
+class ReferenceKind(Code):
     """Where the reference of a check came from, which says how far it can be trusted."""
 
     ENCLOSURE = "enclosure"
     """Ball arithmetic: the radius is proven."""
     DERIVED_BOUND = "derived_bound"
     """Float64 arithmetic with a running error bound: the radius is derived."""
-    MEASURED = "measured"
-    """Values of the caller's own function: the radius is estimated, never proven."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +200,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Report:
-    """The answer of a check: everything that the text, the JSON and the HTML are made of."""
+    """The answer of a check, as the checks make it; the contract defines what is sent of it.
+
+    A check of a function that only the caller can evaluate has a `measurement`, and no
+    `reference_kind`. Its `budget_used` counts error bars, `candidate_dtype` is the type of x and
+    `accumulation_dtype` that of the values of f.
+    """
 
     subject: str
     verdict: Verdict
@@ -215,7 +217,7 @@ class Report:
     detection_limit: float
     candidate_dtype: str
     accumulation_dtype: str
-    reference_kind: ReferenceKind
+    reference_kind: ReferenceKind | None
     entries: int
     delta: float | None = None
     matched_delta: float | None = None

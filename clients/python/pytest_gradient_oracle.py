@@ -94,14 +94,12 @@ class GradientOracle:
         with _CallersFrames():
             report = getattr(self._client, method)(*arguments, **options)
         item = self._config.stash[_ITEM]
+        # A map of 4096 cells for each tensor of each check would drown the artefact.
         check = {
             "test": item.nodeid,
             "line": (item.location[1] or 0) + 1,
-            **json.loads(report.to_json()),
+            **json.loads(report.to_json(maps=False)),
         }
-        for tensor in check["tensors"]:
-            # A map of 4096 cells for each tensor of each check would drown the artefact.
-            tensor["budget_map"] = None
         item.stash[_CHECKS].append(check)
         item.user_properties.append((_PROPERTY, f"{check['verdict']}  {_sentence(check)}"))
         if not report.passed:
@@ -283,7 +281,8 @@ def _summary(checks: list[dict[str, Any]]) -> str:
         for verdict, word in (("fail", "failed"), ("inconclusive", "inconclusive"))
         if verdict in verdicts
     ]
-    limits = [check["detection_limit"] for check in checks if check["verdict"] != "inconclusive"]
+    conclusive = [check for check in checks if check["verdict"] != "inconclusive"]
+    limits = [(c["known"] or c["measured"] or {}).get("detection_limit") for c in conclusive]
     positive = [limit for limit in limits if isinstance(limit, float) and limit > 0]
     if positive:
         parts.append(f"tightest limit {min(positive):.0e}")
@@ -310,7 +309,7 @@ def _fault(address: str) -> str:
         return ""
     try:
         with connect(address, timeout=_REACHING, connect_timeout=_REACHING) as client:
-            client.info()
+            client.connection.prepare(0)
     except package.OracleError as error:
         return f"gradient-oracle: {error}"
     return ""

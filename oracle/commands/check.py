@@ -20,7 +20,6 @@ import numpy as np
 from oracle.commands import files
 from oracle.commands.files import FileProblem
 from oracle.commands.options import Command, report_page, server_address
-from oracle.reporting import html
 from oracle.values import DELTA, Array
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
@@ -171,7 +170,7 @@ def conclude(
                 report.show()
         if page is not None:
             page.parent.mkdir(parents=True, exist_ok=True)
-            page.write_text(html.render(report.value, reproduce=reproduce), encoding="utf-8")
+            page.write_text(report.to_html(reproduce), encoding="utf-8")
     except OSError as error:
         where = error.filename or "the report"
         raise FileProblem(f"cannot write {where}: {error.strerror}") from error

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from oracle.reporting import machine
 from oracle.reporting.figures import heat_map, histogram, ladder, number, rough
 from oracle.reporting.text import advice, told_apart
 from oracle.values import (
@@ -19,16 +18,16 @@ from oracle.values import (
     Verdict,
 )
 
-_WORDS = {
+_WORDS: Mapping[str, str] = {
     Verdict.PASS: "The gradient is right.",
     Verdict.FAIL: "The gradient is wrong.",
     Verdict.INCONCLUSIVE: "The check could not tell.",
 }
 
-_TRUST = {
+_TRUST: Mapping[str | None, str] = {
     ReferenceKind.ENCLOSURE: "Ball arithmetic: the error of the reference is proven.",
     ReferenceKind.DERIVED_BOUND: "Float64 with a running error bound: the error is derived.",
-    ReferenceKind.MEASURED: "Values of the function: the error is measured, not proven.",
+    None: "Values of the function: the error is measured, not proven.",
 }
 
 _MOST_PLOTS = 4
@@ -87,13 +86,17 @@ vertical-align:-.1em}
 """
 
 
-def render(report: Report, *, reproduce: Mapping[str, str] | None = None) -> str:
+def render(
+    report: Report, *, document: str = "", reproduce: Mapping[str, str] | None = None
+) -> str:
     """Return the report as one self-contained HTML page.
 
     Parameters
     ----------
     report : Report
         What the check saw.
+    document : str
+        The same as JSON, to be shown at the end.
     reproduce : mapping, optional
         What it takes to repeat the check, text by title: the command, versions, digests of files.
 
@@ -115,7 +118,7 @@ def render(report: Report, *, reproduce: Mapping[str, str] | None = None) -> str
     ]
     if report.measurement is not None:
         parts.append(_measurement(report.measurement, report.verdict))
-    parts += [_facts(report), _reproduce(report, reproduce or {})]
+    parts += [_facts(report), _reproduce(document, reproduce or {})]
     title = escape(f"{report.verdict.upper()} {report.subject}")
     style = _STYLE + "".join(f".s{n}{{fill:var(--s{n});background:var(--s{n})}}" for n in range(7))
     return (
@@ -134,7 +137,7 @@ def _verdict(report: Report) -> str:
     text = f"{report.subject}: {report.summary}" if report.summary else report.subject
     return (
         f'<h1><span class="verdict {report.verdict}">{report.verdict.upper()}</span> '
-        f"{escape(text)}</h1>\n<p>{_WORDS[report.verdict]}{reason}</p>"
+        f"{escape(text)}</h1>\n<p>{_WORDS.get(report.verdict, '')}{reason}</p>"
     )
 
 
@@ -166,7 +169,7 @@ def _facts(report: Report) -> str:
                 f"{rough(report.detection_limit)} of the largest entry",
             ),
         ]
-    rows.append(("reference", _TRUST[report.reference_kind]))
+    rows.append(("reference", _TRUST.get(report.reference_kind, str(report.reference_kind))))
     if report.delta is not None:
         rows.append(("delta", number(report.delta)))
     if report.matched_delta is not None and report.matched_delta != report.delta:
@@ -247,9 +250,9 @@ def _measurement(measurement: Measurement, verdict: Verdict) -> str:
 
 def _by_interest(direction: Direction) -> tuple[int, float]:
     """Put the wrong directions first, and those that are farthest off for what is known of them."""
-    order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+    order = {Verdict.FAIL: 0, Verdict.PASS: 2}
     gap = abs(direction.predicted - direction.measured)
-    return order.index(direction.verdict), -gap / (direction.error or 1.0)
+    return order.get(direction.verdict, 1), -gap / (direction.error or 1.0)
 
 
 def _slopes(directions: Sequence[Direction]) -> str:
@@ -276,14 +279,14 @@ def _slopes(directions: Sequence[Direction]) -> str:
     return f"<h3>Slopes</h3>{_table(head, rows[:_DIRECTIONS], 'slopes')}{more if rest else ''}"
 
 
-def _reproduce(report: Report, reproduce: Mapping[str, str]) -> str:
+def _reproduce(document: str, reproduce: Mapping[str, str]) -> str:
     texts = "".join(
         f"<h3>{escape(title)}</h3><pre><code>{escape(text)}</code></pre>"
         for title, text in reproduce.items()
     )
     return (
         f"<h2>To reproduce</h2>\n{texts}<details><summary>The report as JSON</summary>"
-        f"<pre><code>{escape(machine.to_json(report, maps=False))}</code></pre></details>"
+        f"<pre><code>{escape(document)}</code></pre></details>"
     )
 
 

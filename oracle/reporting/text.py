@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from oracle.values import ReferenceKind, Report, TensorReport, Verdict
+from oracle.values import Report, TensorReport, Verdict
 
 NARROWEST, WIDEST = 60, 100
-"""Columns of a report."""
+"""Columns of a report: those of the narrowest terminal that it is fitted to, and its own."""
 
 MOST_LINES = 25
 """Lines of the longest report: 2 + 9 + 1 + 8 + 3, which leaves two to the notes."""
@@ -47,7 +47,7 @@ _PRECISION = {
 }
 """The same where values of f are narrower than float64, and where values and arguments are not."""
 
-_COLOURS = {Verdict.PASS: "32", Verdict.FAIL: "31", Verdict.INCONCLUSIVE: "33"}
+_COLOURS: Mapping[str, str] = {Verdict.PASS: "32", Verdict.FAIL: "31", Verdict.INCONCLUSIVE: "33"}
 
 
 def advice(report: Report) -> str:
@@ -55,22 +55,20 @@ def advice(report: Report) -> str:
     if report.reason is None:
         return ""
     if report.reason not in _PRECISION:
-        return ADVICE[report.reason]
+        return ADVICE.get(report.reason, "")
     narrow, wide = _PRECISION[report.reason]
     if report.accumulation_dtype != "float64":
         return narrow
     return wide if report.candidate_dtype == "float64" else "Give x in float64."
 
 
-def render(report: Report, *, width: int = WIDEST) -> str:
-    """Return the report as plain text: at most 25 lines of at most `width` columns.
+def render(report: Report) -> str:
+    """Return the report as plain text: at most 25 lines of at most 100 columns.
 
     Parameters
     ----------
     report : Report
         What the check saw.
-    width : int
-        Columns of a line, at least `NARROWEST`.
 
     Returns
     -------
@@ -78,22 +76,52 @@ def render(report: Report, *, width: int = WIDEST) -> str:
         The verdict, the findings and their remedies, the worst entry of each tensor, and the
         smallest error that would have been seen. A pass has no table.
     """
+    width = WIDEST
     lines = _headline(report, width)
     lines += _findings(report, width)
     wrong = [tensor for tensor in report.tensors if tensor.verdict is not Verdict.PASS]
     if report.verdict is Verdict.FAIL and any(tensor.worst for tensor in wrong):
-        measured = report.reference_kind is ReferenceKind.MEASURED
+        measured = report.measurement is not None
         lines += ["", *_table(report.tensors, "measured" if measured else "exact", width)]
     closing = _closing(report, width)
     lines += _notes(report.notes, width, MOST_LINES - len(lines) - len(closing))
     return "\n".join(line.rstrip() for line in [*lines, *closing])
 
 
-def render_colour(report: Report, *, width: int = WIDEST) -> str:
-    """Return the text of `render` with the verdict in colour, as ANSI escape codes."""
-    word = report.verdict.upper()
-    colour = _COLOURS[report.verdict]
-    return f"\033[1;{colour}m{word}\033[0m" + render(report, width=width).removeprefix(word)
+def coloured(text: str, verdict: str) -> str:
+    """Return a text of `render` with the verdict in colour, as ANSI escape codes."""
+    word, gap, rest = text.partition("  ")
+    return f"\033[1;{_COLOURS.get(verdict, '33')}m{word}\033[0m{gap}{rest}"
+
+
+def fitted(text: str, width: int) -> str:
+    """Return a text of `render` with lines of at most `width` columns.
+
+    Examples
+    --------
+    >>> print(fitted("FAIL  net: " + 30 * "a " + "b", 60))
+    FAIL  net: a a a a a a a a a a a a a a a a a a a a a a a a a
+          a a a a a b
+    """
+    if width >= WIDEST:
+        return text
+    paragraphs: list[str] = []
+    last = ""
+    for line in text.splitlines():
+        # A line that had no room for the next word goes on in the next line.
+        word = line.split(maxsplit=1)[:1]
+        if last and word and len(last) + 1 + len(word[0]) > WIDEST:
+            paragraphs[-1] += " " + line.lstrip()
+        else:
+            paragraphs.append(line)
+        last = line
+    wrap = textwrap.TextWrapper(width, subsequent_indent=" " * _INDENT)
+    return "\n".join(p if len(p) <= width else wrap.fill(p) for p in paragraphs)
+
+
+def with_note(text: str, note: str) -> str:
+    """Return a text of `render` with one more note at its end."""
+    return "\n".join([text, *_wrap(note, WIDEST, most=_NOTE_LINES)])
 
 
 def _headline(report: Report, width: int) -> list[str]:
@@ -199,7 +227,7 @@ def _closing(report: Report, width: int) -> list[str]:
     if report.verdict is not Verdict.INCONCLUSIVE and 0 < limit < math.inf:
         seen = f"an error above {limit:.0e} of the largest entry would have been seen"
         parts.append(seen + _shortened(place, 40))
-    if report.verdict is Verdict.PASS and report.reference_kind is not ReferenceKind.MEASURED:
+    if report.verdict is Verdict.PASS and report.measurement is None:
         used = f"{report.budget_used:.0%}" if report.budget_used >= 0.01 else "under 1%"
         parts.append(f"{used} of the budget used")
     whole = "; ".join(parts)

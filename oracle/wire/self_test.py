@@ -5,7 +5,7 @@ from __future__ import annotations
 from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import report_pb2, self_test_pb2
 from oracle.values import SelfTest, SelfTestRow, Verdict
-from oracle.wire.report import _name, _number
+from oracle.wire import codes
 
 
 def encode(result: SelfTest) -> self_test_pb2.RunSelfTestResponse:
@@ -20,9 +20,9 @@ def encode(result: SelfTest) -> self_test_pb2.RunSelfTestResponse:
         rows=[
             self_test_pb2.SelfTestRow(
                 name=row.name,
-                right=[_number(report_pb2.FindingKind, kind) for kind in row.right],
-                verdict=_number(report_pb2.Verdict, row.verdict),
-                found=[_number(report_pb2.FindingKind, kind) for kind in row.found],
+                right=[codes.number(report_pb2.FindingKind, kind) for kind in row.right],
+                verdict=codes.number(report_pb2.Verdict, row.verdict),
+                found=[codes.number(report_pb2.FindingKind, kind) for kind in row.found],
                 visible=row.visible,
             )
             for row in result.rows
@@ -36,9 +36,9 @@ def decode(message: self_test_pb2.RunSelfTestResponse) -> SelfTest:
         tuple(
             SelfTestRow(
                 name=row.name,
-                right=tuple(FindingKind(_name(report_pb2.FindingKind, k)) for k in row.right),
-                verdict=Verdict(_name(report_pb2.Verdict, row.verdict)),
-                found=tuple(FindingKind(_name(report_pb2.FindingKind, k)) for k in row.found),
+                right=tuple(FindingKind(codes.name(report_pb2.FindingKind, k)) for k in row.right),
+                verdict=Verdict(codes.name(report_pb2.Verdict, row.verdict)),
+                found=tuple(FindingKind(codes.name(report_pb2.FindingKind, k)) for k in row.found),
                 visible=row.visible,
             )
             for row in message.rows

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from jsonschema import validate
 
-import oracle.reporting
+import oracle.wire
 
 SCHEMA = json.loads(
-    (Path(oracle.reporting.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
+    (Path(oracle.wire.__file__).parent / "report.schema.json").read_text(encoding="utf-8")
 )
 PASSING = """
 import numpy as np

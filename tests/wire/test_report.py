@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
 from unittest import mock
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle import values
+from oracle import values, wire
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.gradcheck.v1 import report_pb2
 from oracle.reporting import text
 from oracle.values import ReferenceGradient, ReferenceKind, Report, Verdict
-from oracle.wire import report
+from oracle.wire import document, report
 
 COUNTS = st.integers(0, 2**31 - 1)
 FLOATING = st.sampled_from(["float64", "float32", "float16", "bfloat16"])
@@ -43,7 +47,7 @@ def of(annotation):
         "Mapping[str, float]": st.dictionaries(st.text(max_size=5), st.floats(), max_size=2),
         "Mapping[str, int]": st.dictionaries(st.text(max_size=5), COUNTS, max_size=2),
         "Verdict": st.sampled_from(Verdict),
-        "ReferenceKind": st.sampled_from(ReferenceKind),
+        "ReferenceKind | None": st.sampled_from(ReferenceKind),
         "FindingKind": st.sampled_from(FindingKind),
         "InconclusiveReason | None": st.none() | st.sampled_from(InconclusiveReason),
     }
@@ -55,13 +59,23 @@ def of(annotation):
     return st.none() | built(getattr(values, annotation.removesuffix(" | None")))
 
 
+COMMON = {"candidate_dtype": FLOATING, "accumulation_dtype": FLOATING}
+
+
+def measured_tensor(item):
+    """Leave out what a measured tensor has not."""
+    return replace(item, wrong_entries=len(item.worst), budget_map=None, histogram=())
+
+
 @st.composite
 def reports(draw):
-    """Draw a report whose types have names on the wire."""
-    plain = {f.name: of(f.type) for f in fields(Report)}
-    return draw(
-        st.builds(Report, **plain | {"candidate_dtype": FLOATING, "accumulation_dtype": FLOATING})
-    )
+    """Draw a report of one basis, with what that has."""
+    plain = {f.name: of(f.type) for f in fields(Report)} | COMMON
+    value = draw(st.builds(Report, **plain))
+    if value.measurement is None:
+        return value
+    nothing = {"reference_kind": None, "delta": None, "matched_delta": None, "sizes": {}}
+    return replace(value, tensors=tuple(map(measured_tensor, value.tensors)), **nothing)
 
 
 def identical(one, other):
@@ -98,6 +112,49 @@ def test_every_name_has_a_number_and_every_number_a_name(kind):
     prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
     on_the_wire = {name.removeprefix(prefix).lower() for name in enum.keys()[1:]}
     assert on_the_wire == {member.value for member in kind}
+
+
+def test_a_report_names_the_version_of_its_server():
+    """A text of an older or a newer server can be told apart."""
+    message = report.encode(BLANK)
+    assert message.server_version == version("gradient-oracle")
+
+
+BLANK = Report(
+    subject="two-layer net",
+    verdict=Verdict.FAIL,
+    reason=None,
+    summary="the gradient is wrong",
+    findings=(values.Finding(FindingKind.UNEXPLAINED, "W1", "so", "do", {"factor": math.inf}),),
+    tensors=(),
+    budget_used=math.inf,
+    detection_limit=math.nan,
+    candidate_dtype="float64",
+    accumulation_dtype="float64",
+    reference_kind=ReferenceKind.ENCLOSURE,
+    entries=2**40,
+)
+SCHEMA = json.loads(Path(wire.__file__).with_name("report.schema.json").read_text("utf-8"))
+
+
+@given(value=reports())
+def test_the_json_of_any_report_fits_its_schema(value):
+    """Both come from the contract: its fields under their names, its comments as descriptions."""
+    with mock.patch.object(text, "render", return_value="the text"):
+        written = document.dumps(document.of_report(report.encode(value)))
+    jsonschema.validate(json.loads(written, parse_constant=pytest.fail), SCHEMA)
+
+
+def test_json_has_plain_codes_and_no_bare_nan():
+    """Standard JSON has no NaN and no infinity: they are strings; what is not set is null."""
+    read = json.loads(
+        document.dumps(document.of_report(report.encode(BLANK))), parse_constant=pytest.fail
+    )
+    assert (read["verdict"], read["findings"][0]["kind"]) == ("fail", "unexplained")
+    assert (read["known"]["budget_used"], read["known"]["detection_limit"]) == ("inf", "nan")
+    assert read["findings"][0]["evidence"] == [{"name": "factor", "value": "inf"}]
+    assert (read["reason"], read["measured"], read["known"]["delta"]) == (None, None, None)
+    assert read["known"]["entries"] == 2**40
 
 
 def test_a_certainty_is_the_largest_radius():

@@ -28,7 +28,7 @@ from gradient_oracle.report import Report
 from gradient_oracle.transport import Connection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.values import STEP, Array
-from oracle.wire import black_box, report, tensor
+from oracle.wire import black_box, tensor
 
 
 def check_gradient(
@@ -148,7 +148,7 @@ def check_gradient(
         timeout=timeout,
         progress=progress,
     )
-    return Report(understood(report.decode, result.report))
+    return understood(Report, result.report)
 
 
 def check_jvp(

@@ -5,21 +5,36 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TextIO
 
 from oracle import values
-from oracle.reporting import machine, text
+from oracle.gradcheck.v1 import report_pb2
+from oracle.reporting import text
+from oracle.wire import document, report
 
 
-@dataclass(frozen=True)
 class Report:
-    """The answer of a check; `str(report)` is what a person reads, `value` is all there is.
+    """The answer of a check; `str(report)` is what a person reads, `message` is all there is.
 
-    It is true if the gradient passed, so that `assert report` means what it says.
+    It is true if the gradient passed, so that `assert report` means what it says. What a newer
+    server knows and this client does not shows as its number; verdict and text are the server's.
+
+    Parameters
+    ----------
+    message : oracle.gradcheck.v1.Report
+        What the server answered.
+
+    Raises
+    ------
+    ValueError
+        If it has no verdict.
     """
 
-    value: values.Report
+    def __init__(self, message: report_pb2.Report) -> None:
+        self.message = message
+        self.value = report.decode(message)
 
     def __bool__(self) -> bool:
         return self.passed
@@ -36,7 +51,7 @@ class Report:
 
     @property
     def reason(self) -> str:
-        """Why the check could not tell, a fixed code such as "noise"; "" if it could."""
+        """Why the check could not tell: a fixed code such as "noise"; "" if it could."""
         return self.value.reason.value if self.value.reason else ""
 
     @property
@@ -80,13 +95,22 @@ class Report:
         return self.value.measurement
 
     def noted(self, note: str) -> Report:
-        """Return the report with a note, before its others, or as it is if there is none."""
+        """Return the report with a note before its others, or as it is if there is none."""
         if not note:
             return self
-        return Report(replace(self.value, notes=(note, *self.value.notes)))
+        message = report_pb2.Report()
+        message.CopyFrom(self.message)
+        message.notes.insert(0, note)
+        message.text = text.with_note(self.message.text, note)
+        return Report(message)
 
     def __str__(self) -> str:
-        return text.render(self.value)
+        return self.message.text
+
+    def __repr__(self) -> str:
+        found = [str(finding.kind) for finding in self.findings]
+        told = f": {', '.join(found)}" if found else ""
+        return f"<Report {self.verdict} of {self.subject}{told}>"
 
     def show(self, file: TextIO | None = None) -> None:
         """Write the text to `file` (standard output), as wide as its terminal and in colour.
@@ -96,23 +120,52 @@ class Report:
         stream = file or sys.stdout
         terminal = stream.isatty()
         colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        render = text.render_colour if colour else text.render
         width = text.WIDEST
         if terminal or os.environ.get("COLUMNS"):
             width = shutil.get_terminal_size((width, 24)).columns
-        width = min(max(width, text.NARROWEST), text.WIDEST)
-        stream.write(render(self.value, width=width) + "\n")
+        shown = text.fitted(str(self), max(width, text.NARROWEST))
+        stream.write((text.coloured(shown, self.verdict) if colour else shown) + "\n")
         stream.flush()
 
-    def to_json(self) -> str:
-        """Return the report for machines, in the form of `report.schema.json`."""
-        return machine.to_json(self.value)
+    def to_json(self, *, maps: bool = True) -> str:
+        """Return the report for machines: the fields of the contract's `Report`, as JSON.
 
-    def to_html(self) -> str:
-        """Return the report as one HTML page that needs no network."""
+        Parameters
+        ----------
+        maps : bool
+            Include the map of each tensor, up to 4096 numbers; without, `budget_map` is null.
+        """
+        return document.dumps(document.of_report(self.message, maps=maps))
+
+    def to_html(self, reproduce: Mapping[str, str] | None = None) -> str:
+        """Return the report as one HTML page that needs no network.
+
+        Parameters
+        ----------
+        reproduce : mapping, optional
+            What it takes to repeat the check, text by title, to be shown at the end.
+        """
         from oracle.reporting import html
 
-        return html.render(self.value)
+        whole = self.to_json(maps=False)
+        return html.render(self.value, document=whole, reproduce=reproduce)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report to a file: as HTML, or as JSON or text if its name ends so.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; its folder must exist.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        forms = {".json": self.to_json, ".txt": self.__str__}
+        made = forms.get(Path(path).suffix.lower(), self.to_html)()
+        Path(path).write_text(made.rstrip("\n") + "\n", encoding="utf-8")
 
     def raise_for_failure(self, *, allow_inconclusive: bool = False) -> None:
         """Raise unless the gradient passed.

@@ -15,7 +15,6 @@ from oracle.values import (
     Entry,
     Finding,
     Measurement,
-    ReferenceKind,
     Report,
     TensorReport,
     Verdict,
@@ -137,7 +136,7 @@ def report(
         detection_limit=max((t.detection_limit for t in tensors), default=math.inf),
         candidate_dtype=task.tensors[0].dtype if task.tensors else task.value_dtype,
         accumulation_dtype=task.value_dtype,
-        reference_kind=ReferenceKind.MEASURED,
+        reference_kind=None,
         entries=sum(t.size for t in task.tensors),
         measurement=Measurement(
             session.used, session.value, session.noise if session.at_x else 0.0,

@@ -3,112 +3,94 @@
 isort:skip_file
 The activation functions of the document."""
 
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
-import sys
-import typing as _typing
+import builtins
+import google.protobuf.descriptor
+import google.protobuf.message
+import oracle.gradcheck.v1.tensor_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
-else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class SigmoidRequest(_message.Message):
+@typing.final
+class SigmoidRequest(google.protobuf.message.Message):
     """SigmoidRequest asks for the sigmoid of every entry."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    SCORES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def scores(self) -> _tensor_pb2.Tensor:
+    SCORES_FIELD_NUMBER: builtins.int
+    @property
+    def scores(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """Any shape with at least one entry, floating type, finite. Required."""
 
     def __init__(
         self,
         *,
-        scores: _tensor_pb2.Tensor | None = ...,
+        scores: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["scores", b"scores"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["scores", b"scores"]) -> None: ...
 
-Global___SigmoidRequest: _TypeAlias = SigmoidRequest  # noqa: Y015
+global___SigmoidRequest = SigmoidRequest
 
-@_typing.final
-class SigmoidResponse(_message.Message):
+@typing.final
+class SigmoidResponse(google.protobuf.message.Message):
     """SigmoidResponse answers SigmoidRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ACTIVATIONS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def activations(self) -> _tensor_pb2.Tensor:
+    ACTIVATIONS_FIELD_NUMBER: builtins.int
+    @property
+    def activations(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """The shape of `scores`, float64, within a few units in the last place."""
 
     def __init__(
         self,
         *,
-        activations: _tensor_pb2.Tensor | None = ...,
+        activations: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activations", b"activations"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activations", b"activations"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["activations", b"activations"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["activations", b"activations"]) -> None: ...
 
-Global___SigmoidResponse: _TypeAlias = SigmoidResponse  # noqa: Y015
+global___SigmoidResponse = SigmoidResponse
 
-@_typing.final
-class SoftmaxRequest(_message.Message):
+@typing.final
+class SoftmaxRequest(google.protobuf.message.Message):
     """SoftmaxRequest asks for the softmax along the last axis."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    SCORES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def scores(self) -> _tensor_pb2.Tensor:
+    SCORES_FIELD_NUMBER: builtins.int
+    @property
+    def scores(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """Shape (..., K) with at least one entry, floating type, finite. Required."""
 
     def __init__(
         self,
         *,
-        scores: _tensor_pb2.Tensor | None = ...,
+        scores: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["scores", b"scores"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["scores", b"scores"]) -> None: ...
 
-Global___SoftmaxRequest: _TypeAlias = SoftmaxRequest  # noqa: Y015
+global___SoftmaxRequest = SoftmaxRequest
 
-@_typing.final
-class SoftmaxResponse(_message.Message):
+@typing.final
+class SoftmaxResponse(google.protobuf.message.Message):
     """SoftmaxResponse answers SoftmaxRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PROBABILITIES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def probabilities(self) -> _tensor_pb2.Tensor:
+    PROBABILITIES_FIELD_NUMBER: builtins.int
+    @property
+    def probabilities(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """The shape of `scores`, float64; every row sums to 1 within rounding."""
 
     def __init__(
         self,
         *,
-        probabilities: _tensor_pb2.Tensor | None = ...,
+        probabilities: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["probabilities", b"probabilities"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["probabilities", b"probabilities"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["probabilities", b"probabilities"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["probabilities", b"probabilities"]) -> None: ...
 
-Global___SoftmaxResponse: _TypeAlias = SoftmaxResponse  # noqa: Y015
+global___SoftmaxResponse = SoftmaxResponse

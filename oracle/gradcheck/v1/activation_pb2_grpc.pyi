@@ -3,28 +3,19 @@
 isort:skip_file
 The activation functions of the document."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import activation_pb2 as _activation_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.activation_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class ActivationServiceStub:
     """ActivationService serves the document's sigmoid and softmax.
@@ -33,50 +24,59 @@ class ActivationServiceStub:
     that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> ActivationServiceAsyncStub: ...
-    Sigmoid: _grpc.UnaryUnaryMultiCallable[_activation_pb2.SigmoidRequest, _activation_pb2.SigmoidResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    Sigmoid: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.activation_pb2.SigmoidRequest,
+        oracle.gradcheck.v1.activation_pb2.SigmoidResponse,
+    ]
     """Sigmoid computes 1 / (1 + exp(-a)) for every entry, without overflow for any finite entry."""
-    Softmax: _grpc.UnaryUnaryMultiCallable[_activation_pb2.SoftmaxRequest, _activation_pb2.SoftmaxResponse]
+
+    Softmax: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.activation_pb2.SoftmaxRequest,
+        oracle.gradcheck.v1.activation_pb2.SoftmaxResponse,
+    ]
     """Softmax computes exp(a_k) / sum_j exp(a_j) along the last axis, unchanged by adding a constant."""
 
-@_typing.type_check_only
-class ActivationServiceAsyncStub(ActivationServiceStub):
+class ActivationServiceAsyncStub:
     """ActivationService serves the document's sigmoid and softmax.
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
     that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    Sigmoid: _aio.UnaryUnaryMultiCallable[_activation_pb2.SigmoidRequest, _activation_pb2.SigmoidResponse]  # type: ignore[assignment]
+    Sigmoid: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.activation_pb2.SigmoidRequest,
+        oracle.gradcheck.v1.activation_pb2.SigmoidResponse,
+    ]
     """Sigmoid computes 1 / (1 + exp(-a)) for every entry, without overflow for any finite entry."""
-    Softmax: _aio.UnaryUnaryMultiCallable[_activation_pb2.SoftmaxRequest, _activation_pb2.SoftmaxResponse]  # type: ignore[assignment]
+
+    Softmax: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.activation_pb2.SoftmaxRequest,
+        oracle.gradcheck.v1.activation_pb2.SoftmaxResponse,
+    ]
     """Softmax computes exp(a_k) / sum_j exp(a_j) along the last axis, unchanged by adding a constant."""
 
-class ActivationServiceServicer(metaclass=_abc_1.ABCMeta):
+class ActivationServiceServicer(metaclass=abc.ABCMeta):
     """ActivationService serves the document's sigmoid and softmax.
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for a tensor
     that does not fit its shape, is empty, is not of a floating type, or holds an entry that is not finite.
     """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Sigmoid(
         self,
-        request: _activation_pb2.SigmoidRequest,
+        request: oracle.gradcheck.v1.activation_pb2.SigmoidRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_activation_pb2.SigmoidResponse, _abc.Awaitable[_activation_pb2.SigmoidResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.activation_pb2.SigmoidResponse, collections.abc.Awaitable[oracle.gradcheck.v1.activation_pb2.SigmoidResponse]]:
         """Sigmoid computes 1 / (1 + exp(-a)) for every entry, without overflow for any finite entry."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Softmax(
         self,
-        request: _activation_pb2.SoftmaxRequest,
+        request: oracle.gradcheck.v1.activation_pb2.SoftmaxRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_activation_pb2.SoftmaxResponse, _abc.Awaitable[_activation_pb2.SoftmaxResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.activation_pb2.SoftmaxResponse, collections.abc.Awaitable[oracle.gradcheck.v1.activation_pb2.SoftmaxResponse]]:
         """Softmax computes exp(a_k) / sum_j exp(a_j) along the last axis, unchanged by adding a constant."""
 
-def add_ActivationServiceServicer_to_server(servicer: ActivationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_ActivationServiceServicer_to_server(servicer: ActivationServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

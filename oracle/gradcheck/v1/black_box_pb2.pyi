@@ -3,410 +3,362 @@
 isort:skip_file
 Gradients of a function that only the caller can evaluate: the oracle asks, the caller answers."""
 
-from collections import abc as _abc
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
-from oracle.gradcheck.v1 import report_pb2 as _report_pb2
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
-import sys
-import typing as _typing
+import builtins
+import collections.abc
+import google.protobuf.descriptor
+import google.protobuf.internal.containers
+import google.protobuf.message
+import oracle.gradcheck.v1.report_pb2
+import oracle.gradcheck.v1.tensor_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
-else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class BlackBoxServiceStepRequest(_message.Message):
+@typing.final
+class BlackBoxServiceStepRequest(google.protobuf.message.Message):
     """BlackBoxServiceStepRequest takes one turn."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TOKEN_FIELD_NUMBER: _builtins.int
-    TURN_FIELD_NUMBER: _builtins.int
-    token: _builtins.bytes
+    TOKEN_FIELD_NUMBER: builtins.int
+    TURN_FIELD_NUMBER: builtins.int
+    token: builtins.bytes
     """The token of the reply that this turn answers; empty with `start`."""
-    @_builtins.property
-    def turn(self) -> Global___Turn:
+    @property
+    def turn(self) -> global___Turn:
         """What the caller says. Required."""
 
     def __init__(
         self,
         *,
-        token: _builtins.bytes = ...,
-        turn: Global___Turn | None = ...,
+        token: builtins.bytes = ...,
+        turn: global___Turn | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token", "turn", b"turn"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["token", b"token", "turn", b"turn"]) -> None: ...
 
-Global___BlackBoxServiceStepRequest: _TypeAlias = BlackBoxServiceStepRequest  # noqa: Y015
+global___BlackBoxServiceStepRequest = BlackBoxServiceStepRequest
 
-@_typing.final
-class BlackBoxServiceStepResponse(_message.Message):
+@typing.final
+class BlackBoxServiceStepResponse(google.protobuf.message.Message):
     """BlackBoxServiceStepResponse answers BlackBoxServiceStepRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TOKEN_FIELD_NUMBER: _builtins.int
-    REPLY_FIELD_NUMBER: _builtins.int
-    token: _builtins.bytes
+    TOKEN_FIELD_NUMBER: builtins.int
+    REPLY_FIELD_NUMBER: builtins.int
+    token: builtins.bytes
     """The session so far, to be sent back unchanged; empty with a `result`."""
-    @_builtins.property
-    def reply(self) -> Global___Reply:
+    @property
+    def reply(self) -> global___Reply:
         """What the oracle says."""
 
     def __init__(
         self,
         *,
-        token: _builtins.bytes = ...,
-        reply: Global___Reply | None = ...,
+        token: builtins.bytes = ...,
+        reply: global___Reply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reply", b"reply"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reply", b"reply", "token", b"token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["reply", b"reply"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["reply", b"reply", "token", b"token"]) -> None: ...
 
-Global___BlackBoxServiceStepResponse: _TypeAlias = BlackBoxServiceStepResponse  # noqa: Y015
+global___BlackBoxServiceStepResponse = BlackBoxServiceStepResponse
 
-@_typing.final
-class BlackBoxServiceConverseRequest(_message.Message):
+@typing.final
+class BlackBoxServiceConverseRequest(google.protobuf.message.Message):
     """BlackBoxServiceConverseRequest is one turn of the caller."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TURN_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def turn(self) -> Global___Turn:
+    TURN_FIELD_NUMBER: builtins.int
+    @property
+    def turn(self) -> global___Turn:
         """What the caller says. Required."""
 
     def __init__(
         self,
         *,
-        turn: Global___Turn | None = ...,
+        turn: global___Turn | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn", b"turn"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["turn", b"turn"]) -> None: ...
 
-Global___BlackBoxServiceConverseRequest: _TypeAlias = BlackBoxServiceConverseRequest  # noqa: Y015
+global___BlackBoxServiceConverseRequest = BlackBoxServiceConverseRequest
 
-@_typing.final
-class BlackBoxServiceConverseResponse(_message.Message):
+@typing.final
+class BlackBoxServiceConverseResponse(google.protobuf.message.Message):
     """BlackBoxServiceConverseResponse is one turn of the oracle."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REPLY_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def reply(self) -> Global___Reply:
+    REPLY_FIELD_NUMBER: builtins.int
+    @property
+    def reply(self) -> global___Reply:
         """What the oracle says."""
 
     def __init__(
         self,
         *,
-        reply: Global___Reply | None = ...,
+        reply: global___Reply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reply", b"reply"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reply", b"reply"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["reply", b"reply"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["reply", b"reply"]) -> None: ...
 
-Global___BlackBoxServiceConverseResponse: _TypeAlias = BlackBoxServiceConverseResponse  # noqa: Y015
+global___BlackBoxServiceConverseResponse = BlackBoxServiceConverseResponse
 
-@_typing.final
-class Turn(_message.Message):
+@typing.final
+class Turn(google.protobuf.message.Message):
     """Turn is what the caller says: `start` first and once, then `answer`s."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    START_FIELD_NUMBER: _builtins.int
-    ANSWER_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def start(self) -> Global___Start:
+    START_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    @property
+    def start(self) -> global___Start:
         """What the conversation is about."""
 
-    @_builtins.property
-    def answer(self) -> Global___Answer:
+    @property
+    def answer(self) -> global___Answer:
         """The values that were asked for."""
 
     def __init__(
         self,
         *,
-        start: Global___Start | None = ...,
-        answer: Global___Answer | None = ...,
+        start: global___Start | None = ...,
+        answer: global___Answer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "say", b"say", "start", b"start"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "say", b"say", "start", b"start"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_say: _TypeAlias = _typing.Literal["start", "answer"]  # noqa: Y015
-    _WhichOneofArgType_say: _TypeAlias = _typing.Literal["say", b"say"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_say) -> _WhichOneofReturnType_say | None: ...
+    def HasField(self, field_name: typing.Literal["answer", b"answer", "say", b"say", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "say", b"say", "start", b"start"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["say", b"say"]) -> typing.Literal["start", "answer"] | None: ...
 
-Global___Turn: _TypeAlias = Turn  # noqa: Y015
+global___Turn = Turn
 
-@_typing.final
-class Reply(_message.Message):
+@typing.final
+class Reply(google.protobuf.message.Message):
     """Reply is what the oracle says."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ASK_FIELD_NUMBER: _builtins.int
-    RESULT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def ask(self) -> Global___Ask:
+    ASK_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    @property
+    def ask(self) -> global___Ask:
         """Points to evaluate."""
 
-    @_builtins.property
-    def result(self) -> Global___Result:
+    @property
+    def result(self) -> global___Result:
         """The end of the conversation."""
 
     def __init__(
         self,
         *,
-        ask: Global___Ask | None = ...,
-        result: Global___Result | None = ...,
+        ask: global___Ask | None = ...,
+        result: global___Result | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "result", b"result", "say", b"say"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "result", b"result", "say", b"say"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_say: _TypeAlias = _typing.Literal["ask", "result"]  # noqa: Y015
-    _WhichOneofArgType_say: _TypeAlias = _typing.Literal["say", b"say"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_say) -> _WhichOneofReturnType_say | None: ...
+    def HasField(self, field_name: typing.Literal["ask", b"ask", "result", b"result", "say", b"say"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ask", b"ask", "result", b"result", "say", b"say"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["say", b"say"]) -> typing.Literal["ask", "result"] | None: ...
 
-Global___Reply: _TypeAlias = Reply  # noqa: Y015
+global___Reply = Reply
 
-@_typing.final
-class Start(_message.Message):
+@typing.final
+class Start(google.protobuf.message.Message):
     """Start says what the conversation is about."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    CHECK_FIELD_NUMBER: _builtins.int
-    NUMERICAL_GRADIENT_FIELD_NUMBER: _builtins.int
-    GRADIENT_DESCENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def check(self) -> Global___BlackBoxCheck:
+    CHECK_FIELD_NUMBER: builtins.int
+    NUMERICAL_GRADIENT_FIELD_NUMBER: builtins.int
+    GRADIENT_DESCENT_FIELD_NUMBER: builtins.int
+    @property
+    def check(self) -> global___BlackBoxCheck:
         """Check a gradient."""
 
-    @_builtins.property
-    def numerical_gradient(self) -> Global___BlackBoxNumericalGradient:
+    @property
+    def numerical_gradient(self) -> global___BlackBoxNumericalGradient:
         """The document's numerical_gradient."""
 
-    @_builtins.property
-    def gradient_descent(self) -> Global___BlackBoxGradientDescent:
+    @property
+    def gradient_descent(self) -> global___BlackBoxGradientDescent:
         """The document's gradient_descent."""
 
     def __init__(
         self,
         *,
-        check: Global___BlackBoxCheck | None = ...,
-        numerical_gradient: Global___BlackBoxNumericalGradient | None = ...,
-        gradient_descent: Global___BlackBoxGradientDescent | None = ...,
+        check: global___BlackBoxCheck | None = ...,
+        numerical_gradient: global___BlackBoxNumericalGradient | None = ...,
+        gradient_descent: global___BlackBoxGradientDescent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "gradient_descent", b"gradient_descent", "numerical_gradient", b"numerical_gradient", "task", b"task"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "gradient_descent", b"gradient_descent", "numerical_gradient", b"numerical_gradient", "task", b"task"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_task: _TypeAlias = _typing.Literal["check", "numerical_gradient", "gradient_descent"]  # noqa: Y015
-    _WhichOneofArgType_task: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_task) -> _WhichOneofReturnType_task | None: ...
+    def HasField(self, field_name: typing.Literal["check", b"check", "gradient_descent", b"gradient_descent", "numerical_gradient", b"numerical_gradient", "task", b"task"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["check", b"check", "gradient_descent", b"gradient_descent", "numerical_gradient", b"numerical_gradient", "task", b"task"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["task", b"task"]) -> typing.Literal["check", "numerical_gradient", "gradient_descent"] | None: ...
 
-Global___Start: _TypeAlias = Start  # noqa: Y015
+global___Start = Start
 
-@_typing.final
-class BlackBoxTensor(_message.Message):
+@typing.final
+class BlackBoxTensor(google.protobuf.message.Message):
     """BlackBoxTensor is what the oracle is told of one tensor of x."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    SHAPE_FIELD_NUMBER: _builtins.int
-    DATA_TYPE_FIELD_NUMBER: _builtins.int
-    LARGEST_FIELD_NUMBER: _builtins.int
-    MEAN_SQUARE_FIELD_NUMBER: _builtins.int
-    GRADIENT_LARGEST_FIELD_NUMBER: _builtins.int
-    GRADIENT_NORM_FIELD_NUMBER: _builtins.int
-    GRADIENT_MISSING_FIELD_NUMBER: _builtins.int
-    GRADIENT_SHAPE_FIELD_NUMBER: _builtins.int
-    GRADIENT_NOT_FINITE_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
+    NAME_FIELD_NUMBER: builtins.int
+    SHAPE_FIELD_NUMBER: builtins.int
+    DATA_TYPE_FIELD_NUMBER: builtins.int
+    LARGEST_FIELD_NUMBER: builtins.int
+    MEAN_SQUARE_FIELD_NUMBER: builtins.int
+    GRADIENT_LARGEST_FIELD_NUMBER: builtins.int
+    GRADIENT_NORM_FIELD_NUMBER: builtins.int
+    GRADIENT_MISSING_FIELD_NUMBER: builtins.int
+    GRADIENT_SHAPE_FIELD_NUMBER: builtins.int
+    GRADIENT_NOT_FINITE_FIELD_NUMBER: builtins.int
+    name: builtins.str
     """Its name, for the report: not empty, printable, different from the names beside it."""
-    data_type: _tensor_pb2.DataType.ValueType
+    data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """Its floating type."""
-    largest: _builtins.float
+    largest: builtins.float
     """max |x_i|: finite in `data_type`, at least 0. A numerical gradient looks at it for what `step` says."""
-    mean_square: _builtins.float
+    mean_square: builtins.float
     """The mean of x_i^2: finite, at least 0. For a check only, as all below."""
-    gradient_largest: _builtins.float
+    gradient_largest: builtins.float
     """max |g_i| of the caller's gradient in this tensor: finite, at least 0."""
-    gradient_norm: _builtins.float
+    gradient_norm: builtins.float
     """The Euclidean norm of the caller's gradient in this tensor: finite, at least 0."""
-    gradient_missing: _builtins.bool
+    gradient_missing: builtins.bool
     """There is none."""
-    gradient_not_finite: _builtins.int
+    gradient_not_finite: builtins.int
     """So many of its entries are NaN or infinite: at least 1, at most all."""
-    @_builtins.property
-    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    @property
+    def shape(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Its shape, as in Tensor."""
 
-    @_builtins.property
-    def gradient_shape(self) -> Global___BlackBoxShape:
+    @property
+    def gradient_shape(self) -> global___BlackBoxShape:
         """It has this shape, which must not be `shape`."""
 
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        shape: _abc.Iterable[_builtins.int] | None = ...,
-        data_type: _tensor_pb2.DataType.ValueType = ...,
-        largest: _builtins.float = ...,
-        mean_square: _builtins.float = ...,
-        gradient_largest: _builtins.float = ...,
-        gradient_norm: _builtins.float = ...,
-        gradient_missing: _builtins.bool = ...,
-        gradient_shape: Global___BlackBoxShape | None = ...,
-        gradient_not_finite: _builtins.int = ...,
+        name: builtins.str = ...,
+        shape: collections.abc.Iterable[builtins.int] | None = ...,
+        data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        largest: builtins.float = ...,
+        mean_square: builtins.float = ...,
+        gradient_largest: builtins.float = ...,
+        gradient_norm: builtins.float = ...,
+        gradient_missing: builtins.bool = ...,
+        gradient_shape: global___BlackBoxShape | None = ...,
+        gradient_not_finite: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gradient_fault", b"gradient_fault", "gradient_missing", b"gradient_missing", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_type", b"data_type", "gradient_fault", b"gradient_fault", "gradient_largest", b"gradient_largest", "gradient_missing", b"gradient_missing", "gradient_norm", b"gradient_norm", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape", "largest", b"largest", "mean_square", b"mean_square", "name", b"name", "shape", b"shape"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_gradient_fault: _TypeAlias = _typing.Literal["gradient_missing", "gradient_shape", "gradient_not_finite"]  # noqa: Y015
-    _WhichOneofArgType_gradient_fault: _TypeAlias = _typing.Literal["gradient_fault", b"gradient_fault"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_gradient_fault) -> _WhichOneofReturnType_gradient_fault | None: ...
+    def HasField(self, field_name: typing.Literal["gradient_fault", b"gradient_fault", "gradient_missing", b"gradient_missing", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data_type", b"data_type", "gradient_fault", b"gradient_fault", "gradient_largest", b"gradient_largest", "gradient_missing", b"gradient_missing", "gradient_norm", b"gradient_norm", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape", "largest", b"largest", "mean_square", b"mean_square", "name", b"name", "shape", b"shape"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["gradient_fault", b"gradient_fault"]) -> typing.Literal["gradient_missing", "gradient_shape", "gradient_not_finite"] | None: ...
 
-Global___BlackBoxTensor: _TypeAlias = BlackBoxTensor  # noqa: Y015
+global___BlackBoxTensor = BlackBoxTensor
 
-@_typing.final
-class BlackBoxShape(_message.Message):
+@typing.final
+class BlackBoxShape(google.protobuf.message.Message):
     """BlackBoxShape is the shape of a tensor."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    LENGTHS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    LENGTHS_FIELD_NUMBER: builtins.int
+    @property
+    def lengths(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Lengths of the axes."""
 
     def __init__(
         self,
         *,
-        lengths: _abc.Iterable[_builtins.int] | None = ...,
+        lengths: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lengths", b"lengths"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lengths", b"lengths"]) -> None: ...
 
-Global___BlackBoxShape: _TypeAlias = BlackBoxShape  # noqa: Y015
+global___BlackBoxShape = BlackBoxShape
 
-@_typing.final
-class BlackBoxCheck(_message.Message):
+@typing.final
+class BlackBoxCheck(google.protobuf.message.Message):
     """BlackBoxCheck asks whether the caller's gradient is right."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TENSORS_FIELD_NUMBER: _builtins.int
-    VALUE_DATA_TYPE_FIELD_NUMBER: _builtins.int
-    RESOLUTION_FIELD_NUMBER: _builtins.int
-    MAX_EVALUATIONS_FIELD_NUMBER: _builtins.int
-    MISS_PROBABILITY_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    SUBJECT_FIELD_NUMBER: _builtins.int
-    MAX_SECONDS_FIELD_NUMBER: _builtins.int
-    value_data_type: _tensor_pb2.DataType.ValueType
+    TENSORS_FIELD_NUMBER: builtins.int
+    VALUE_DATA_TYPE_FIELD_NUMBER: builtins.int
+    RESOLUTION_FIELD_NUMBER: builtins.int
+    MAX_EVALUATIONS_FIELD_NUMBER: builtins.int
+    MISS_PROBABILITY_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    MAX_SECONDS_FIELD_NUMBER: builtins.int
+    value_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """The type of the values of f."""
-    resolution: _builtins.float
+    resolution: builtins.float
     """The widest error bar of a direction with which a tensor passes, relative to the norm of the gradient in
     that tensor (to a hundredth of the largest norm at least): positive. Unset means 1e-3, 0.1 where f or
     the tensor is coarser than float64, and 0.4 where every direction crosses kinks. The `detection_limit`
     of a pass counts several bars and is relative to the largest entry of the tensor: it may be larger.
     """
-    max_evaluations: _builtins.int
+    max_evaluations: builtins.int
     """The most evaluations to ask for: at least 1, at most 1000000. Unset means 2000: some 400 for a
     gradient that agrees, and 1600 to find what is wrong in another. What is allowed beyond is spent
     where a function of many kinks would leave a limit above 1.
     """
-    miss_probability: _builtins.float
+    miss_probability: builtins.float
     """The probability of missing a wrong gradient that is allowed: between 0 and 1. Unset means 0.01."""
-    seed: _builtins.int
+    seed: builtins.int
     """The seed of all random choices."""
-    subject: _builtins.str
+    subject: builtins.str
     """Name of f, for the report: printable. Empty means "f"."""
-    max_seconds: _builtins.float
+    max_seconds: builtins.float
     """The most seconds to go on for, by the caller's clock: finite and positive. Then every answer brings
     `elapsed_seconds`, the check plans with what its evaluations took so far, and one that is not settled
     in time is inconclusive, INCONCLUSIVE_REASON_BUDGET_SPENT. Unset means no limit.
     """
-    @_builtins.property
-    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlackBoxTensor]:
+    @property
+    def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BlackBoxTensor]:
         """The floating tensors of x: at least one and at most 10000, with at most `Limits.max_entries` entries."""
 
     def __init__(
         self,
         *,
-        tensors: _abc.Iterable[Global___BlackBoxTensor] | None = ...,
-        value_data_type: _tensor_pb2.DataType.ValueType = ...,
-        resolution: _builtins.float | None = ...,
-        max_evaluations: _builtins.int | None = ...,
-        miss_probability: _builtins.float | None = ...,
-        seed: _builtins.int = ...,
-        subject: _builtins.str = ...,
-        max_seconds: _builtins.float | None = ...,
+        tensors: collections.abc.Iterable[global___BlackBoxTensor] | None = ...,
+        value_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        resolution: builtins.float | None = ...,
+        max_evaluations: builtins.int | None = ...,
+        miss_probability: builtins.float | None = ...,
+        seed: builtins.int = ...,
+        subject: builtins.str = ...,
+        max_seconds: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__max_evaluations: _TypeAlias = _typing.Literal["max_evaluations"]  # noqa: Y015
-    _WhichOneofArgType__max_evaluations: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations"]  # noqa: Y015
-    _WhichOneofReturnType__max_seconds: _TypeAlias = _typing.Literal["max_seconds"]  # noqa: Y015
-    _WhichOneofArgType__max_seconds: _TypeAlias = _typing.Literal["_max_seconds", b"_max_seconds"]  # noqa: Y015
-    _WhichOneofReturnType__miss_probability: _TypeAlias = _typing.Literal["miss_probability"]  # noqa: Y015
-    _WhichOneofArgType__miss_probability: _TypeAlias = _typing.Literal["_miss_probability", b"_miss_probability"]  # noqa: Y015
-    _WhichOneofReturnType__resolution: _TypeAlias = _typing.Literal["resolution"]  # noqa: Y015
-    _WhichOneofArgType__resolution: _TypeAlias = _typing.Literal["_resolution", b"_resolution"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_evaluations) -> _WhichOneofReturnType__max_evaluations | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_seconds) -> _WhichOneofReturnType__max_seconds | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__miss_probability) -> _WhichOneofReturnType__miss_probability | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__resolution) -> _WhichOneofReturnType__resolution | None: ...
+    def HasField(self, field_name: typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_evaluations", b"_max_evaluations"]) -> typing.Literal["max_evaluations"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_seconds", b"_max_seconds"]) -> typing.Literal["max_seconds"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_miss_probability", b"_miss_probability"]) -> typing.Literal["miss_probability"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_resolution", b"_resolution"]) -> typing.Literal["resolution"] | None: ...
 
-Global___BlackBoxCheck: _TypeAlias = BlackBoxCheck  # noqa: Y015
+global___BlackBoxCheck = BlackBoxCheck
 
-@_typing.final
-class BlackBoxNumericalGradient(_message.Message):
+@typing.final
+class BlackBoxNumericalGradient(google.protobuf.message.Message):
     """BlackBoxNumericalGradient asks for (f(x + h e_i) - f(x - h e_i)) / 2h in every coordinate."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TENSORS_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    step: _builtins.float
+    TENSORS_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    step: builtins.float
     """h: finite, positive, at most half of the largest float64, and large enough to change every number of
     each tensor's type up to its `largest`, up and down, without overflow: x + h that rounds to x would
     make a silent 0. Unset means 1e-4. The oracle is not sent x, so a `largest` that is left at 0 lets
     any step pass that changes 0; the caller then has to see to it that h changes its x.
     """
-    @_builtins.property
-    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlackBoxTensor]:
+    @property
+    def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BlackBoxTensor]:
         """The tensors of x, for which name, shape, data_type and largest are enough: at least one and at most
         10000, with no more entries than a message holds in float64.
         """
@@ -414,238 +366,212 @@ class BlackBoxNumericalGradient(_message.Message):
     def __init__(
         self,
         *,
-        tensors: _abc.Iterable[Global___BlackBoxTensor] | None = ...,
-        step: _builtins.float | None = ...,
+        tensors: collections.abc.Iterable[global___BlackBoxTensor] | None = ...,
+        step: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "step", b"step"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "step", b"step", "tensors", b"tensors"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
-    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+    def HasField(self, field_name: typing.Literal["_step", b"_step", "step", b"step"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_step", b"_step", "step", b"step", "tensors", b"tensors"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_step", b"_step"]) -> typing.Literal["step"] | None: ...
 
-Global___BlackBoxNumericalGradient: _TypeAlias = BlackBoxNumericalGradient  # noqa: Y015
+global___BlackBoxNumericalGradient = BlackBoxNumericalGradient
 
-@_typing.final
-class BlackBoxGradientDescent(_message.Message):
+@typing.final
+class BlackBoxGradientDescent(google.protobuf.message.Message):
     """BlackBoxGradientDescent asks for x -= learning_rate * numerical_gradient(f, x), repeated."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    INITIAL_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    LEARNING_RATE_FIELD_NUMBER: _builtins.int
-    STEP_COUNT_FIELD_NUMBER: _builtins.int
-    step: _builtins.float
+    INITIAL_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    LEARNING_RATE_FIELD_NUMBER: builtins.int
+    STEP_COUNT_FIELD_NUMBER: builtins.int
+    step: builtins.float
     """h: finite, positive, at most half of the largest float64, and large enough to change every entry of
     `initial` in its type, up and down, without overflow. Unset means 1e-4. A descent that runs off to
     numbers that h no longer changes goes on, as the document's does, with slopes of 0.
     """
-    learning_rate: _builtins.float
+    learning_rate: builtins.float
     """Finite. Unset means 0.01."""
-    step_count: _builtins.int
+    step_count: builtins.int
     """How often: at least 0. Unset means 100."""
-    @_builtins.property
-    def initial(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]:
+    @property
+    def initial(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[oracle.gradcheck.v1.tensor_pb2.NamedTensor]:
         """x to start from, floating types, finite: at least one tensor and at most 10000."""
 
     def __init__(
         self,
         *,
-        initial: _abc.Iterable[_tensor_pb2.NamedTensor] | None = ...,
-        step: _builtins.float | None = ...,
-        learning_rate: _builtins.float | None = ...,
-        step_count: _builtins.int | None = ...,
+        initial: collections.abc.Iterable[oracle.gradcheck.v1.tensor_pb2.NamedTensor] | None = ...,
+        step: builtins.float | None = ...,
+        learning_rate: builtins.float | None = ...,
+        step_count: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_step", b"_step", "_step_count", b"_step_count", "learning_rate", b"learning_rate", "step", b"step", "step_count", b"step_count"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate", "_step", b"_step", "_step_count", b"_step_count", "initial", b"initial", "learning_rate", b"learning_rate", "step", b"step", "step_count", b"step_count"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
-    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
-    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
-    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
-    _WhichOneofReturnType__step_count: _TypeAlias = _typing.Literal["step_count"]  # noqa: Y015
-    _WhichOneofArgType__step_count: _TypeAlias = _typing.Literal["_step_count", b"_step_count"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__step_count) -> _WhichOneofReturnType__step_count | None: ...
+    def HasField(self, field_name: typing.Literal["_learning_rate", b"_learning_rate", "_step", b"_step", "_step_count", b"_step_count", "learning_rate", b"learning_rate", "step", b"step", "step_count", b"step_count"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_learning_rate", b"_learning_rate", "_step", b"_step", "_step_count", b"_step_count", "initial", b"initial", "learning_rate", b"learning_rate", "step", b"step", "step_count", b"step_count"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_learning_rate", b"_learning_rate"]) -> typing.Literal["learning_rate"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_step", b"_step"]) -> typing.Literal["step"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_step_count", b"_step_count"]) -> typing.Literal["step_count"] | None: ...
 
-Global___BlackBoxGradientDescent: _TypeAlias = BlackBoxGradientDescent  # noqa: Y015
+global___BlackBoxGradientDescent = BlackBoxGradientDescent
 
-@_typing.final
-class Ask(_message.Message):
+@typing.final
+class Ask(google.protobuf.message.Message):
     """Ask names the points to evaluate next."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NUMBER_FIELD_NUMBER: _builtins.int
-    PROBES_FIELD_NUMBER: _builtins.int
-    COORDINATES_FIELD_NUMBER: _builtins.int
-    POINT_FIELD_NUMBER: _builtins.int
-    STAGE_FIELD_NUMBER: _builtins.int
-    FRACTION_DONE_FIELD_NUMBER: _builtins.int
-    EVALUATIONS_USED_FIELD_NUMBER: _builtins.int
-    EVALUATIONS_ALLOWED_FIELD_NUMBER: _builtins.int
-    SECONDS_USED_FIELD_NUMBER: _builtins.int
-    SECONDS_ALLOWED_FIELD_NUMBER: _builtins.int
-    number: _builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    PROBES_FIELD_NUMBER: builtins.int
+    COORDINATES_FIELD_NUMBER: builtins.int
+    POINT_FIELD_NUMBER: builtins.int
+    STAGE_FIELD_NUMBER: builtins.int
+    FRACTION_DONE_FIELD_NUMBER: builtins.int
+    EVALUATIONS_USED_FIELD_NUMBER: builtins.int
+    EVALUATIONS_ALLOWED_FIELD_NUMBER: builtins.int
+    SECONDS_USED_FIELD_NUMBER: builtins.int
+    SECONDS_ALLOWED_FIELD_NUMBER: builtins.int
+    number: builtins.int
     """Number of this ask, from 0."""
-    stage: _builtins.str
+    stage: builtins.str
     """What the oracle is doing: "noise", "ladder" ..."""
-    fraction_done: _builtins.float
+    fraction_done: builtins.float
     """How much of the work is done, from 0 to 1."""
-    evaluations_used: _builtins.int
+    evaluations_used: builtins.int
     """Evaluations that were answered so far."""
-    evaluations_allowed: _builtins.int
+    evaluations_allowed: builtins.int
     """The most evaluations that will be asked for."""
-    seconds_used: _builtins.float
+    seconds_used: builtins.float
     """`elapsed_seconds` of the last answer, 0 before the first. Set if the check has a `max_seconds`."""
-    seconds_allowed: _builtins.float
+    seconds_allowed: builtins.float
     """`max_seconds` of the check, if it has one."""
-    @_builtins.property
-    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Probe]:
+    @property
+    def probes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Probe]:
         """For a check: the points."""
 
-    @_builtins.property
-    def coordinates(self) -> Global___CoordinateProbes:
+    @property
+    def coordinates(self) -> global___CoordinateProbes:
         """For the two others: the points."""
 
-    @_builtins.property
-    def point(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]:
+    @property
+    def point(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[oracle.gradcheck.v1.tensor_pb2.NamedTensor]:
         """For a gradient descent, with the first ask at a new x: x."""
 
     def __init__(
         self,
         *,
-        number: _builtins.int = ...,
-        probes: _abc.Iterable[Global___Probe] | None = ...,
-        coordinates: Global___CoordinateProbes | None = ...,
-        point: _abc.Iterable[_tensor_pb2.NamedTensor] | None = ...,
-        stage: _builtins.str = ...,
-        fraction_done: _builtins.float = ...,
-        evaluations_used: _builtins.int = ...,
-        evaluations_allowed: _builtins.int = ...,
-        seconds_used: _builtins.float | None = ...,
-        seconds_allowed: _builtins.float | None = ...,
+        number: builtins.int = ...,
+        probes: collections.abc.Iterable[global___Probe] | None = ...,
+        coordinates: global___CoordinateProbes | None = ...,
+        point: collections.abc.Iterable[oracle.gradcheck.v1.tensor_pb2.NamedTensor] | None = ...,
+        stage: builtins.str = ...,
+        fraction_done: builtins.float = ...,
+        evaluations_used: builtins.int = ...,
+        evaluations_allowed: builtins.int = ...,
+        seconds_used: builtins.float | None = ...,
+        seconds_allowed: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "number", b"number", "point", b"point", "probes", b"probes", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used", "stage", b"stage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__seconds_allowed: _TypeAlias = _typing.Literal["seconds_allowed"]  # noqa: Y015
-    _WhichOneofArgType__seconds_allowed: _TypeAlias = _typing.Literal["_seconds_allowed", b"_seconds_allowed"]  # noqa: Y015
-    _WhichOneofReturnType__seconds_used: _TypeAlias = _typing.Literal["seconds_used"]  # noqa: Y015
-    _WhichOneofArgType__seconds_used: _TypeAlias = _typing.Literal["_seconds_used", b"_seconds_used"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds_allowed) -> _WhichOneofReturnType__seconds_allowed | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds_used) -> _WhichOneofReturnType__seconds_used | None: ...
+    def HasField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "number", b"number", "point", b"point", "probes", b"probes", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used", "stage", b"stage"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_seconds_allowed", b"_seconds_allowed"]) -> typing.Literal["seconds_allowed"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_seconds_used", b"_seconds_used"]) -> typing.Literal["seconds_used"] | None: ...
 
-Global___Ask: _TypeAlias = Ask  # noqa: Y015
+global___Ask = Ask
 
-@_typing.final
-class Probe(_message.Message):
+@typing.final
+class Probe(google.protobuf.message.Message):
     """Probe is a point beside x; BlackBoxService defines it."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TENSOR_FIELD_NUMBER: _builtins.int
-    BEGIN_FIELD_NUMBER: _builtins.int
-    END_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    tensor: _builtins.int
+    TENSOR_FIELD_NUMBER: builtins.int
+    BEGIN_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    tensor: builtins.int
     """Index into the tensors of the start."""
-    begin: _builtins.int
+    begin: builtins.int
     """First flat entry that is moved."""
-    end: _builtins.int
+    end: builtins.int
     """One after the last flat entry that is moved."""
-    seed: _builtins.int
+    seed: builtins.int
     """Seed of the signs."""
-    step: _builtins.float
+    step: builtins.float
     """How far each entry is moved; 0 is x itself."""
     def __init__(
         self,
         *,
-        tensor: _builtins.int = ...,
-        begin: _builtins.int = ...,
-        end: _builtins.int = ...,
-        seed: _builtins.int = ...,
-        step: _builtins.float = ...,
+        tensor: builtins.int = ...,
+        begin: builtins.int = ...,
+        end: builtins.int = ...,
+        seed: builtins.int = ...,
+        step: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "seed", b"seed", "step", b"step", "tensor", b"tensor"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["begin", b"begin", "end", b"end", "seed", b"seed", "step", b"step", "tensor", b"tensor"]) -> None: ...
 
-Global___Probe: _TypeAlias = Probe  # noqa: Y015
+global___Probe = Probe
 
-@_typing.final
-class CoordinateProbes(_message.Message):
+@typing.final
+class CoordinateProbes(google.protobuf.message.Message):
     """CoordinateProbes are, for i = begin, begin + 1 ... end - 1, first x with entry i replaced by x_i + step,
     then x with entry i replaced by x_i - step, both rounded to the type of x: 2 (end - begin) points.
     """
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TENSOR_FIELD_NUMBER: _builtins.int
-    BEGIN_FIELD_NUMBER: _builtins.int
-    END_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    tensor: _builtins.int
+    TENSOR_FIELD_NUMBER: builtins.int
+    BEGIN_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    tensor: builtins.int
     """Index into the tensors of the start."""
-    begin: _builtins.int
+    begin: builtins.int
     """First flat entry."""
-    end: _builtins.int
+    end: builtins.int
     """One after the last flat entry."""
-    step: _builtins.float
+    step: builtins.float
     """h."""
     def __init__(
         self,
         *,
-        tensor: _builtins.int = ...,
-        begin: _builtins.int = ...,
-        end: _builtins.int = ...,
-        step: _builtins.float = ...,
+        tensor: builtins.int = ...,
+        begin: builtins.int = ...,
+        end: builtins.int = ...,
+        step: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "step", b"step", "tensor", b"tensor"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["begin", b"begin", "end", b"end", "step", b"step", "tensor", b"tensor"]) -> None: ...
 
-Global___CoordinateProbes: _TypeAlias = CoordinateProbes  # noqa: Y015
+global___CoordinateProbes = CoordinateProbes
 
-@_typing.final
-class Answer(_message.Message):
+@typing.final
+class Answer(google.protobuf.message.Message):
     """Answer brings the values that an Ask asked for."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NUMBER_FIELD_NUMBER: _builtins.int
-    EVALUATIONS_FIELD_NUMBER: _builtins.int
-    VALUES_FIELD_NUMBER: _builtins.int
-    ELAPSED_SECONDS_FIELD_NUMBER: _builtins.int
-    number: _builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    EVALUATIONS_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    ELAPSED_SECONDS_FIELD_NUMBER: builtins.int
+    number: builtins.int
     """`number` of the ask."""
-    elapsed_seconds: _builtins.float
+    elapsed_seconds: builtins.float
     """Seconds since the caller began the check, by its own clock: finite, and not less than in the answer
     before. Required if the check has a `max_seconds`.
     """
-    @_builtins.property
-    def evaluations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evaluation]:
+    @property
+    def evaluations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Evaluation]:
         """For `probes`: one for each, in their order. Once `elapsed_seconds` has reached `max_seconds` the rest
         may be left out.
         """
 
-    @_builtins.property
-    def values(self) -> _tensor_pb2.Tensor:
+    @property
+    def values(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """For `coordinates`: the values of f in their order and in the type that f returned them in, so that
         the difference is taken in that type. Shape (2 (end - begin)).
         """
@@ -653,89 +579,78 @@ class Answer(_message.Message):
     def __init__(
         self,
         *,
-        number: _builtins.int = ...,
-        evaluations: _abc.Iterable[Global___Evaluation] | None = ...,
-        values: _tensor_pb2.Tensor | None = ...,
-        elapsed_seconds: _builtins.float | None = ...,
+        number: builtins.int = ...,
+        evaluations: collections.abc.Iterable[global___Evaluation] | None = ...,
+        values: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        elapsed_seconds: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "values", b"values"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "evaluations", b"evaluations", "number", b"number", "values", b"values"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__elapsed_seconds: _TypeAlias = _typing.Literal["elapsed_seconds"]  # noqa: Y015
-    _WhichOneofArgType__elapsed_seconds: _TypeAlias = _typing.Literal["_elapsed_seconds", b"_elapsed_seconds"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__elapsed_seconds) -> _WhichOneofReturnType__elapsed_seconds | None: ...
+    def HasField(self, field_name: typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "values", b"values"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "evaluations", b"evaluations", "number", b"number", "values", b"values"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_elapsed_seconds", b"_elapsed_seconds"]) -> typing.Literal["elapsed_seconds"] | None: ...
 
-Global___Answer: _TypeAlias = Answer  # noqa: Y015
+global___Answer = Answer
 
-@_typing.final
-class Evaluation(_message.Message):
+@typing.final
+class Evaluation(google.protobuf.message.Message):
     """Evaluation is f at one probe."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    VALUE_FIELD_NUMBER: _builtins.int
-    OUTSIDE_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    PREDICTED_FIELD_NUMBER: _builtins.int
-    MOVED_FIELD_NUMBER: _builtins.int
-    value: _builtins.float
+    VALUE_FIELD_NUMBER: builtins.int
+    OUTSIDE_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    PREDICTED_FIELD_NUMBER: builtins.int
+    MOVED_FIELD_NUMBER: builtins.int
+    value: builtins.float
     """f there. Not finite counts as outside."""
-    outside: _builtins.str
+    outside: builtins.str
     """f is not defined there; the text may say why."""
-    error: _builtins.str
+    error: builtins.str
     """f could not be evaluated there; the text says why. It counts as outside."""
-    predicted: _builtins.float
+    predicted: builtins.float
     """The change that the caller's gradient predicts, sum g_i (p_i - x_i), in float64, with the point p
     that the type of x really holds: finite. Where f has no finite value, it and `moved` do not count.
     """
-    moved: _builtins.float
+    moved: builtins.float
     """max |p_i - x_i|: finite, at least 0."""
     def __init__(
         self,
         *,
-        value: _builtins.float = ...,
-        outside: _builtins.str = ...,
-        error: _builtins.str = ...,
-        predicted: _builtins.float = ...,
-        moved: _builtins.float = ...,
+        value: builtins.float = ...,
+        outside: builtins.str = ...,
+        error: builtins.str = ...,
+        predicted: builtins.float = ...,
+        moved: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "outside", b"outside", "value", b"value"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "moved", b"moved", "outcome", b"outcome", "outside", b"outside", "predicted", b"predicted", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["value", "outside", "error"]  # noqa: Y015
-    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "outcome", b"outcome", "outside", b"outside", "value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "moved", b"moved", "outcome", b"outcome", "outside", b"outside", "predicted", b"predicted", "value", b"value"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["value", "outside", "error"] | None: ...
 
-Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
+global___Evaluation = Evaluation
 
-@_typing.final
-class Result(_message.Message):
+@typing.final
+class Result(google.protobuf.message.Message):
     """Result ends the conversation."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REPORT_FIELD_NUMBER: _builtins.int
-    TENSORS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def report(self) -> _report_pb2.Report:
+    REPORT_FIELD_NUMBER: builtins.int
+    TENSORS_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> oracle.gradcheck.v1.report_pb2.Report:
         """For a check: the verdict and its reasons."""
 
-    @_builtins.property
-    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[_tensor_pb2.NamedTensor]:
+    @property
+    def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[oracle.gradcheck.v1.tensor_pb2.NamedTensor]:
         """For the two others: the gradient, or the end of the descent, in the types of x."""
 
     def __init__(
         self,
         *,
-        report: _report_pb2.Report | None = ...,
-        tensors: _abc.Iterable[_tensor_pb2.NamedTensor] | None = ...,
+        report: oracle.gradcheck.v1.report_pb2.Report | None = ...,
+        tensors: collections.abc.Iterable[oracle.gradcheck.v1.tensor_pb2.NamedTensor] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "tensors", b"tensors"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["report", b"report", "tensors", b"tensors"]) -> None: ...
 
-Global___Result: _TypeAlias = Result  # noqa: Y015
+global___Result = Result

@@ -3,28 +3,19 @@
 isort:skip_file
 Gradients of a function that only the caller can evaluate: the oracle asks, the caller answers."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import black_box_pb2 as _black_box_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.black_box_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class BlackBoxServiceStub:
     """BlackBoxService holds a conversation about a function f that never leaves the caller. The oracle names
@@ -54,25 +45,28 @@ class BlackBoxServiceStub:
     breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> BlackBoxServiceAsyncStub: ...
-    Step: _grpc.UnaryUnaryMultiCallable[_black_box_pb2.BlackBoxServiceStepRequest, _black_box_pb2.BlackBoxServiceStepResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    Step: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepRequest,
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse,
+    ]
     """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
     next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
     so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
     answer with its token would be larger than a message. Converse has no such end.
     """
-    Converse: _grpc.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]
+
+    Converse: grpc.StreamStreamMultiCallable[
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceConverseRequest,
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceConverseResponse,
+    ]
     """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
     not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
     CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
     half-closes before the result gets ABORTED.
     """
 
-@_typing.type_check_only
-class BlackBoxServiceAsyncStub(BlackBoxServiceStub):
+class BlackBoxServiceAsyncStub:
     """BlackBoxService holds a conversation about a function f that never leaves the caller. The oracle names
     points, the caller answers with the values of f, until the oracle has a result.
 
@@ -100,21 +94,27 @@ class BlackBoxServiceAsyncStub(BlackBoxServiceStub):
     breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    Step: _aio.UnaryUnaryMultiCallable[_black_box_pb2.BlackBoxServiceStepRequest, _black_box_pb2.BlackBoxServiceStepResponse]  # type: ignore[assignment]
+    Step: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepRequest,
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse,
+    ]
     """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
     next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
     so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
     answer with its token would be larger than a message. Converse has no such end.
     """
-    Converse: _aio.StreamStreamMultiCallable[_black_box_pb2.BlackBoxServiceConverseRequest, _black_box_pb2.BlackBoxServiceConverseResponse]  # type: ignore[assignment]
+
+    Converse: grpc.aio.StreamStreamMultiCallable[
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceConverseRequest,
+        oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceConverseResponse,
+    ]
     """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
     not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
     CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
     half-closes before the result gets ABORTED.
     """
 
-class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
+class BlackBoxServiceServicer(metaclass=abc.ABCMeta):
     """BlackBoxService holds a conversation about a function f that never leaves the caller. The oracle names
     points, the caller answers with the values of f, until the oracle has a result.
 
@@ -142,28 +142,28 @@ class BlackBoxServiceServicer(metaclass=_abc_1.ABCMeta):
     breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Step(
         self,
-        request: _black_box_pb2.BlackBoxServiceStepRequest,
+        request: oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_black_box_pb2.BlackBoxServiceStepResponse, _abc.Awaitable[_black_box_pb2.BlackBoxServiceStepResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse, collections.abc.Awaitable[oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse]]:
         """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
         next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
         so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
         answer with its token would be larger than a message. Converse has no such end.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Converse(
         self,
-        request_iterator: _MaybeAsyncIterator[_black_box_pb2.BlackBoxServiceConverseRequest],
+        request_iterator: _MaybeAsyncIterator[oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceConverseRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_black_box_pb2.BlackBoxServiceConverseResponse], _abc.AsyncIterator[_black_box_pb2.BlackBoxServiceConverseResponse]]:
+    ) -> typing.Union[collections.abc.Iterator[oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceConverseResponse], collections.abc.AsyncIterator[oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceConverseResponse]]:
         """Converse takes all turns on one stream, for as long as the caller's f takes: `max_call_seconds` does
         not hold for it. A caller that is silent for longer than `Limits.max_idle_seconds` ends it with
         CANCELLED; one stream more than `Limits.max_conversations` is RESOURCE_EXHAUSTED; a caller that
         half-closes before the result gets ABORTED.
         """
 
-def add_BlackBoxServiceServicer_to_server(servicer: BlackBoxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_BlackBoxServiceServicer_to_server(servicer: BlackBoxServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

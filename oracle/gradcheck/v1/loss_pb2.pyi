@@ -3,35 +3,29 @@
 isort:skip_file
 The loss functions of the document, their derivatives, and checks of a caller's own."""
 
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from oracle.gradcheck.v1 import report_pb2 as _report_pb2
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
-import sys
-import typing as _typing
+import builtins
+import google.protobuf.descriptor
+import google.protobuf.message
+import oracle.gradcheck.v1.report_pb2
+import oracle.gradcheck.v1.tensor_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
-else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class MeanSquaredErrorRequest(_message.Message):
+@typing.final
+class MeanSquaredErrorRequest(google.protobuf.message.Message):
     """MeanSquaredErrorRequest holds the document's y and t."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PREDICTIONS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def predictions(self) -> _tensor_pb2.Tensor:
+    PREDICTIONS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    @property
+    def predictions(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """y: any shape with at least one entry, floating type, finite. Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Tensor:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """t: the shape of `predictions`, any type but bool, finite. Required. Never broadcast. An integer
         counts as the float64 nearest to it, in a check and a gradient too.
         """
@@ -39,361 +33,320 @@ class MeanSquaredErrorRequest(_message.Message):
     def __init__(
         self,
         *,
-        predictions: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Tensor | None = ...,
+        predictions: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["predictions", b"predictions", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["predictions", b"predictions", "targets", b"targets"]) -> None: ...
 
-Global___MeanSquaredErrorRequest: _TypeAlias = MeanSquaredErrorRequest  # noqa: Y015
+global___MeanSquaredErrorRequest = MeanSquaredErrorRequest
 
-@_typing.final
-class MeanSquaredErrorResponse(_message.Message):
+@typing.final
+class MeanSquaredErrorResponse(google.protobuf.message.Message):
     """MeanSquaredErrorResponse answers MeanSquaredErrorRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ERROR_FIELD_NUMBER: _builtins.int
-    error: _builtins.float
+    ERROR_FIELD_NUMBER: builtins.int
+    error: builtins.float
     """E. Infinite if it is above the largest float64."""
     def __init__(
         self,
         *,
-        error: _builtins.float = ...,
+        error: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error"]) -> None: ...
 
-Global___MeanSquaredErrorResponse: _TypeAlias = MeanSquaredErrorResponse  # noqa: Y015
+global___MeanSquaredErrorResponse = MeanSquaredErrorResponse
 
-@_typing.final
-class CrossEntropyErrorRequest(_message.Message):
+@typing.final
+class CrossEntropyErrorRequest(google.protobuf.message.Message):
     """CrossEntropyErrorRequest holds the document's y and t, and delta."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PREDICTIONS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    PREDICTIONS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7, the document's."""
-    @_builtins.property
-    def predictions(self) -> _tensor_pb2.Tensor:
+    @property
+    def predictions(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """y: (N, K), or (K) for one sample; floating type, finite, none negative. Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        predictions: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        delta: _builtins.float | None = ...,
+        predictions: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___CrossEntropyErrorRequest: _TypeAlias = CrossEntropyErrorRequest  # noqa: Y015
+global___CrossEntropyErrorRequest = CrossEntropyErrorRequest
 
-@_typing.final
-class CrossEntropyErrorResponse(_message.Message):
+@typing.final
+class CrossEntropyErrorResponse(google.protobuf.message.Message):
     """CrossEntropyErrorResponse answers CrossEntropyErrorRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ERROR_FIELD_NUMBER: _builtins.int
-    error: _builtins.float
+    ERROR_FIELD_NUMBER: builtins.int
+    error: builtins.float
     """E. Infinite if delta is 0 and a target's probability is 0."""
     def __init__(
         self,
         *,
-        error: _builtins.float = ...,
+        error: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error"]) -> None: ...
 
-Global___CrossEntropyErrorResponse: _TypeAlias = CrossEntropyErrorResponse  # noqa: Y015
+global___CrossEntropyErrorResponse = CrossEntropyErrorResponse
 
-@_typing.final
-class MeanSquaredErrorGradientRequest(_message.Message):
+@typing.final
+class MeanSquaredErrorGradientRequest(google.protobuf.message.Message):
     """MeanSquaredErrorGradientRequest asks for dE/dy."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PREDICTIONS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def predictions(self) -> _tensor_pb2.Tensor:
+    PREDICTIONS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    @property
+    def predictions(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """As in MeanSquaredErrorRequest."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Tensor:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """As in MeanSquaredErrorRequest."""
 
     def __init__(
         self,
         *,
-        predictions: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Tensor | None = ...,
+        predictions: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["predictions", b"predictions", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["predictions", b"predictions", "targets", b"targets"]) -> None: ...
 
-Global___MeanSquaredErrorGradientRequest: _TypeAlias = MeanSquaredErrorGradientRequest  # noqa: Y015
+global___MeanSquaredErrorGradientRequest = MeanSquaredErrorGradientRequest
 
-@_typing.final
-class MeanSquaredErrorGradientResponse(_message.Message):
+@typing.final
+class MeanSquaredErrorGradientResponse(google.protobuf.message.Message):
     """MeanSquaredErrorGradientResponse answers MeanSquaredErrorGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    CERTAINTY_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def gradient(self) -> _tensor_pb2.Tensor:
+    GRADIENT_FIELD_NUMBER: builtins.int
+    CERTAINTY_FIELD_NUMBER: builtins.int
+    @property
+    def gradient(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """dE/dy, the shape of `predictions`, float64."""
 
-    @_builtins.property
-    def certainty(self) -> _report_pb2.Certainty:
+    @property
+    def certainty(self) -> oracle.gradcheck.v1.report_pb2.Certainty:
         """How far `gradient` can be trusted."""
 
     def __init__(
         self,
         *,
-        gradient: _tensor_pb2.Tensor | None = ...,
-        certainty: _report_pb2.Certainty | None = ...,
+        gradient: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        certainty: oracle.gradcheck.v1.report_pb2.Certainty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> None: ...
 
-Global___MeanSquaredErrorGradientResponse: _TypeAlias = MeanSquaredErrorGradientResponse  # noqa: Y015
+global___MeanSquaredErrorGradientResponse = MeanSquaredErrorGradientResponse
 
-@_typing.final
-class CrossEntropyErrorGradientRequest(_message.Message):
+@typing.final
+class CrossEntropyErrorGradientRequest(google.protobuf.message.Message):
     """CrossEntropyErrorGradientRequest asks for dE/dy."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PREDICTIONS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    PREDICTIONS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """As in CrossEntropyErrorRequest."""
-    @_builtins.property
-    def predictions(self) -> _tensor_pb2.Tensor:
+    @property
+    def predictions(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """As in CrossEntropyErrorRequest."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """As in CrossEntropyErrorRequest."""
 
     def __init__(
         self,
         *,
-        predictions: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        delta: _builtins.float | None = ...,
+        predictions: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "predictions", b"predictions", "targets", b"targets"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___CrossEntropyErrorGradientRequest: _TypeAlias = CrossEntropyErrorGradientRequest  # noqa: Y015
+global___CrossEntropyErrorGradientRequest = CrossEntropyErrorGradientRequest
 
-@_typing.final
-class CrossEntropyErrorGradientResponse(_message.Message):
+@typing.final
+class CrossEntropyErrorGradientResponse(google.protobuf.message.Message):
     """CrossEntropyErrorGradientResponse answers CrossEntropyErrorGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    CERTAINTY_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def gradient(self) -> _tensor_pb2.Tensor:
+    GRADIENT_FIELD_NUMBER: builtins.int
+    CERTAINTY_FIELD_NUMBER: builtins.int
+    @property
+    def gradient(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """dE/dy, the shape of `predictions`, float64."""
 
-    @_builtins.property
-    def certainty(self) -> _report_pb2.Certainty:
+    @property
+    def certainty(self) -> oracle.gradcheck.v1.report_pb2.Certainty:
         """How far `gradient` can be trusted."""
 
     def __init__(
         self,
         *,
-        gradient: _tensor_pb2.Tensor | None = ...,
-        certainty: _report_pb2.Certainty | None = ...,
+        gradient: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        certainty: oracle.gradcheck.v1.report_pb2.Certainty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> None: ...
 
-Global___CrossEntropyErrorGradientResponse: _TypeAlias = CrossEntropyErrorGradientResponse  # noqa: Y015
+global___CrossEntropyErrorGradientResponse = CrossEntropyErrorGradientResponse
 
-@_typing.final
-class CheckMeanSquaredErrorRequest(_message.Message):
+@typing.final
+class CheckMeanSquaredErrorRequest(google.protobuf.message.Message):
     """CheckMeanSquaredErrorRequest brings a caller's gradient."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PREDICTIONS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    ARITHMETIC_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def predictions(self) -> _tensor_pb2.Tensor:
+    PREDICTIONS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    GRADIENT_FIELD_NUMBER: builtins.int
+    ARITHMETIC_FIELD_NUMBER: builtins.int
+    @property
+    def predictions(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """As in MeanSquaredErrorRequest."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Tensor:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """As in MeanSquaredErrorRequest."""
 
-    @_builtins.property
-    def gradient(self) -> _tensor_pb2.Tensor:
+    @property
+    def gradient(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """The caller's dE/dy. Its floating type is the arithmetic that it was computed in. Required. A shape
         other than that of `predictions` is a finding, not an error.
         """
 
-    @_builtins.property
-    def arithmetic(self) -> _report_pb2.CandidateArithmetic:
+    @property
+    def arithmetic(self) -> oracle.gradcheck.v1.report_pb2.CandidateArithmetic:
         """How the caller computed."""
 
     def __init__(
         self,
         *,
-        predictions: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Tensor | None = ...,
-        gradient: _tensor_pb2.Tensor | None = ...,
-        arithmetic: _report_pb2.CandidateArithmetic | None = ...,
+        predictions: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        gradient: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        arithmetic: oracle.gradcheck.v1.report_pb2.CandidateArithmetic | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["arithmetic", b"arithmetic", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arithmetic", b"arithmetic", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["arithmetic", b"arithmetic", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["arithmetic", b"arithmetic", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]) -> None: ...
 
-Global___CheckMeanSquaredErrorRequest: _TypeAlias = CheckMeanSquaredErrorRequest  # noqa: Y015
+global___CheckMeanSquaredErrorRequest = CheckMeanSquaredErrorRequest
 
-@_typing.final
-class CheckMeanSquaredErrorResponse(_message.Message):
+@typing.final
+class CheckMeanSquaredErrorResponse(google.protobuf.message.Message):
     """CheckMeanSquaredErrorResponse answers CheckMeanSquaredErrorRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REPORT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def report(self) -> _report_pb2.Report:
+    REPORT_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> oracle.gradcheck.v1.report_pb2.Report:
         """The verdict and its reasons."""
 
     def __init__(
         self,
         *,
-        report: _report_pb2.Report | None = ...,
+        report: oracle.gradcheck.v1.report_pb2.Report | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["report", b"report"]) -> None: ...
 
-Global___CheckMeanSquaredErrorResponse: _TypeAlias = CheckMeanSquaredErrorResponse  # noqa: Y015
+global___CheckMeanSquaredErrorResponse = CheckMeanSquaredErrorResponse
 
-@_typing.final
-class CheckCrossEntropyErrorRequest(_message.Message):
+@typing.final
+class CheckCrossEntropyErrorRequest(google.protobuf.message.Message):
     """CheckCrossEntropyErrorRequest brings a caller's gradient."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PREDICTIONS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    ARITHMETIC_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    PREDICTIONS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    GRADIENT_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    ARITHMETIC_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """As in CrossEntropyErrorRequest."""
-    @_builtins.property
-    def predictions(self) -> _tensor_pb2.Tensor:
+    @property
+    def predictions(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """As in CrossEntropyErrorRequest."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """As in CrossEntropyErrorRequest."""
 
-    @_builtins.property
-    def gradient(self) -> _tensor_pb2.Tensor:
+    @property
+    def gradient(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """The caller's dE/dy. Its floating type is the arithmetic that it was computed in. Required. A shape
         other than that of `predictions` is a finding, not an error.
         """
 
-    @_builtins.property
-    def arithmetic(self) -> _report_pb2.CandidateArithmetic:
+    @property
+    def arithmetic(self) -> oracle.gradcheck.v1.report_pb2.CandidateArithmetic:
         """How the caller computed."""
 
     def __init__(
         self,
         *,
-        predictions: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        gradient: _tensor_pb2.Tensor | None = ...,
-        delta: _builtins.float | None = ...,
-        arithmetic: _report_pb2.CandidateArithmetic | None = ...,
+        predictions: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        gradient: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        delta: builtins.float | None = ...,
+        arithmetic: oracle.gradcheck.v1.report_pb2.CandidateArithmetic | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "predictions", b"predictions", "targets", b"targets"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___CheckCrossEntropyErrorRequest: _TypeAlias = CheckCrossEntropyErrorRequest  # noqa: Y015
+global___CheckCrossEntropyErrorRequest = CheckCrossEntropyErrorRequest
 
-@_typing.final
-class CheckCrossEntropyErrorResponse(_message.Message):
+@typing.final
+class CheckCrossEntropyErrorResponse(google.protobuf.message.Message):
     """CheckCrossEntropyErrorResponse answers CheckCrossEntropyErrorRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REPORT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def report(self) -> _report_pb2.Report:
+    REPORT_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> oracle.gradcheck.v1.report_pb2.Report:
         """The verdict and its reasons."""
 
     def __init__(
         self,
         *,
-        report: _report_pb2.Report | None = ...,
+        report: oracle.gradcheck.v1.report_pb2.Report | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["report", b"report"]) -> None: ...
 
-Global___CheckCrossEntropyErrorResponse: _TypeAlias = CheckCrossEntropyErrorResponse  # noqa: Y015
+global___CheckCrossEntropyErrorResponse = CheckCrossEntropyErrorResponse

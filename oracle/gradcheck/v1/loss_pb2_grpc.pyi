@@ -3,28 +3,19 @@
 isort:skip_file
 The loss functions of the document, their derivatives, and checks of a caller's own."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import loss_pb2 as _loss_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.loss_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class LossServiceStub:
     """LossService serves the document's two loss functions.
@@ -35,33 +26,52 @@ class LossServiceStub:
     that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> LossServiceAsyncStub: ...
-    MeanSquaredError: _grpc.UnaryUnaryMultiCallable[_loss_pb2.MeanSquaredErrorRequest, _loss_pb2.MeanSquaredErrorResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    MeanSquaredError: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorResponse,
+    ]
     """MeanSquaredError computes E = 1/2 sum_k (y_k - t_k)^2 over all entries: half the sum, as the
     document has it, divided neither by N nor by K.
     """
-    CrossEntropyError: _grpc.UnaryUnaryMultiCallable[_loss_pb2.CrossEntropyErrorRequest, _loss_pb2.CrossEntropyErrorResponse]
+
+    CrossEntropyError: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorResponse,
+    ]
     """CrossEntropyError computes E = -1/N sum_n sum_k t_nk log(y_nk + delta), or with labels
     E = -1/N sum_n log(y[n, t_n] + delta). Predictions of shape (K) are one sample, N = 1.
     """
-    MeanSquaredErrorGradient: _grpc.UnaryUnaryMultiCallable[_loss_pb2.MeanSquaredErrorGradientRequest, _loss_pb2.MeanSquaredErrorGradientResponse]
+
+    MeanSquaredErrorGradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorGradientRequest,
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorGradientResponse,
+    ]
     """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded. INVALID_ARGUMENT if an entry is
     above the largest float64.
     """
-    CrossEntropyErrorGradient: _grpc.UnaryUnaryMultiCallable[_loss_pb2.CrossEntropyErrorGradientRequest, _loss_pb2.CrossEntropyErrorGradientResponse]
+
+    CrossEntropyErrorGradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorGradientRequest,
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorGradientResponse,
+    ]
     """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded. INVALID_ARGUMENT
     if an entry is above the largest float64, or has no value, for y + delta is 0.
     """
-    CheckMeanSquaredError: _grpc.UnaryUnaryMultiCallable[_loss_pb2.CheckMeanSquaredErrorRequest, _loss_pb2.CheckMeanSquaredErrorResponse]
+
+    CheckMeanSquaredError: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CheckMeanSquaredErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.CheckMeanSquaredErrorResponse,
+    ]
     """CheckMeanSquaredError compares a caller's dE/dy with the exact one."""
-    CheckCrossEntropyError: _grpc.UnaryUnaryMultiCallable[_loss_pb2.CheckCrossEntropyErrorRequest, _loss_pb2.CheckCrossEntropyErrorResponse]
+
+    CheckCrossEntropyError: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CheckCrossEntropyErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.CheckCrossEntropyErrorResponse,
+    ]
     """CheckCrossEntropyError compares a caller's dE/dy with the exact one."""
 
-@_typing.type_check_only
-class LossServiceAsyncStub(LossServiceStub):
+class LossServiceAsyncStub:
     """LossService serves the document's two loss functions.
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
@@ -70,29 +80,51 @@ class LossServiceAsyncStub(LossServiceStub):
     that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    MeanSquaredError: _aio.UnaryUnaryMultiCallable[_loss_pb2.MeanSquaredErrorRequest, _loss_pb2.MeanSquaredErrorResponse]  # type: ignore[assignment]
+    MeanSquaredError: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorResponse,
+    ]
     """MeanSquaredError computes E = 1/2 sum_k (y_k - t_k)^2 over all entries: half the sum, as the
     document has it, divided neither by N nor by K.
     """
-    CrossEntropyError: _aio.UnaryUnaryMultiCallable[_loss_pb2.CrossEntropyErrorRequest, _loss_pb2.CrossEntropyErrorResponse]  # type: ignore[assignment]
+
+    CrossEntropyError: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorResponse,
+    ]
     """CrossEntropyError computes E = -1/N sum_n sum_k t_nk log(y_nk + delta), or with labels
     E = -1/N sum_n log(y[n, t_n] + delta). Predictions of shape (K) are one sample, N = 1.
     """
-    MeanSquaredErrorGradient: _aio.UnaryUnaryMultiCallable[_loss_pb2.MeanSquaredErrorGradientRequest, _loss_pb2.MeanSquaredErrorGradientResponse]  # type: ignore[assignment]
+
+    MeanSquaredErrorGradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorGradientRequest,
+        oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorGradientResponse,
+    ]
     """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded. INVALID_ARGUMENT if an entry is
     above the largest float64.
     """
-    CrossEntropyErrorGradient: _aio.UnaryUnaryMultiCallable[_loss_pb2.CrossEntropyErrorGradientRequest, _loss_pb2.CrossEntropyErrorGradientResponse]  # type: ignore[assignment]
+
+    CrossEntropyErrorGradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorGradientRequest,
+        oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorGradientResponse,
+    ]
     """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded. INVALID_ARGUMENT
     if an entry is above the largest float64, or has no value, for y + delta is 0.
     """
-    CheckMeanSquaredError: _aio.UnaryUnaryMultiCallable[_loss_pb2.CheckMeanSquaredErrorRequest, _loss_pb2.CheckMeanSquaredErrorResponse]  # type: ignore[assignment]
+
+    CheckMeanSquaredError: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CheckMeanSquaredErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.CheckMeanSquaredErrorResponse,
+    ]
     """CheckMeanSquaredError compares a caller's dE/dy with the exact one."""
-    CheckCrossEntropyError: _aio.UnaryUnaryMultiCallable[_loss_pb2.CheckCrossEntropyErrorRequest, _loss_pb2.CheckCrossEntropyErrorResponse]  # type: ignore[assignment]
+
+    CheckCrossEntropyError: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.loss_pb2.CheckCrossEntropyErrorRequest,
+        oracle.gradcheck.v1.loss_pb2.CheckCrossEntropyErrorResponse,
+    ]
     """CheckCrossEntropyError compares a caller's dE/dy with the exact one."""
 
-class LossServiceServicer(metaclass=_abc_1.ABCMeta):
+class LossServiceServicer(metaclass=abc.ABCMeta):
     """LossService serves the document's two loss functions.
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, for tensors
@@ -101,60 +133,60 @@ class LossServiceServicer(metaclass=_abc_1.ABCMeta):
     that float64 does not hold; with `delta`, for a delta of 0 where a prediction is 0.
     """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def MeanSquaredError(
         self,
-        request: _loss_pb2.MeanSquaredErrorRequest,
+        request: oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_loss_pb2.MeanSquaredErrorResponse, _abc.Awaitable[_loss_pb2.MeanSquaredErrorResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorResponse, collections.abc.Awaitable[oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorResponse]]:
         """MeanSquaredError computes E = 1/2 sum_k (y_k - t_k)^2 over all entries: half the sum, as the
         document has it, divided neither by N nor by K.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def CrossEntropyError(
         self,
-        request: _loss_pb2.CrossEntropyErrorRequest,
+        request: oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_loss_pb2.CrossEntropyErrorResponse, _abc.Awaitable[_loss_pb2.CrossEntropyErrorResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorResponse, collections.abc.Awaitable[oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorResponse]]:
         """CrossEntropyError computes E = -1/N sum_n sum_k t_nk log(y_nk + delta), or with labels
         E = -1/N sum_n log(y[n, t_n] + delta). Predictions of shape (K) are one sample, N = 1.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def MeanSquaredErrorGradient(
         self,
-        request: _loss_pb2.MeanSquaredErrorGradientRequest,
+        request: oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_loss_pb2.MeanSquaredErrorGradientResponse, _abc.Awaitable[_loss_pb2.MeanSquaredErrorGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.loss_pb2.MeanSquaredErrorGradientResponse]]:
         """MeanSquaredErrorGradient computes dE/dy = y - t, correctly rounded. INVALID_ARGUMENT if an entry is
         above the largest float64.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def CrossEntropyErrorGradient(
         self,
-        request: _loss_pb2.CrossEntropyErrorGradientRequest,
+        request: oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_loss_pb2.CrossEntropyErrorGradientResponse, _abc.Awaitable[_loss_pb2.CrossEntropyErrorGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.loss_pb2.CrossEntropyErrorGradientResponse]]:
         """CrossEntropyErrorGradient computes dE/dy = -t / (y + delta) / N, correctly rounded. INVALID_ARGUMENT
         if an entry is above the largest float64, or has no value, for y + delta is 0.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def CheckMeanSquaredError(
         self,
-        request: _loss_pb2.CheckMeanSquaredErrorRequest,
+        request: oracle.gradcheck.v1.loss_pb2.CheckMeanSquaredErrorRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_loss_pb2.CheckMeanSquaredErrorResponse, _abc.Awaitable[_loss_pb2.CheckMeanSquaredErrorResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.loss_pb2.CheckMeanSquaredErrorResponse, collections.abc.Awaitable[oracle.gradcheck.v1.loss_pb2.CheckMeanSquaredErrorResponse]]:
         """CheckMeanSquaredError compares a caller's dE/dy with the exact one."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def CheckCrossEntropyError(
         self,
-        request: _loss_pb2.CheckCrossEntropyErrorRequest,
+        request: oracle.gradcheck.v1.loss_pb2.CheckCrossEntropyErrorRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_loss_pb2.CheckCrossEntropyErrorResponse, _abc.Awaitable[_loss_pb2.CheckCrossEntropyErrorResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.loss_pb2.CheckCrossEntropyErrorResponse, collections.abc.Awaitable[oracle.gradcheck.v1.loss_pb2.CheckCrossEntropyErrorResponse]]:
         """CheckCrossEntropyError compares a caller's dE/dy with the exact one."""
 
-def add_LossServiceServicer_to_server(servicer: LossServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_LossServiceServicer_to_server(servicer: LossServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -3,70 +3,57 @@
 isort:skip_file
 The document's choice of a mini-batch."""
 
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
-import sys
-import typing as _typing
+import builtins
+import google.protobuf.descriptor
+import google.protobuf.message
+import oracle.gradcheck.v1.tensor_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
-else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class DrawRequest(_message.Message):
+@typing.final
+class DrawRequest(google.protobuf.message.Message):
     """DrawRequest asks for a mini-batch."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TRAIN_SIZE_FIELD_NUMBER: _builtins.int
-    BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    train_size: _builtins.int
+    TRAIN_SIZE_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    train_size: builtins.int
     """Number of samples to choose from, at least 1."""
-    batch_size: _builtins.int
+    batch_size: builtins.int
     """Number of samples to choose, at least 1."""
-    seed: _builtins.int
+    seed: builtins.int
     """Seed of the generator. Unset means 0."""
     def __init__(
         self,
         *,
-        train_size: _builtins.int = ...,
-        batch_size: _builtins.int = ...,
-        seed: _builtins.int = ...,
+        train_size: builtins.int = ...,
+        batch_size: builtins.int = ...,
+        seed: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "seed", b"seed", "train_size", b"train_size"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_size", b"batch_size", "seed", b"seed", "train_size", b"train_size"]) -> None: ...
 
-Global___DrawRequest: _TypeAlias = DrawRequest  # noqa: Y015
+global___DrawRequest = DrawRequest
 
-@_typing.final
-class DrawResponse(_message.Message):
+@typing.final
+class DrawResponse(google.protobuf.message.Message):
     """DrawResponse answers DrawRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    INDICES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def indices(self) -> _tensor_pb2.Tensor:
+    INDICES_FIELD_NUMBER: builtins.int
+    @property
+    def indices(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """(batch_size), int64, each at least 0 and less than train_size."""
 
     def __init__(
         self,
         *,
-        indices: _tensor_pb2.Tensor | None = ...,
+        indices: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["indices", b"indices"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["indices", b"indices"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["indices", b"indices"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["indices", b"indices"]) -> None: ...
 
-Global___DrawResponse: _TypeAlias = DrawResponse  # noqa: Y015
+global___DrawResponse = DrawResponse

@@ -3,37 +3,28 @@
 isort:skip_file
 The document's choice of a mini-batch."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import mini_batch_pb2 as _mini_batch_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.mini_batch_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class MiniBatchServiceStub:
     """MiniBatchService draws mini-batches that can be drawn again in any language."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> MiniBatchServiceAsyncStub: ...
-    Draw: _grpc.UnaryUnaryMultiCallable[_mini_batch_pb2.DrawRequest, _mini_batch_pb2.DrawResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    Draw: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.mini_batch_pb2.DrawRequest,
+        oracle.gradcheck.v1.mini_batch_pb2.DrawResponse,
+    ]
     """Draw chooses `batch_size` of `train_size` indices, uniformly and with replacement, as the
     document's np.random.choice does: index i is (o_i * train_size) >> 64 in integer arithmetic, o_i
     being output i of SplitMix64(seed) (described at TwoLayerNetService.Initialize), so that an index
@@ -43,12 +34,13 @@ class MiniBatchServiceStub:
     Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
     """
 
-@_typing.type_check_only
-class MiniBatchServiceAsyncStub(MiniBatchServiceStub):
+class MiniBatchServiceAsyncStub:
     """MiniBatchService draws mini-batches that can be drawn again in any language."""
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    Draw: _aio.UnaryUnaryMultiCallable[_mini_batch_pb2.DrawRequest, _mini_batch_pb2.DrawResponse]  # type: ignore[assignment]
+    Draw: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.mini_batch_pb2.DrawRequest,
+        oracle.gradcheck.v1.mini_batch_pb2.DrawResponse,
+    ]
     """Draw chooses `batch_size` of `train_size` indices, uniformly and with replacement, as the
     document's np.random.choice does: index i is (o_i * train_size) >> 64 in integer arithmetic, o_i
     being output i of SplitMix64(seed) (described at TwoLayerNetService.Initialize), so that an index
@@ -58,15 +50,15 @@ class MiniBatchServiceAsyncStub(MiniBatchServiceStub):
     Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
     """
 
-class MiniBatchServiceServicer(metaclass=_abc_1.ABCMeta):
+class MiniBatchServiceServicer(metaclass=abc.ABCMeta):
     """MiniBatchService draws mini-batches that can be drawn again in any language."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Draw(
         self,
-        request: _mini_batch_pb2.DrawRequest,
+        request: oracle.gradcheck.v1.mini_batch_pb2.DrawRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_mini_batch_pb2.DrawResponse, _abc.Awaitable[_mini_batch_pb2.DrawResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.mini_batch_pb2.DrawResponse, collections.abc.Awaitable[oracle.gradcheck.v1.mini_batch_pb2.DrawResponse]]:
         """Draw chooses `batch_size` of `train_size` indices, uniformly and with replacement, as the
         document's np.random.choice does: index i is (o_i * train_size) >> 64 in integer arithmetic, o_i
         being output i of SplitMix64(seed) (described at TwoLayerNetService.Initialize), so that an index
@@ -76,4 +68,4 @@ class MiniBatchServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors, beside those of ServerService: INVALID_ARGUMENT if a size is less than 1, or if the answer would not fit into a message.
         """
 
-def add_MiniBatchServiceServicer_to_server(servicer: MiniBatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_MiniBatchServiceServicer_to_server(servicer: MiniBatchServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -3,34 +3,34 @@
 isort:skip_file
 The answer of a check."""
 
-from collections import abc as _abc
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
+import builtins
+import collections.abc
+import google.protobuf.descriptor
+import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
+import google.protobuf.message
+import oracle.gradcheck.v1.tensor_pb2
 import sys
-import typing as _typing
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    import typing_extensions
 
-DESCRIPTOR: _descriptor.FileDescriptor
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 class _Verdict:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
+class _VerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
     """Never sent."""
     VERDICT_PASS: _Verdict.ValueType  # 1
-    """Every entry is within its budget of the reference. `Report.detection_limit` says how large an
-    error would have been seen.
+    """Every entry is within its budget of the reference. `detection_limit` says how large an error would
+    have been seen.
     """
     VERDICT_FAIL: _Verdict.ValueType  # 2
     """An entry is further from the reference than rounding can take a correct one."""
@@ -43,21 +43,21 @@ class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
 """Never sent."""
 VERDICT_PASS: Verdict.ValueType  # 1
-"""Every entry is within its budget of the reference. `Report.detection_limit` says how large an
-error would have been seen.
+"""Every entry is within its budget of the reference. `detection_limit` says how large an error would
+have been seen.
 """
 VERDICT_FAIL: Verdict.ValueType  # 2
 """An entry is further from the reference than rounding can take a correct one."""
 VERDICT_INCONCLUSIVE: Verdict.ValueType  # 3
 """Neither can be said; `Report.reason` says why."""
-Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+global___Verdict = Verdict
 
 class _ReferenceKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-class _ReferenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReferenceKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
+class _ReferenceKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReferenceKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     REFERENCE_KIND_UNSPECIFIED: _ReferenceKind.ValueType  # 0
     """Never sent."""
     REFERENCE_KIND_ENCLOSURE: _ReferenceKind.ValueType  # 1
@@ -66,8 +66,6 @@ class _ReferenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Referen
     """Float64 arithmetic with a running error bound, for sizes too large for ball arithmetic: the radius
     is derived.
     """
-    REFERENCE_KIND_MEASURED: _ReferenceKind.ValueType  # 3
-    """Values of the caller's own function: the radius is estimated, never proven."""
 
 class ReferenceKind(_ReferenceKind, metaclass=_ReferenceKindEnumTypeWrapper):
     """ReferenceKind says where a reference number came from, and so how far it can be trusted."""
@@ -80,16 +78,14 @@ REFERENCE_KIND_DERIVED_BOUND: ReferenceKind.ValueType  # 2
 """Float64 arithmetic with a running error bound, for sizes too large for ball arithmetic: the radius
 is derived.
 """
-REFERENCE_KIND_MEASURED: ReferenceKind.ValueType  # 3
-"""Values of the caller's own function: the radius is estimated, never proven."""
-Global___ReferenceKind: _TypeAlias = ReferenceKind  # noqa: Y015
+global___ReferenceKind = ReferenceKind
 
 class _InconclusiveReason:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-class _InconclusiveReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InconclusiveReason.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
+class _InconclusiveReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_InconclusiveReason.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     INCONCLUSIVE_REASON_UNSPECIFIED: _InconclusiveReason.ValueType  # 0
     """The check was conclusive."""
     INCONCLUSIVE_REASON_NOT_FINITE: _InconclusiveReason.ValueType  # 1
@@ -142,14 +138,14 @@ INCONCLUSIVE_REASON_BUDGET_SPENT: InconclusiveReason.ValueType  # 9
 """The evaluations or the time that the caller allowed are used up."""
 INCONCLUSIVE_REASON_RESOLUTION: InconclusiveReason.ValueType  # 10
 """The slopes cannot be measured finely enough: x or f is too coarse, or f has no finite slope there."""
-Global___InconclusiveReason: _TypeAlias = InconclusiveReason  # noqa: Y015
+global___InconclusiveReason = InconclusiveReason
 
 class _FindingKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-class _FindingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
+class _FindingKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_FindingKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     FINDING_KIND_UNSPECIFIED: _FindingKind.ValueType  # 0
     """Never sent."""
     FINDING_KIND_SHAPE_MISMATCH: _FindingKind.ValueType  # 1
@@ -199,10 +195,12 @@ class _FindingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingKi
     FINDING_KIND_BIAS_REDUCTION: _FindingKind.ValueType  # 21
     """A bias is reduced over the batch in another way than by a sum: mean, one row, wrong axis, total."""
     FINDING_KIND_STALE_BUFFER: _FindingKind.ValueType  # 22
-    """A tensor holds something else that the buffer may have held before: the parameters themselves."""
+    """A tensor, or all of them, holds something else that its buffer may have held before: the parameters,
+    or the gradient of another batch or of earlier parameters.
+    """
     FINDING_KIND_ACCUMULATED: _FindingKind.ValueType  # 23
-    """The gradient was added to an earlier one. Reserved: one gradient cannot show it, so a gradient added
-    to itself is a FINDING_KIND_CONSTANT_FACTOR of 2 whose message says so.
+    """The gradient was added to what its buffers held before: the gradient of another batch or of earlier
+    parameters, or one number. One that was added to itself is a FINDING_KIND_CONSTANT_FACTOR of 2.
     """
     FINDING_KIND_WEIGHT_DECAY: _FindingKind.ValueType  # 24
     """A multiple of the parameters is added, as weight decay does."""
@@ -281,10 +279,12 @@ FINDING_KIND_WRONG_TARGETS: FindingKind.ValueType  # 20
 FINDING_KIND_BIAS_REDUCTION: FindingKind.ValueType  # 21
 """A bias is reduced over the batch in another way than by a sum: mean, one row, wrong axis, total."""
 FINDING_KIND_STALE_BUFFER: FindingKind.ValueType  # 22
-"""A tensor holds something else that the buffer may have held before: the parameters themselves."""
+"""A tensor, or all of them, holds something else that its buffer may have held before: the parameters,
+or the gradient of another batch or of earlier parameters.
+"""
 FINDING_KIND_ACCUMULATED: FindingKind.ValueType  # 23
-"""The gradient was added to an earlier one. Reserved: one gradient cannot show it, so a gradient added
-to itself is a FINDING_KIND_CONSTANT_FACTOR of 2 whose message says so.
+"""The gradient was added to what its buffers held before: the gradient of another batch or of earlier
+parameters, or one number. One that was added to itself is a FINDING_KIND_CONSTANT_FACTOR of 2.
 """
 FINDING_KIND_WEIGHT_DECAY: FindingKind.ValueType  # 24
 """A multiple of the parameters is added, as weight decay does."""
@@ -310,54 +310,50 @@ before the activation, or of another sample.
 """
 FINDING_KIND_WRONG_FORWARD: FindingKind.ValueType  # 34
 """The gradient is that of another forward pass: another activation, no softmax, a bias left out."""
-Global___FindingKind: _TypeAlias = FindingKind  # noqa: Y015
+global___FindingKind = FindingKind
 
-@_typing.final
-class Certainty(_message.Message):
+@typing.final
+class Certainty(google.protobuf.message.Message):
     """Certainty says how far a returned gradient can be trusted."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REFERENCE_KIND_FIELD_NUMBER: _builtins.int
-    RADIUS_FIELD_NUMBER: _builtins.int
-    RELATIVE_RADIUS_FIELD_NUMBER: _builtins.int
-    CORRECTLY_ROUNDED_FIELD_NUMBER: _builtins.int
-    reference_kind: Global___ReferenceKind.ValueType
+    REFERENCE_KIND_FIELD_NUMBER: builtins.int
+    RADIUS_FIELD_NUMBER: builtins.int
+    RELATIVE_RADIUS_FIELD_NUMBER: builtins.int
+    CORRECTLY_ROUNDED_FIELD_NUMBER: builtins.int
+    reference_kind: global___ReferenceKind.ValueType
     """Where the numbers came from."""
-    radius: _builtins.float
+    radius: builtins.float
     """A bound on the distance of every returned entry from the exact value, the final rounding to float64
     included: proven for REFERENCE_KIND_ENCLOSURE, derived for REFERENCE_KIND_DERIVED_BOUND.
     """
-    relative_radius: _builtins.float
+    relative_radius: builtins.float
     """The same before that rounding, over the largest entry of its tensor, and the largest of all tensors;
     0 for a gradient that is known exactly.
     """
-    correctly_rounded: _builtins.bool
+    correctly_rounded: builtins.bool
     """True if every entry is the float64 nearest to the exact value, which is proven."""
     def __init__(
         self,
         *,
-        reference_kind: Global___ReferenceKind.ValueType = ...,
-        radius: _builtins.float = ...,
-        relative_radius: _builtins.float = ...,
-        correctly_rounded: _builtins.bool = ...,
+        reference_kind: global___ReferenceKind.ValueType = ...,
+        radius: builtins.float = ...,
+        relative_radius: builtins.float = ...,
+        correctly_rounded: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correctly_rounded", b"correctly_rounded", "radius", b"radius", "reference_kind", b"reference_kind", "relative_radius", b"relative_radius"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["correctly_rounded", b"correctly_rounded", "radius", b"radius", "reference_kind", b"reference_kind", "relative_radius", b"relative_radius"]) -> None: ...
 
-Global___Certainty: _TypeAlias = Certainty  # noqa: Y015
+global___Certainty = Certainty
 
-@_typing.final
-class CandidateArithmetic(_message.Message):
+@typing.final
+class CandidateArithmetic(google.protobuf.message.Message):
     """CandidateArithmetic says how the caller computed, as far as the type of its gradient does not."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ACCUMULATION_DATA_TYPE_FIELD_NUMBER: _builtins.int
-    accumulation_data_type: _tensor_pb2.DataType.ValueType
+    ACCUMULATION_DATA_TYPE_FIELD_NUMBER: builtins.int
+    accumulation_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """The type in which sums and products over the batch and over hidden units were accumulated. Unset
     means the type of the candidate; a float16 or bfloat16 kernel that accumulates in float32 sets
     DATA_TYPE_FLOAT32. Must not be narrower than the candidate's.
@@ -365,204 +361,184 @@ class CandidateArithmetic(_message.Message):
     def __init__(
         self,
         *,
-        accumulation_data_type: _tensor_pb2.DataType.ValueType = ...,
+        accumulation_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accumulation_data_type", b"accumulation_data_type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulation_data_type", b"accumulation_data_type"]) -> None: ...
 
-Global___CandidateArithmetic: _TypeAlias = CandidateArithmetic  # noqa: Y015
+global___CandidateArithmetic = CandidateArithmetic
 
-@_typing.final
-class Entry(_message.Message):
+@typing.final
+class Entry(google.protobuf.message.Message):
     """Entry is one entry of a candidate beside the reference."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    INDEX_FIELD_NUMBER: _builtins.int
-    CANDIDATE_FIELD_NUMBER: _builtins.int
-    REFERENCE_FIELD_NUMBER: _builtins.int
-    ALLOWED_FIELD_NUMBER: _builtins.int
-    candidate: _builtins.float
+    INDEX_FIELD_NUMBER: builtins.int
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
+    ALLOWED_FIELD_NUMBER: builtins.int
+    candidate: builtins.float
     """What the caller sent."""
-    reference: _builtins.float
+    reference: builtins.float
     """The reference, rounded to float64."""
-    allowed: _builtins.float
+    allowed: builtins.float
     """How far a correct candidate may be from `reference`: rounding budget plus radius."""
-    @_builtins.property
-    def index(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    @property
+    def index(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Position in its tensor."""
 
     def __init__(
         self,
         *,
-        index: _abc.Iterable[_builtins.int] | None = ...,
-        candidate: _builtins.float = ...,
-        reference: _builtins.float = ...,
-        allowed: _builtins.float = ...,
+        index: collections.abc.Iterable[builtins.int] | None = ...,
+        candidate: builtins.float = ...,
+        reference: builtins.float = ...,
+        allowed: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "candidate", b"candidate", "index", b"index", "reference", b"reference"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed", b"allowed", "candidate", b"candidate", "index", b"index", "reference", b"reference"]) -> None: ...
 
-Global___Entry: _TypeAlias = Entry  # noqa: Y015
+global___Entry = Entry
 
-@_typing.final
-class Evidence(_message.Message):
+@typing.final
+class Evidence(google.protobuf.message.Message):
     """Evidence is one number that shows a finding."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    name: builtins.str
     """What the number is: "factor", "batch_size", "residual" ..."""
-    value: _builtins.float
+    value: builtins.float
     """The number."""
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        value: _builtins.float = ...,
+        name: builtins.str = ...,
+        value: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "value", b"value"]) -> None: ...
 
-Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
+global___Evidence = Evidence
 
-@_typing.final
-class Finding(_message.Message):
+@typing.final
+class Finding(google.protobuf.message.Message):
     """Finding is one named cause."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    KIND_FIELD_NUMBER: _builtins.int
-    TENSOR_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    REMEDY_FIELD_NUMBER: _builtins.int
-    EVIDENCE_FIELD_NUMBER: _builtins.int
-    ENTRIES_FIELD_NUMBER: _builtins.int
-    kind: Global___FindingKind.ValueType
+    KIND_FIELD_NUMBER: builtins.int
+    TENSOR_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    REMEDY_FIELD_NUMBER: builtins.int
+    EVIDENCE_FIELD_NUMBER: builtins.int
+    ENTRIES_FIELD_NUMBER: builtins.int
+    kind: global___FindingKind.ValueType
     """Its fixed code."""
-    tensor: _builtins.str
+    tensor: builtins.str
     """The tensor that it is about; empty if it is about all."""
-    message: _builtins.str
+    message: builtins.str
     """A sentence for a person."""
-    remedy: _builtins.str
+    remedy: builtins.str
     """The line of mathematics or of code that mends it; empty if there is none."""
-    @_builtins.property
-    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evidence]:
+    @property
+    def evidence(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Evidence]:
         """The numbers that show it."""
 
-    @_builtins.property
-    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
+    @property
+    def entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Entry]:
         """Entries that show it."""
 
     def __init__(
         self,
         *,
-        kind: Global___FindingKind.ValueType = ...,
-        tensor: _builtins.str = ...,
-        message: _builtins.str = ...,
-        remedy: _builtins.str = ...,
-        evidence: _abc.Iterable[Global___Evidence] | None = ...,
-        entries: _abc.Iterable[Global___Entry] | None = ...,
+        kind: global___FindingKind.ValueType = ...,
+        tensor: builtins.str = ...,
+        message: builtins.str = ...,
+        remedy: builtins.str = ...,
+        evidence: collections.abc.Iterable[global___Evidence] | None = ...,
+        entries: collections.abc.Iterable[global___Entry] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "evidence", b"evidence", "kind", b"kind", "message", b"message", "remedy", b"remedy", "tensor", b"tensor"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["entries", b"entries", "evidence", b"evidence", "kind", b"kind", "message", b"message", "remedy", b"remedy", "tensor", b"tensor"]) -> None: ...
 
-Global___Finding: _TypeAlias = Finding  # noqa: Y015
+global___Finding = Finding
 
-@_typing.final
-class BudgetMap(_message.Message):
+@typing.final
+class BudgetMap(google.protobuf.message.Message):
     """BudgetMap is |candidate - reference| / allowed over a tensor, as block maxima on a coarse grid."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ROWS_FIELD_NUMBER: _builtins.int
-    COLUMNS_FIELD_NUMBER: _builtins.int
-    CELLS_FIELD_NUMBER: _builtins.int
-    rows: _builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    CELLS_FIELD_NUMBER: builtins.int
+    rows: builtins.int
     """At most 64."""
-    columns: _builtins.int
+    columns: builtins.int
     """At most 64."""
-    @_builtins.property
-    def cells(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+    @property
+    def cells(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """rows * columns numbers in row-major order; NaN where there is none."""
 
     def __init__(
         self,
         *,
-        rows: _builtins.int = ...,
-        columns: _builtins.int = ...,
-        cells: _abc.Iterable[_builtins.float] | None = ...,
+        rows: builtins.int = ...,
+        columns: builtins.int = ...,
+        cells: collections.abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "columns", b"columns", "rows", b"rows"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cells", b"cells", "columns", b"columns", "rows", b"rows"]) -> None: ...
 
-Global___BudgetMap: _TypeAlias = BudgetMap  # noqa: Y015
+global___BudgetMap = BudgetMap
 
-@_typing.final
-class TensorReport(_message.Message):
+@typing.final
+class TensorReport(google.protobuf.message.Message):
     """TensorReport is what a check saw in one tensor."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    SHAPE_FIELD_NUMBER: _builtins.int
-    VERDICT_FIELD_NUMBER: _builtins.int
-    BUDGET_USED_FIELD_NUMBER: _builtins.int
-    DETECTION_LIMIT_FIELD_NUMBER: _builtins.int
-    LARGEST_REFERENCE_FIELD_NUMBER: _builtins.int
-    RADIUS_FIELD_NUMBER: _builtins.int
-    WORST_FIELD_NUMBER: _builtins.int
-    WRONG_ENTRIES_FIELD_NUMBER: _builtins.int
-    BUDGET_MAP_FIELD_NUMBER: _builtins.int
-    HISTOGRAM_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
+    NAME_FIELD_NUMBER: builtins.int
+    SHAPE_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    BUDGET_USED_FIELD_NUMBER: builtins.int
+    DETECTION_LIMIT_FIELD_NUMBER: builtins.int
+    LARGEST_REFERENCE_FIELD_NUMBER: builtins.int
+    RADIUS_FIELD_NUMBER: builtins.int
+    WORST_FIELD_NUMBER: builtins.int
+    WRONG_ENTRIES_FIELD_NUMBER: builtins.int
+    BUDGET_MAP_FIELD_NUMBER: builtins.int
+    HISTOGRAM_FIELD_NUMBER: builtins.int
+    name: builtins.str
     """Name of the tensor: "W1", "b1", "W2", "b2" for a two-layer net."""
-    verdict: Global___Verdict.ValueType
+    verdict: global___Verdict.ValueType
     """Verdict on this tensor alone."""
-    budget_used: _builtins.float
+    budget_used: builtins.float
     """The largest |candidate - reference| / allowed: at most 1 for a pass."""
-    detection_limit: _builtins.float
+    detection_limit: builtins.float
     """The largest `allowed` over the largest |reference|: an error above this share of the largest entry
     would have failed, wherever it is. A tensor all of whose entries are sums that cancel, as a bias of
     one unit may be, has a larger share, for rounding follows the terms and not their sum.
     """
-    largest_reference: _builtins.float
+    largest_reference: builtins.float
     """The largest |reference|."""
-    radius: _builtins.float
+    radius: builtins.float
     """The largest bound on the error of the reference itself."""
-    wrong_entries: _builtins.int
+    wrong_entries: builtins.int
     """Entries outside their budget."""
-    @_builtins.property
-    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    @property
+    def shape(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Its shape."""
 
-    @_builtins.property
-    def worst(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
+    @property
+    def worst(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Entry]:
         """The entries with the largest |candidate - reference| / allowed, worst first, at most 5."""
 
-    @_builtins.property
-    def budget_map(self) -> Global___BudgetMap:
+    @property
+    def budget_map(self) -> global___BudgetMap:
         """Where in the tensor the budget is used."""
 
-    @_builtins.property
-    def histogram(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    @property
+    def histogram(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """How many entries use which share of their budget. The bins have the edges 0, 0.001, 0.01, 0.03,
         0.1, 0.2, 0.4, 0.6, 0.8, 1, 10, 1000, 1e6, infinity.
         """
@@ -570,289 +546,375 @@ class TensorReport(_message.Message):
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        shape: _abc.Iterable[_builtins.int] | None = ...,
-        verdict: Global___Verdict.ValueType = ...,
-        budget_used: _builtins.float = ...,
-        detection_limit: _builtins.float = ...,
-        largest_reference: _builtins.float = ...,
-        radius: _builtins.float = ...,
-        worst: _abc.Iterable[Global___Entry] | None = ...,
-        wrong_entries: _builtins.int = ...,
-        budget_map: Global___BudgetMap | None = ...,
-        histogram: _abc.Iterable[_builtins.int] | None = ...,
+        name: builtins.str = ...,
+        shape: collections.abc.Iterable[builtins.int] | None = ...,
+        verdict: global___Verdict.ValueType = ...,
+        budget_used: builtins.float = ...,
+        detection_limit: builtins.float = ...,
+        largest_reference: builtins.float = ...,
+        radius: builtins.float = ...,
+        worst: collections.abc.Iterable[global___Entry] | None = ...,
+        wrong_entries: builtins.int = ...,
+        budget_map: global___BudgetMap | None = ...,
+        histogram: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget_map", b"budget_map"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_map", b"budget_map", "budget_used", b"budget_used", "detection_limit", b"detection_limit", "histogram", b"histogram", "largest_reference", b"largest_reference", "name", b"name", "radius", b"radius", "shape", b"shape", "verdict", b"verdict", "worst", b"worst", "wrong_entries", b"wrong_entries"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["budget_map", b"budget_map"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budget_map", b"budget_map", "budget_used", b"budget_used", "detection_limit", b"detection_limit", "histogram", b"histogram", "largest_reference", b"largest_reference", "name", b"name", "radius", b"radius", "shape", b"shape", "verdict", b"verdict", "worst", b"worst", "wrong_entries", b"wrong_entries"]) -> None: ...
 
-Global___TensorReport: _TypeAlias = TensorReport  # noqa: Y015
+global___TensorReport = TensorReport
 
-@_typing.final
-class Rung(_message.Message):
+@typing.final
+class Rung(google.protobuf.message.Message):
     """Rung is one step of a ladder of central differences along one direction of a black box."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    STEP_FIELD_NUMBER: _builtins.int
-    DIFFERENCE_FIELD_NUMBER: _builtins.int
-    EXTRAPOLATED_FIELD_NUMBER: _builtins.int
-    NOISE_FIELD_NUMBER: _builtins.int
-    step: _builtins.float
+    STEP_FIELD_NUMBER: builtins.int
+    DIFFERENCE_FIELD_NUMBER: builtins.int
+    EXTRAPOLATED_FIELD_NUMBER: builtins.int
+    NOISE_FIELD_NUMBER: builtins.int
+    step: builtins.float
     """Length of the step."""
-    difference: _builtins.float
+    difference: builtins.float
     """(f(x + step d) - f(x - step d)) / (2 step)."""
-    extrapolated: _builtins.float
+    extrapolated: builtins.float
     """The best Richardson extrapolation whose finest step is this one."""
-    noise: _builtins.float
+    noise: builtins.float
     """What the noise of f may do to `difference`."""
     def __init__(
         self,
         *,
-        step: _builtins.float = ...,
-        difference: _builtins.float = ...,
-        extrapolated: _builtins.float = ...,
-        noise: _builtins.float = ...,
+        step: builtins.float = ...,
+        difference: builtins.float = ...,
+        extrapolated: builtins.float = ...,
+        noise: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "extrapolated", b"extrapolated", "noise", b"noise", "step", b"step"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["difference", b"difference", "extrapolated", b"extrapolated", "noise", b"noise", "step", b"step"]) -> None: ...
 
-Global___Rung: _TypeAlias = Rung  # noqa: Y015
+global___Rung = Rung
 
-@_typing.final
-class Direction(_message.Message):
+@typing.final
+class Direction(google.protobuf.message.Message):
     """Direction is one direction along which a black box was measured."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TENSOR_FIELD_NUMBER: _builtins.int
-    BEGIN_FIELD_NUMBER: _builtins.int
-    END_FIELD_NUMBER: _builtins.int
-    PREDICTED_FIELD_NUMBER: _builtins.int
-    MEASURED_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    VERDICT_FIELD_NUMBER: _builtins.int
-    RUNGS_FIELD_NUMBER: _builtins.int
-    tensor: _builtins.str
+    TENSOR_FIELD_NUMBER: builtins.int
+    BEGIN_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    PREDICTED_FIELD_NUMBER: builtins.int
+    MEASURED_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    RUNGS_FIELD_NUMBER: builtins.int
+    tensor: builtins.str
     """The tensor that was moved."""
-    begin: _builtins.int
+    begin: builtins.int
     """First flat entry that was moved."""
-    end: _builtins.int
+    end: builtins.int
     """One after the last flat entry that was moved."""
-    predicted: _builtins.float
+    predicted: builtins.float
     """The slope that the caller's gradient predicts."""
-    measured: _builtins.float
+    measured: builtins.float
     """The slope that was measured."""
-    error: _builtins.float
+    error: builtins.float
     """The estimated error of `measured`."""
-    verdict: Global___Verdict.ValueType
+    verdict: global___Verdict.ValueType
     """What this direction says by itself."""
-    @_builtins.property
-    def rungs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rung]:
+    @property
+    def rungs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Rung]:
         """The differences behind `measured`."""
 
     def __init__(
         self,
         *,
-        tensor: _builtins.str = ...,
-        begin: _builtins.int = ...,
-        end: _builtins.int = ...,
-        predicted: _builtins.float = ...,
-        measured: _builtins.float = ...,
-        error: _builtins.float = ...,
-        verdict: Global___Verdict.ValueType = ...,
-        rungs: _abc.Iterable[Global___Rung] | None = ...,
+        tensor: builtins.str = ...,
+        begin: builtins.int = ...,
+        end: builtins.int = ...,
+        predicted: builtins.float = ...,
+        measured: builtins.float = ...,
+        error: builtins.float = ...,
+        verdict: global___Verdict.ValueType = ...,
+        rungs: collections.abc.Iterable[global___Rung] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "error", b"error", "measured", b"measured", "predicted", b"predicted", "rungs", b"rungs", "tensor", b"tensor", "verdict", b"verdict"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["begin", b"begin", "end", b"end", "error", b"error", "measured", b"measured", "predicted", b"predicted", "rungs", b"rungs", "tensor", b"tensor", "verdict", b"verdict"]) -> None: ...
 
-Global___Direction: _TypeAlias = Direction  # noqa: Y015
+global___Direction = Direction
 
-@_typing.final
-class Measurement(_message.Message):
-    """Measurement is what a black-box check measured of the caller's function."""
+@typing.final
+class Size(google.protobuf.message.Message):
+    """Size is one of the sizes of the problem."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    EVALUATIONS_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    NOISE_FIELD_NUMBER: _builtins.int
-    DETERMINISTIC_FIELD_NUMBER: _builtins.int
-    MISS_PROBABILITY_FIELD_NUMBER: _builtins.int
-    DIRECTIONS_FIELD_NUMBER: _builtins.int
-    evaluations: _builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """"N", "D", "H" or "K"."""
+    value: builtins.int
+    """Its value."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        value: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "value", b"value"]) -> None: ...
+
+global___Size = Size
+
+@typing.final
+class KnownFunction(google.protobuf.message.Message):
+    """KnownFunction is what the check of a function saw whose derivative the oracle knows. Its reference is
+    exact within a radius that is proven or derived.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENSORS_FIELD_NUMBER: builtins.int
+    ENTRIES_FIELD_NUMBER: builtins.int
+    BUDGET_USED_FIELD_NUMBER: builtins.int
+    DETECTION_LIMIT_FIELD_NUMBER: builtins.int
+    CANDIDATE_DATA_TYPE_FIELD_NUMBER: builtins.int
+    ACCUMULATION_DATA_TYPE_FIELD_NUMBER: builtins.int
+    REFERENCE_KIND_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    MATCHED_DELTA_FIELD_NUMBER: builtins.int
+    SIZES_FIELD_NUMBER: builtins.int
+    entries: builtins.int
+    """Number of entries compared."""
+    budget_used: builtins.float
+    """The largest of the tensors' `budget_used`."""
+    detection_limit: builtins.float
+    """The largest of the tensors' `detection_limit`."""
+    candidate_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
+    """Type of the candidate."""
+    accumulation_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
+    """Type in which the candidate is taken to have accumulated."""
+    reference_kind: global___ReferenceKind.ValueType
+    """Where the reference came from."""
+    delta: builtins.float
+    """The delta that was asked for; unset where the function has none."""
+    matched_delta: builtins.float
+    """The delta whose derivative the candidate matches: `delta`, or 0 for the textbook backward pass.
+    Unset if neither, or both, fit.
+    """
+    @property
+    def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TensorReport]:
+        """Tensor by tensor."""
+
+    @property
+    def sizes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Size]:
+        """The sizes of the problem."""
+
+    def __init__(
+        self,
+        *,
+        tensors: collections.abc.Iterable[global___TensorReport] | None = ...,
+        entries: builtins.int = ...,
+        budget_used: builtins.float = ...,
+        detection_limit: builtins.float = ...,
+        candidate_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        accumulation_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        reference_kind: global___ReferenceKind.ValueType = ...,
+        delta: builtins.float | None = ...,
+        matched_delta: builtins.float | None = ...,
+        sizes: collections.abc.Iterable[global___Size] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "_matched_delta", b"_matched_delta", "delta", b"delta", "matched_delta", b"matched_delta"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "_matched_delta", b"_matched_delta", "accumulation_data_type", b"accumulation_data_type", "budget_used", b"budget_used", "candidate_data_type", b"candidate_data_type", "delta", b"delta", "detection_limit", b"detection_limit", "entries", b"entries", "matched_delta", b"matched_delta", "reference_kind", b"reference_kind", "sizes", b"sizes", "tensors", b"tensors"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_matched_delta", b"_matched_delta"]) -> typing.Literal["matched_delta"] | None: ...
+
+global___KnownFunction = KnownFunction
+
+@typing.final
+class MeasuredTensor(google.protobuf.message.Message):
+    """MeasuredTensor is what a check saw in one tensor of a function that it measured."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SHAPE_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    ERROR_BARS_USED_FIELD_NUMBER: builtins.int
+    DETECTION_LIMIT_FIELD_NUMBER: builtins.int
+    LARGEST_CANDIDATE_FIELD_NUMBER: builtins.int
+    WIDEST_ERROR_BAR_FIELD_NUMBER: builtins.int
+    LOCATED_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Name of the tensor, as the caller calls it."""
+    verdict: global___Verdict.ValueType
+    """Verdict on this tensor alone."""
+    error_bars_used: builtins.float
+    """The largest |predicted - measured| over the error bar of its direction: at most 1 for a pass."""
+    detection_limit: builtins.float
+    """An error above this share of the largest entry would have failed, but for `miss_probability`."""
+    largest_candidate: builtins.float
+    """The largest |entry| of the caller's gradient."""
+    widest_error_bar: builtins.float
+    """The widest error bar of a direction."""
+    @property
+    def shape(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Its shape."""
+
+    @property
+    def located(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Entry]:
+        """Wrong entries that were located; `reference` is what was measured there."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        shape: collections.abc.Iterable[builtins.int] | None = ...,
+        verdict: global___Verdict.ValueType = ...,
+        error_bars_used: builtins.float = ...,
+        detection_limit: builtins.float = ...,
+        largest_candidate: builtins.float = ...,
+        widest_error_bar: builtins.float = ...,
+        located: collections.abc.Iterable[global___Entry] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["detection_limit", b"detection_limit", "error_bars_used", b"error_bars_used", "largest_candidate", b"largest_candidate", "located", b"located", "name", b"name", "shape", b"shape", "verdict", b"verdict", "widest_error_bar", b"widest_error_bar"]) -> None: ...
+
+global___MeasuredTensor = MeasuredTensor
+
+@typing.final
+class MeasuredFunction(google.protobuf.message.Message):
+    """MeasuredFunction is what the check of a function saw that only its caller can evaluate. Nothing in it is
+    proven.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENSORS_FIELD_NUMBER: builtins.int
+    ENTRIES_FIELD_NUMBER: builtins.int
+    ERROR_BARS_USED_FIELD_NUMBER: builtins.int
+    DETECTION_LIMIT_FIELD_NUMBER: builtins.int
+    ARGUMENT_DATA_TYPE_FIELD_NUMBER: builtins.int
+    VALUE_DATA_TYPE_FIELD_NUMBER: builtins.int
+    EVALUATIONS_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    NOISE_FIELD_NUMBER: builtins.int
+    DETERMINISTIC_FIELD_NUMBER: builtins.int
+    MISS_PROBABILITY_FIELD_NUMBER: builtins.int
+    DIRECTIONS_FIELD_NUMBER: builtins.int
+    entries: builtins.int
+    """Number of entries of x."""
+    error_bars_used: builtins.float
+    """The largest of the tensors' `error_bars_used`."""
+    detection_limit: builtins.float
+    """The largest of the tensors' `detection_limit`."""
+    argument_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
+    """Type of the first tensor of x."""
+    value_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
+    """Type of the values of f."""
+    evaluations: builtins.int
     """Evaluations of the function that were used."""
-    value: _builtins.float
+    value: builtins.float
     """f(x)."""
-    noise: _builtins.float
+    noise: builtins.float
     """The measured noise of f: the error of one value."""
-    deterministic: _builtins.bool
+    deterministic: builtins.bool
     """True if f gave the same bits whenever it was asked at the same point."""
-    miss_probability: _builtins.float
+    miss_probability: builtins.float
     """A bound on the probability that a wrong gradient, of an error above the detection limit, would have
     passed.
     """
-    @_builtins.property
-    def directions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Direction]:
+    @property
+    def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___MeasuredTensor]:
+        """Tensor by tensor; empty if the check ended before any was measured."""
+
+    @property
+    def directions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Direction]:
         """The directions that decided."""
 
     def __init__(
         self,
         *,
-        evaluations: _builtins.int = ...,
-        value: _builtins.float = ...,
-        noise: _builtins.float = ...,
-        deterministic: _builtins.bool = ...,
-        miss_probability: _builtins.float = ...,
-        directions: _abc.Iterable[Global___Direction] | None = ...,
+        tensors: collections.abc.Iterable[global___MeasuredTensor] | None = ...,
+        entries: builtins.int = ...,
+        error_bars_used: builtins.float = ...,
+        detection_limit: builtins.float = ...,
+        argument_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        value_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        evaluations: builtins.int = ...,
+        value: builtins.float = ...,
+        noise: builtins.float = ...,
+        deterministic: builtins.bool = ...,
+        miss_probability: builtins.float = ...,
+        directions: collections.abc.Iterable[global___Direction] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deterministic", b"deterministic", "directions", b"directions", "evaluations", b"evaluations", "miss_probability", b"miss_probability", "noise", b"noise", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["argument_data_type", b"argument_data_type", "detection_limit", b"detection_limit", "deterministic", b"deterministic", "directions", b"directions", "entries", b"entries", "error_bars_used", b"error_bars_used", "evaluations", b"evaluations", "miss_probability", b"miss_probability", "noise", b"noise", "tensors", b"tensors", "value", b"value", "value_data_type", b"value_data_type"]) -> None: ...
 
-Global___Measurement: _TypeAlias = Measurement  # noqa: Y015
+global___MeasuredFunction = MeasuredFunction
 
-@_typing.final
-class Size(_message.Message):
-    """Size is one of the sizes of the problem."""
+@typing.final
+class Report(google.protobuf.message.Message):
+    """Report is the answer of a check.
 
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """"N", "D", "H" or "K"."""
-    value: _builtins.int
-    """Its value."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        value: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Size: _TypeAlias = Size  # noqa: Y015
-
-@_typing.final
-class Report(_message.Message):
-    """Report is the answer of a check."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VERDICT_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    SUBJECT_FIELD_NUMBER: _builtins.int
-    SUMMARY_FIELD_NUMBER: _builtins.int
-    FINDINGS_FIELD_NUMBER: _builtins.int
-    TENSORS_FIELD_NUMBER: _builtins.int
-    BUDGET_USED_FIELD_NUMBER: _builtins.int
-    DETECTION_LIMIT_FIELD_NUMBER: _builtins.int
-    CANDIDATE_DATA_TYPE_FIELD_NUMBER: _builtins.int
-    ACCUMULATION_DATA_TYPE_FIELD_NUMBER: _builtins.int
-    REFERENCE_KIND_FIELD_NUMBER: _builtins.int
-    ENTRIES_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    MATCHED_DELTA_FIELD_NUMBER: _builtins.int
-    SIZES_FIELD_NUMBER: _builtins.int
-    MEASUREMENT_FIELD_NUMBER: _builtins.int
-    NOTES_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
-    verdict: Global___Verdict.ValueType
-    """The answer."""
-    reason: Global___InconclusiveReason.ValueType
-    """Why, if the verdict is VERDICT_INCONCLUSIVE."""
-    subject: _builtins.str
-    """What was checked: "two-layer net" ..."""
-    summary: _builtins.str
-    """One sentence for a person."""
-    budget_used: _builtins.float
-    """The largest of the tensors' `budget_used`."""
-    detection_limit: _builtins.float
-    """The largest of the tensors' `detection_limit`."""
-    candidate_data_type: _tensor_pb2.DataType.ValueType
-    """Type of the candidate."""
-    accumulation_data_type: _tensor_pb2.DataType.ValueType
-    """Type in which the candidate is taken to have accumulated."""
-    reference_kind: Global___ReferenceKind.ValueType
-    """Where the reference came from."""
-    entries: _builtins.int
-    """Number of entries compared."""
-    delta: _builtins.float
-    """The delta that was asked for; unset where the function has none."""
-    matched_delta: _builtins.float
-    """The delta whose derivative the candidate matches: `delta`, or 0 for the textbook backward pass.
-    Unset if neither, or both, fit.
+    It is the one definition of an answer: the JSON that clients write has these fields, under these names.
+    An older client meets codes that it does not know in `findings`, `reason` and elsewhere; it shows their
+    numbers, and `verdict` and `text` stand as they are.
     """
-    text: _builtins.str
-    """The whole as text for a person: at most 25 lines of at most 100 columns."""
-    @_builtins.property
-    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    SUMMARY_FIELD_NUMBER: builtins.int
+    FINDINGS_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
+    KNOWN_FIELD_NUMBER: builtins.int
+    MEASURED_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    SERVER_VERSION_FIELD_NUMBER: builtins.int
+    verdict: global___Verdict.ValueType
+    """The answer."""
+    reason: global___InconclusiveReason.ValueType
+    """Why, if the verdict is VERDICT_INCONCLUSIVE."""
+    subject: builtins.str
+    """What was checked: "two-layer net" ..."""
+    summary: builtins.str
+    """One sentence for a person."""
+    text: builtins.str
+    """The whole as text for a person: at most 25 lines of at most 100 columns. Clients show it as it is."""
+    server_version: builtins.str
+    """Version of the server that checked, as in "1.0.0"."""
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Finding]:
         """What is wrong, most important first. Empty for a plain pass."""
 
-    @_builtins.property
-    def tensors(self) -> _containers.RepeatedCompositeFieldContainer[Global___TensorReport]:
-        """Tensor by tensor."""
-
-    @_builtins.property
-    def sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Size]:
-        """The sizes of the problem."""
-
-    @_builtins.property
-    def measurement(self) -> Global___Measurement:
-        """For a black box: what was measured."""
-
-    @_builtins.property
-    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    @property
+    def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Remarks that do not change the verdict."""
+
+    @property
+    def known(self) -> global___KnownFunction:
+        """Of a function that the oracle knows."""
+
+    @property
+    def measured(self) -> global___MeasuredFunction:
+        """Of a function that only the caller can evaluate."""
 
     def __init__(
         self,
         *,
-        verdict: Global___Verdict.ValueType = ...,
-        reason: Global___InconclusiveReason.ValueType = ...,
-        subject: _builtins.str = ...,
-        summary: _builtins.str = ...,
-        findings: _abc.Iterable[Global___Finding] | None = ...,
-        tensors: _abc.Iterable[Global___TensorReport] | None = ...,
-        budget_used: _builtins.float = ...,
-        detection_limit: _builtins.float = ...,
-        candidate_data_type: _tensor_pb2.DataType.ValueType = ...,
-        accumulation_data_type: _tensor_pb2.DataType.ValueType = ...,
-        reference_kind: Global___ReferenceKind.ValueType = ...,
-        entries: _builtins.int = ...,
-        delta: _builtins.float | None = ...,
-        matched_delta: _builtins.float | None = ...,
-        sizes: _abc.Iterable[Global___Size] | None = ...,
-        measurement: Global___Measurement | None = ...,
-        notes: _abc.Iterable[_builtins.str] | None = ...,
-        text: _builtins.str = ...,
+        verdict: global___Verdict.ValueType = ...,
+        reason: global___InconclusiveReason.ValueType = ...,
+        subject: builtins.str = ...,
+        summary: builtins.str = ...,
+        findings: collections.abc.Iterable[global___Finding] | None = ...,
+        notes: collections.abc.Iterable[builtins.str] | None = ...,
+        known: global___KnownFunction | None = ...,
+        measured: global___MeasuredFunction | None = ...,
+        text: builtins.str = ...,
+        server_version: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "_matched_delta", b"_matched_delta", "delta", b"delta", "matched_delta", b"matched_delta", "measurement", b"measurement"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "_matched_delta", b"_matched_delta", "accumulation_data_type", b"accumulation_data_type", "budget_used", b"budget_used", "candidate_data_type", b"candidate_data_type", "delta", b"delta", "detection_limit", b"detection_limit", "entries", b"entries", "findings", b"findings", "matched_delta", b"matched_delta", "measurement", b"measurement", "notes", b"notes", "reason", b"reason", "reference_kind", b"reference_kind", "sizes", b"sizes", "subject", b"subject", "summary", b"summary", "tensors", b"tensors", "text", b"text", "verdict", b"verdict"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    _WhichOneofReturnType__matched_delta: _TypeAlias = _typing.Literal["matched_delta"]  # noqa: Y015
-    _WhichOneofArgType__matched_delta: _TypeAlias = _typing.Literal["_matched_delta", b"_matched_delta"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__matched_delta) -> _WhichOneofReturnType__matched_delta | None: ...
+    def HasField(self, field_name: typing.Literal["basis", b"basis", "known", b"known", "measured", b"measured"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["basis", b"basis", "findings", b"findings", "known", b"known", "measured", b"measured", "notes", b"notes", "reason", b"reason", "server_version", b"server_version", "subject", b"subject", "summary", b"summary", "text", b"text", "verdict", b"verdict"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["basis", b"basis"]) -> typing.Literal["known", "measured"] | None: ...
 
-Global___Report: _TypeAlias = Report  # noqa: Y015
+global___Report = Report

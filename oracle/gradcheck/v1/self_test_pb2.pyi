@@ -3,178 +3,152 @@
 isort:skip_file
 Known wrong and known correct gradients through the oracle's own verdict."""
 
-from collections import abc as _abc
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
-from oracle.gradcheck.v1 import report_pb2 as _report_pb2
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
-import sys
-import typing as _typing
+import builtins
+import collections.abc
+import google.protobuf.descriptor
+import google.protobuf.internal.containers
+import google.protobuf.message
+import oracle.gradcheck.v1.report_pb2
+import oracle.gradcheck.v1.tensor_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
-else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class RunSelfTestRequest(_message.Message):
+@typing.final
+class RunSelfTestRequest(google.protobuf.message.Message):
     """RunSelfTestRequest chooses the case."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    INPUT_SIZE_FIELD_NUMBER: _builtins.int
-    HIDDEN_SIZE_FIELD_NUMBER: _builtins.int
-    OUTPUT_SIZE_FIELD_NUMBER: _builtins.int
-    DATA_TYPE_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    WEIGHT_SCALE_FIELD_NUMBER: _builtins.int
-    batch_size: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    INPUT_SIZE_FIELD_NUMBER: builtins.int
+    HIDDEN_SIZE_FIELD_NUMBER: builtins.int
+    OUTPUT_SIZE_FIELD_NUMBER: builtins.int
+    DATA_TYPE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    WEIGHT_SCALE_FIELD_NUMBER: builtins.int
+    batch_size: builtins.int
     """N, at least 1. Unset means 5."""
-    input_size: _builtins.int
+    input_size: builtins.int
     """D, at least 1. Unset means 11."""
-    hidden_size: _builtins.int
+    hidden_size: builtins.int
     """H, at least 1. Unset means 7."""
-    output_size: _builtins.int
+    output_size: builtins.int
     """K, at least 1. Unset means 3."""
-    data_type: _tensor_pb2.DataType.ValueType
+    data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """The arithmetic of the gradients: DATA_TYPE_FLOAT64 (unset) or DATA_TYPE_FLOAT32."""
-    seed: _builtins.int
+    seed: builtins.int
     """Seed of the numbers. Unset means 0."""
-    weight_scale: _builtins.float
+    weight_scale: builtins.float
     """Weights and biases are uniform in [-weight_scale, weight_scale): at least 0, finite in `data_type`.
     Unset means 1.
     """
     def __init__(
         self,
         *,
-        batch_size: _builtins.int | None = ...,
-        input_size: _builtins.int | None = ...,
-        hidden_size: _builtins.int | None = ...,
-        output_size: _builtins.int | None = ...,
-        data_type: _tensor_pb2.DataType.ValueType = ...,
-        seed: _builtins.int = ...,
-        weight_scale: _builtins.float | None = ...,
+        batch_size: builtins.int | None = ...,
+        input_size: builtins.int | None = ...,
+        hidden_size: builtins.int | None = ...,
+        output_size: builtins.int | None = ...,
+        data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        seed: builtins.int = ...,
+        weight_scale: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_hidden_size", b"_hidden_size", "_input_size", b"_input_size", "_output_size", b"_output_size", "_weight_scale", b"_weight_scale", "batch_size", b"batch_size", "hidden_size", b"hidden_size", "input_size", b"input_size", "output_size", b"output_size", "weight_scale", b"weight_scale"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_hidden_size", b"_hidden_size", "_input_size", b"_input_size", "_output_size", b"_output_size", "_weight_scale", b"_weight_scale", "batch_size", b"batch_size", "data_type", b"data_type", "hidden_size", b"hidden_size", "input_size", b"input_size", "output_size", b"output_size", "seed", b"seed", "weight_scale", b"weight_scale"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
-    _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
-    _WhichOneofReturnType__hidden_size: _TypeAlias = _typing.Literal["hidden_size"]  # noqa: Y015
-    _WhichOneofArgType__hidden_size: _TypeAlias = _typing.Literal["_hidden_size", b"_hidden_size"]  # noqa: Y015
-    _WhichOneofReturnType__input_size: _TypeAlias = _typing.Literal["input_size"]  # noqa: Y015
-    _WhichOneofArgType__input_size: _TypeAlias = _typing.Literal["_input_size", b"_input_size"]  # noqa: Y015
-    _WhichOneofReturnType__output_size: _TypeAlias = _typing.Literal["output_size"]  # noqa: Y015
-    _WhichOneofArgType__output_size: _TypeAlias = _typing.Literal["_output_size", b"_output_size"]  # noqa: Y015
-    _WhichOneofReturnType__weight_scale: _TypeAlias = _typing.Literal["weight_scale"]  # noqa: Y015
-    _WhichOneofArgType__weight_scale: _TypeAlias = _typing.Literal["_weight_scale", b"_weight_scale"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__hidden_size) -> _WhichOneofReturnType__hidden_size | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_size) -> _WhichOneofReturnType__input_size | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_size) -> _WhichOneofReturnType__output_size | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_scale) -> _WhichOneofReturnType__weight_scale | None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_hidden_size", b"_hidden_size", "_input_size", b"_input_size", "_output_size", b"_output_size", "_weight_scale", b"_weight_scale", "batch_size", b"batch_size", "hidden_size", b"hidden_size", "input_size", b"input_size", "output_size", b"output_size", "weight_scale", b"weight_scale"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_hidden_size", b"_hidden_size", "_input_size", b"_input_size", "_output_size", b"_output_size", "_weight_scale", b"_weight_scale", "batch_size", b"batch_size", "data_type", b"data_type", "hidden_size", b"hidden_size", "input_size", b"input_size", "output_size", b"output_size", "seed", b"seed", "weight_scale", b"weight_scale"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_hidden_size", b"_hidden_size"]) -> typing.Literal["hidden_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_input_size", b"_input_size"]) -> typing.Literal["input_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_output_size", b"_output_size"]) -> typing.Literal["output_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_weight_scale", b"_weight_scale"]) -> typing.Literal["weight_scale"] | None: ...
 
-Global___RunSelfTestRequest: _TypeAlias = RunSelfTestRequest  # noqa: Y015
+global___RunSelfTestRequest = RunSelfTestRequest
 
-@_typing.final
-class RunSelfTestResponse(_message.Message):
+@typing.final
+class RunSelfTestResponse(google.protobuf.message.Message):
     """RunSelfTestResponse answers RunSelfTestRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    WRONG_GRADIENTS_FIELD_NUMBER: _builtins.int
-    DETECTED_FIELD_NUMBER: _builtins.int
-    NAMED_RIGHTLY_FIELD_NUMBER: _builtins.int
-    NAMED_WRONGLY_FIELD_NUMBER: _builtins.int
-    CORRECT_GRADIENTS_FIELD_NUMBER: _builtins.int
-    FALSE_ALARMS_FIELD_NUMBER: _builtins.int
-    ROWS_FIELD_NUMBER: _builtins.int
-    wrong_gradients: _builtins.int
+    WRONG_GRADIENTS_FIELD_NUMBER: builtins.int
+    DETECTED_FIELD_NUMBER: builtins.int
+    NAMED_RIGHTLY_FIELD_NUMBER: builtins.int
+    NAMED_WRONGLY_FIELD_NUMBER: builtins.int
+    CORRECT_GRADIENTS_FIELD_NUMBER: builtins.int
+    FALSE_ALARMS_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    wrong_gradients: builtins.int
     """Wrong gradients whose largest change exceeds the detection limit of their report."""
-    detected: _builtins.int
+    detected: builtins.int
     """Those of `wrong_gradients` that failed, as they should."""
-    named_rightly: _builtins.int
+    named_rightly: builtins.int
     """Those of `detected` whose first finding is a right one."""
-    named_wrongly: _builtins.int
+    named_wrongly: builtins.int
     """Those of `detected` whose first finding is a wrong one. FINDING_KIND_UNEXPLAINED is neither."""
-    correct_gradients: _builtins.int
+    correct_gradients: builtins.int
     """Correct gradients."""
-    false_alarms: _builtins.int
+    false_alarms: builtins.int
     """Correct gradients that failed, as none should."""
-    @_builtins.property
-    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___SelfTestRow]:
+    @property
+    def rows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SelfTestRow]:
         """Gradient by gradient: the correct ones first, then the wrong ones that these sizes can show."""
 
     def __init__(
         self,
         *,
-        wrong_gradients: _builtins.int = ...,
-        detected: _builtins.int = ...,
-        named_rightly: _builtins.int = ...,
-        named_wrongly: _builtins.int = ...,
-        correct_gradients: _builtins.int = ...,
-        false_alarms: _builtins.int = ...,
-        rows: _abc.Iterable[Global___SelfTestRow] | None = ...,
+        wrong_gradients: builtins.int = ...,
+        detected: builtins.int = ...,
+        named_rightly: builtins.int = ...,
+        named_wrongly: builtins.int = ...,
+        correct_gradients: builtins.int = ...,
+        false_alarms: builtins.int = ...,
+        rows: collections.abc.Iterable[global___SelfTestRow] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correct_gradients", b"correct_gradients", "detected", b"detected", "false_alarms", b"false_alarms", "named_rightly", b"named_rightly", "named_wrongly", b"named_wrongly", "rows", b"rows", "wrong_gradients", b"wrong_gradients"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["correct_gradients", b"correct_gradients", "detected", b"detected", "false_alarms", b"false_alarms", "named_rightly", b"named_rightly", "named_wrongly", b"named_wrongly", "rows", b"rows", "wrong_gradients", b"wrong_gradients"]) -> None: ...
 
-Global___RunSelfTestResponse: _TypeAlias = RunSelfTestResponse  # noqa: Y015
+global___RunSelfTestResponse = RunSelfTestResponse
 
-@_typing.final
-class SelfTestRow(_message.Message):
+@typing.final
+class SelfTestRow(google.protobuf.message.Message):
     """SelfTestRow is what became of one gradient."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    RIGHT_FIELD_NUMBER: _builtins.int
-    VERDICT_FIELD_NUMBER: _builtins.int
-    FOUND_FIELD_NUMBER: _builtins.int
-    VISIBLE_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
+    NAME_FIELD_NUMBER: builtins.int
+    RIGHT_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    FOUND_FIELD_NUMBER: builtins.int
+    VISIBLE_FIELD_NUMBER: builtins.int
+    name: builtins.str
     """What was done to the gradient."""
-    verdict: _report_pb2.Verdict.ValueType
+    verdict: oracle.gradcheck.v1.report_pb2.Verdict.ValueType
     """The verdict."""
-    visible: _builtins.bool
+    visible: builtins.bool
     """Whether the largest change of a tensor, over the largest entry of the tensor, exceeds the detection
     limit. A wrong gradient below it may pass.
     """
-    @_builtins.property
-    def right(self) -> _containers.RepeatedScalarFieldContainer[_report_pb2.FindingKind.ValueType]:
+    @property
+    def right(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[oracle.gradcheck.v1.report_pb2.FindingKind.ValueType]:
         """The codes that name it rightly, the best first; empty for a correct gradient."""
 
-    @_builtins.property
-    def found(self) -> _containers.RepeatedScalarFieldContainer[_report_pb2.FindingKind.ValueType]:
+    @property
+    def found(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[oracle.gradcheck.v1.report_pb2.FindingKind.ValueType]:
         """The codes of the findings, in their order."""
 
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        right: _abc.Iterable[_report_pb2.FindingKind.ValueType] | None = ...,
-        verdict: _report_pb2.Verdict.ValueType = ...,
-        found: _abc.Iterable[_report_pb2.FindingKind.ValueType] | None = ...,
-        visible: _builtins.bool = ...,
+        name: builtins.str = ...,
+        right: collections.abc.Iterable[oracle.gradcheck.v1.report_pb2.FindingKind.ValueType] | None = ...,
+        verdict: oracle.gradcheck.v1.report_pb2.Verdict.ValueType = ...,
+        found: collections.abc.Iterable[oracle.gradcheck.v1.report_pb2.FindingKind.ValueType] | None = ...,
+        visible: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["found", b"found", "name", b"name", "right", b"right", "verdict", b"verdict", "visible", b"visible"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["found", b"found", "name", b"name", "right", b"right", "verdict", b"verdict", "visible", b"visible"]) -> None: ...
 
-Global___SelfTestRow: _TypeAlias = SelfTestRow  # noqa: Y015
+global___SelfTestRow = SelfTestRow

@@ -3,37 +3,28 @@
 isort:skip_file
 Known wrong and known correct gradients through the oracle's own verdict."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import self_test_pb2 as _self_test_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.self_test_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class SelfTestServiceStub:
     """SelfTestService answers why a pass should be believed."""
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> SelfTestServiceAsyncStub: ...
-    RunSelfTest: _grpc.UnaryUnaryMultiCallable[_self_test_pb2.RunSelfTestRequest, _self_test_pb2.RunSelfTestResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    RunSelfTest: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.self_test_pb2.RunSelfTestRequest,
+        oracle.gradcheck.v1.self_test_pb2.RunSelfTestResponse,
+    ]
     """RunSelfTest makes a two-layer net of the given sizes from a seed, computes its gradient in every
     wrong way and every right order of summation that the oracle knows, and sends each through the
     verdict of TwoLayerNetService.CheckGradient.
@@ -43,12 +34,13 @@ class SelfTestServiceStub:
     or not finite. DEADLINE_EXCEEDED and CANCELLED stop the computation.
     """
 
-@_typing.type_check_only
-class SelfTestServiceAsyncStub(SelfTestServiceStub):
+class SelfTestServiceAsyncStub:
     """SelfTestService answers why a pass should be believed."""
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    RunSelfTest: _aio.UnaryUnaryMultiCallable[_self_test_pb2.RunSelfTestRequest, _self_test_pb2.RunSelfTestResponse]  # type: ignore[assignment]
+    RunSelfTest: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.self_test_pb2.RunSelfTestRequest,
+        oracle.gradcheck.v1.self_test_pb2.RunSelfTestResponse,
+    ]
     """RunSelfTest makes a two-layer net of the given sizes from a seed, computes its gradient in every
     wrong way and every right order of summation that the oracle knows, and sends each through the
     verdict of TwoLayerNetService.CheckGradient.
@@ -58,15 +50,15 @@ class SelfTestServiceAsyncStub(SelfTestServiceStub):
     or not finite. DEADLINE_EXCEEDED and CANCELLED stop the computation.
     """
 
-class SelfTestServiceServicer(metaclass=_abc_1.ABCMeta):
+class SelfTestServiceServicer(metaclass=abc.ABCMeta):
     """SelfTestService answers why a pass should be believed."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def RunSelfTest(
         self,
-        request: _self_test_pb2.RunSelfTestRequest,
+        request: oracle.gradcheck.v1.self_test_pb2.RunSelfTestRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_self_test_pb2.RunSelfTestResponse, _abc.Awaitable[_self_test_pb2.RunSelfTestResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.self_test_pb2.RunSelfTestResponse, collections.abc.Awaitable[oracle.gradcheck.v1.self_test_pb2.RunSelfTestResponse]]:
         """RunSelfTest makes a two-layer net of the given sizes from a seed, computes its gradient in every
         wrong way and every right order of summation that the oracle knows, and sends each through the
         verdict of TwoLayerNetService.CheckGradient.
@@ -76,4 +68,4 @@ class SelfTestServiceServicer(metaclass=_abc_1.ABCMeta):
         or not finite. DEADLINE_EXCEEDED and CANCELLED stop the computation.
         """
 
-def add_SelfTestServiceServicer_to_server(servicer: SelfTestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_SelfTestServiceServicer_to_server(servicer: SelfTestServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -3,70 +3,59 @@
 isort:skip_file
 What the server is, what it allows, and what every error of it holds."""
 
-from collections import abc as _abc
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
-import builtins as _builtins
-import sys
-import typing as _typing
+import builtins
+import collections.abc
+import google.protobuf.descriptor
+import google.protobuf.internal.containers
+import google.protobuf.message
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
-else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class GetServerInfoRequest(_message.Message):
+@typing.final
+class GetServerInfoRequest(google.protobuf.message.Message):
     """GetServerInfoRequest asks about the server."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     def __init__(
         self,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetServerInfoRequest: _TypeAlias = GetServerInfoRequest  # noqa: Y015
+global___GetServerInfoRequest = GetServerInfoRequest
 
-@_typing.final
-class GetServerInfoResponse(_message.Message):
+@typing.final
+class GetServerInfoResponse(google.protobuf.message.Message):
     """GetServerInfoResponse answers GetServerInfoRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    VERSION_FIELD_NUMBER: _builtins.int
-    LIMITS_FIELD_NUMBER: _builtins.int
-    FUNCTIONS_FIELD_NUMBER: _builtins.int
-    NUMPY_VERSION_FIELD_NUMBER: _builtins.int
-    BLAS_FIELD_NUMBER: _builtins.int
-    BLAS_THREADS_FIELD_NUMBER: _builtins.int
-    FLINT_VERSION_FIELD_NUMBER: _builtins.int
-    PYTHON_VERSION_FIELD_NUMBER: _builtins.int
-    version: _builtins.str
+    VERSION_FIELD_NUMBER: builtins.int
+    LIMITS_FIELD_NUMBER: builtins.int
+    FUNCTIONS_FIELD_NUMBER: builtins.int
+    NUMPY_VERSION_FIELD_NUMBER: builtins.int
+    BLAS_FIELD_NUMBER: builtins.int
+    BLAS_THREADS_FIELD_NUMBER: builtins.int
+    FLINT_VERSION_FIELD_NUMBER: builtins.int
+    PYTHON_VERSION_FIELD_NUMBER: builtins.int
+    version: builtins.str
     """Version of gradient-oracle, as in "1.0.0"."""
-    numpy_version: _builtins.str
+    numpy_version: builtins.str
     """Version of NumPy, which does the float64 arithmetic."""
-    blas: _builtins.str
+    blas: builtins.str
     """The linear algebra library behind NumPy with its version: "openblas 0.3.30", or "" if unknown."""
-    blas_threads: _builtins.int
+    blas_threads: builtins.int
     """Threads that this library may use for one product."""
-    flint_version: _builtins.str
+    flint_version: builtins.str
     """Version of python-flint, which does the ball arithmetic."""
-    python_version: _builtins.str
+    python_version: builtins.str
     """Version of Python."""
-    @_builtins.property
-    def limits(self) -> Global___Limits:
+    @property
+    def limits(self) -> global___Limits:
         """What the server allows."""
 
-    @_builtins.property
-    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    @property
+    def functions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Full names of the methods that are served: "oracle.gradcheck.v1.LossService/MeanSquaredError" ...,
         sorted.
         """
@@ -74,84 +63,77 @@ class GetServerInfoResponse(_message.Message):
     def __init__(
         self,
         *,
-        version: _builtins.str = ...,
-        limits: Global___Limits | None = ...,
-        functions: _abc.Iterable[_builtins.str] | None = ...,
-        numpy_version: _builtins.str = ...,
-        blas: _builtins.str = ...,
-        blas_threads: _builtins.int = ...,
-        flint_version: _builtins.str = ...,
-        python_version: _builtins.str = ...,
+        version: builtins.str = ...,
+        limits: global___Limits | None = ...,
+        functions: collections.abc.Iterable[builtins.str] | None = ...,
+        numpy_version: builtins.str = ...,
+        blas: builtins.str = ...,
+        blas_threads: builtins.int = ...,
+        flint_version: builtins.str = ...,
+        python_version: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blas", b"blas", "blas_threads", b"blas_threads", "flint_version", b"flint_version", "functions", b"functions", "limits", b"limits", "numpy_version", b"numpy_version", "python_version", b"python_version", "version", b"version"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["blas", b"blas", "blas_threads", b"blas_threads", "flint_version", b"flint_version", "functions", b"functions", "limits", b"limits", "numpy_version", b"numpy_version", "python_version", b"python_version", "version", b"version"]) -> None: ...
 
-Global___GetServerInfoResponse: _TypeAlias = GetServerInfoResponse  # noqa: Y015
+global___GetServerInfoResponse = GetServerInfoResponse
 
-@_typing.final
-class Limits(_message.Message):
+@typing.final
+class Limits(google.protobuf.message.Message):
     """Limits are what the server allows; 0 is not told. A request above one of them, or whose answer would be,
     is answered with an error that names the limit, before any work is done.
     """
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
-    MAX_CALL_SECONDS_FIELD_NUMBER: _builtins.int
-    COMPUTE_SLOTS_FIELD_NUMBER: _builtins.int
-    MAX_WAITING_CALLS_FIELD_NUMBER: _builtins.int
-    MAX_RANK_FIELD_NUMBER: _builtins.int
-    MAX_NUMBERS_FIELD_NUMBER: _builtins.int
-    MAX_TRAININGS_FIELD_NUMBER: _builtins.int
-    MAX_CONVERSATIONS_FIELD_NUMBER: _builtins.int
-    MAX_IDLE_SECONDS_FIELD_NUMBER: _builtins.int
-    MAX_ENTRIES_FIELD_NUMBER: _builtins.int
-    max_message_bytes: _builtins.int
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: builtins.int
+    MAX_CALL_SECONDS_FIELD_NUMBER: builtins.int
+    COMPUTE_SLOTS_FIELD_NUMBER: builtins.int
+    MAX_WAITING_CALLS_FIELD_NUMBER: builtins.int
+    MAX_RANK_FIELD_NUMBER: builtins.int
+    MAX_NUMBERS_FIELD_NUMBER: builtins.int
+    MAX_TRAININGS_FIELD_NUMBER: builtins.int
+    MAX_CONVERSATIONS_FIELD_NUMBER: builtins.int
+    MAX_IDLE_SECONDS_FIELD_NUMBER: builtins.int
+    MAX_ENTRIES_FIELD_NUMBER: builtins.int
+    max_message_bytes: builtins.int
     """Bytes of the largest message that the server receives or sends."""
-    max_call_seconds: _builtins.float
+    max_call_seconds: builtins.float
     """Longest time for one call, in seconds; a longer or missing deadline is shortened to this. A training
     whose caller does not read is then CANCELLED. BlackBoxService.Converse alone may take longer, for the
     caller's f may: it has `max_idle_seconds`, and the caller's own deadline.
     """
-    compute_slots: _builtins.int
+    compute_slots: builtins.int
     """Calls that may compute at the same time."""
-    max_waiting_calls: _builtins.int
+    max_waiting_calls: builtins.int
     """Calls that may wait for a slot; one more is refused with RESOURCE_EXHAUSTED."""
-    max_rank: _builtins.int
+    max_rank: builtins.int
     """Dimensions of a tensor."""
-    max_numbers: _builtins.int
+    max_numbers: builtins.int
     """Numbers in a layer of a network: samples times hidden units, and samples times classes."""
-    max_trainings: _builtins.int
+    max_trainings: builtins.int
     """Trainings at a time; one more is refused with RESOURCE_EXHAUSTED."""
-    max_conversations: _builtins.int
+    max_conversations: builtins.int
     """Streams of BlackBoxService.Converse at a time; one more is refused with RESOURCE_EXHAUSTED."""
-    max_idle_seconds: _builtins.float
+    max_idle_seconds: builtins.float
     """Longest silence of the caller in such a stream, in seconds: neither answering nor reading. It is then
     CANCELLED.
     """
-    max_entries: _builtins.int
+    max_entries: builtins.int
     """Entries of all tensors of a black-box check together."""
     def __init__(
         self,
         *,
-        max_message_bytes: _builtins.int = ...,
-        max_call_seconds: _builtins.float = ...,
-        compute_slots: _builtins.int = ...,
-        max_waiting_calls: _builtins.int = ...,
-        max_rank: _builtins.int = ...,
-        max_numbers: _builtins.int = ...,
-        max_trainings: _builtins.int = ...,
-        max_conversations: _builtins.int = ...,
-        max_idle_seconds: _builtins.float = ...,
-        max_entries: _builtins.int = ...,
+        max_message_bytes: builtins.int = ...,
+        max_call_seconds: builtins.float = ...,
+        compute_slots: builtins.int = ...,
+        max_waiting_calls: builtins.int = ...,
+        max_rank: builtins.int = ...,
+        max_numbers: builtins.int = ...,
+        max_trainings: builtins.int = ...,
+        max_conversations: builtins.int = ...,
+        max_idle_seconds: builtins.float = ...,
+        max_entries: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_slots", b"compute_slots", "max_call_seconds", b"max_call_seconds", "max_conversations", b"max_conversations", "max_entries", b"max_entries", "max_idle_seconds", b"max_idle_seconds", "max_message_bytes", b"max_message_bytes", "max_numbers", b"max_numbers", "max_rank", b"max_rank", "max_trainings", b"max_trainings", "max_waiting_calls", b"max_waiting_calls"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["compute_slots", b"compute_slots", "max_call_seconds", b"max_call_seconds", "max_conversations", b"max_conversations", "max_entries", b"max_entries", "max_idle_seconds", b"max_idle_seconds", "max_message_bytes", b"max_message_bytes", "max_numbers", b"max_numbers", "max_rank", b"max_rank", "max_trainings", b"max_trainings", "max_waiting_calls", b"max_waiting_calls"]) -> None: ...
 
-Global___Limits: _TypeAlias = Limits  # noqa: Y015
+global___Limits = Limits

@@ -3,28 +3,19 @@
 isort:skip_file
 What the server is, what it allows, and what every error of it holds."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import server_pb2 as _server_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.server_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class ServerServiceStub:
     """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
@@ -53,15 +44,14 @@ class ServerServiceStub:
     | INTERNAL | INTERNAL | the server failed; its log says how |
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> ServerServiceAsyncStub: ...
-    GetServerInfo: _grpc.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.GetServerInfoResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    GetServerInfo: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.server_pb2.GetServerInfoRequest,
+        oracle.gradcheck.v1.server_pb2.GetServerInfoResponse,
+    ]
     """GetServerInfo tells the version, the limits, and what computes."""
 
-@_typing.type_check_only
-class ServerServiceAsyncStub(ServerServiceStub):
+class ServerServiceAsyncStub:
     """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
@@ -88,11 +78,13 @@ class ServerServiceAsyncStub(ServerServiceStub):
     | INTERNAL | INTERNAL | the server failed; its log says how |
     """
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    GetServerInfo: _aio.UnaryUnaryMultiCallable[_server_pb2.GetServerInfoRequest, _server_pb2.GetServerInfoResponse]  # type: ignore[assignment]
+    GetServerInfo: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.server_pb2.GetServerInfoRequest,
+        oracle.gradcheck.v1.server_pb2.GetServerInfoResponse,
+    ]
     """GetServerInfo tells the version, the limits, and what computes."""
 
-class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
+class ServerServiceServicer(metaclass=abc.ABCMeta):
     """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
@@ -119,12 +111,12 @@ class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
     | INTERNAL | INTERNAL | the server failed; its log says how |
     """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def GetServerInfo(
         self,
-        request: _server_pb2.GetServerInfoRequest,
+        request: oracle.gradcheck.v1.server_pb2.GetServerInfoRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_server_pb2.GetServerInfoResponse, _abc.Awaitable[_server_pb2.GetServerInfoResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.server_pb2.GetServerInfoResponse, collections.abc.Awaitable[oracle.gradcheck.v1.server_pb2.GetServerInfoResponse]]:
         """GetServerInfo tells the version, the limits, and what computes."""
 
-def add_ServerServiceServicer_to_server(servicer: ServerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_ServerServiceServicer_to_server(servicer: ServerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -3,364 +3,321 @@
 isort:skip_file
 The document's simpleNet: one matrix of weights, softmax, cross-entropy."""
 
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from oracle.gradcheck.v1 import report_pb2 as _report_pb2
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
-import sys
-import typing as _typing
+import builtins
+import google.protobuf.descriptor
+import google.protobuf.message
+import oracle.gradcheck.v1.report_pb2
+import oracle.gradcheck.v1.tensor_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
-else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
-DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class SimpleNetServicePredictRequest(_message.Message):
+@typing.final
+class SimpleNetServicePredictRequest(google.protobuf.message.Message):
     """SimpleNetServicePredictRequest asks for scores."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    WEIGHTS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def weights(self) -> _tensor_pb2.Tensor:
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    @property
+    def weights(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """W, (D, K). Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
     def __init__(
         self,
         *,
-        weights: _tensor_pb2.Tensor | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
+        weights: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "weights", b"weights"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "weights", b"weights"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["inputs", b"inputs", "weights", b"weights"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["inputs", b"inputs", "weights", b"weights"]) -> None: ...
 
-Global___SimpleNetServicePredictRequest: _TypeAlias = SimpleNetServicePredictRequest  # noqa: Y015
+global___SimpleNetServicePredictRequest = SimpleNetServicePredictRequest
 
-@_typing.final
-class SimpleNetServicePredictResponse(_message.Message):
+@typing.final
+class SimpleNetServicePredictResponse(google.protobuf.message.Message):
     """SimpleNetServicePredictResponse answers SimpleNetServicePredictRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    SCORES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def scores(self) -> _tensor_pb2.Tensor:
+    SCORES_FIELD_NUMBER: builtins.int
+    @property
+    def scores(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x W, (N, K) or (K), float64."""
 
     def __init__(
         self,
         *,
-        scores: _tensor_pb2.Tensor | None = ...,
+        scores: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["scores", b"scores"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["scores", b"scores"]) -> None: ...
 
-Global___SimpleNetServicePredictResponse: _TypeAlias = SimpleNetServicePredictResponse  # noqa: Y015
+global___SimpleNetServicePredictResponse = SimpleNetServicePredictResponse
 
-@_typing.final
-class SimpleNetServiceLossRequest(_message.Message):
+@typing.final
+class SimpleNetServiceLossRequest(google.protobuf.message.Message):
     """SimpleNetServiceLossRequest asks for the loss."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    WEIGHTS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""
-    @_builtins.property
-    def weights(self) -> _tensor_pb2.Tensor:
+    @property
+    def weights(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """W, (D, K). Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        weights: _tensor_pb2.Tensor | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        delta: _builtins.float | None = ...,
+        weights: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___SimpleNetServiceLossRequest: _TypeAlias = SimpleNetServiceLossRequest  # noqa: Y015
+global___SimpleNetServiceLossRequest = SimpleNetServiceLossRequest
 
-@_typing.final
-class SimpleNetServiceLossResponse(_message.Message):
+@typing.final
+class SimpleNetServiceLossResponse(google.protobuf.message.Message):
     """SimpleNetServiceLossResponse answers SimpleNetServiceLossRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    LOSS_FIELD_NUMBER: _builtins.int
-    loss: _builtins.float
+    LOSS_FIELD_NUMBER: builtins.int
+    loss: builtins.float
     """The loss."""
     def __init__(
         self,
         *,
-        loss: _builtins.float = ...,
+        loss: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["loss", b"loss"]) -> None: ...
 
-Global___SimpleNetServiceLossResponse: _TypeAlias = SimpleNetServiceLossResponse  # noqa: Y015
+global___SimpleNetServiceLossResponse = SimpleNetServiceLossResponse
 
-@_typing.final
-class SimpleNetServiceNumericalGradientRequest(_message.Message):
+@typing.final
+class SimpleNetServiceNumericalGradientRequest(google.protobuf.message.Message):
     """SimpleNetServiceNumericalGradientRequest asks for the document's central difference."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    WEIGHTS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    step: _builtins.float
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    step: builtins.float
     """The step h: positive, at most half of the largest float64, and large enough to change every weight.
     Unset means 1e-4.
     """
-    delta: _builtins.float
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""
-    @_builtins.property
-    def weights(self) -> _tensor_pb2.Tensor:
+    @property
+    def weights(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """W, (D, K). Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        weights: _tensor_pb2.Tensor | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        step: _builtins.float | None = ...,
-        delta: _builtins.float | None = ...,
+        weights: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        step: builtins.float | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "step", b"step", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "step", b"step", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
-    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "step", b"step", "targets", b"targets", "weights", b"weights"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "step", b"step", "targets", b"targets", "weights", b"weights"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_step", b"_step"]) -> typing.Literal["step"] | None: ...
 
-Global___SimpleNetServiceNumericalGradientRequest: _TypeAlias = SimpleNetServiceNumericalGradientRequest  # noqa: Y015
+global___SimpleNetServiceNumericalGradientRequest = SimpleNetServiceNumericalGradientRequest
 
-@_typing.final
-class SimpleNetServiceNumericalGradientResponse(_message.Message):
+@typing.final
+class SimpleNetServiceNumericalGradientResponse(google.protobuf.message.Message):
     """SimpleNetServiceNumericalGradientResponse answers SimpleNetServiceNumericalGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def gradient(self) -> _tensor_pb2.Tensor:
+    GRADIENT_FIELD_NUMBER: builtins.int
+    @property
+    def gradient(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """(loss(W + h) - loss(W - h)) / 2h for every weight, (D, K), float64."""
 
     def __init__(
         self,
         *,
-        gradient: _tensor_pb2.Tensor | None = ...,
+        gradient: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gradient", b"gradient"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gradient", b"gradient"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["gradient", b"gradient"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["gradient", b"gradient"]) -> None: ...
 
-Global___SimpleNetServiceNumericalGradientResponse: _TypeAlias = SimpleNetServiceNumericalGradientResponse  # noqa: Y015
+global___SimpleNetServiceNumericalGradientResponse = SimpleNetServiceNumericalGradientResponse
 
-@_typing.final
-class SimpleNetServiceGradientRequest(_message.Message):
+@typing.final
+class SimpleNetServiceGradientRequest(google.protobuf.message.Message):
     """SimpleNetServiceGradientRequest asks for the exact derivative."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    WEIGHTS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7; 0 gives the textbook loss."""
-    @_builtins.property
-    def weights(self) -> _tensor_pb2.Tensor:
+    @property
+    def weights(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """W, (D, K). Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        weights: _tensor_pb2.Tensor | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        delta: _builtins.float | None = ...,
+        weights: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___SimpleNetServiceGradientRequest: _TypeAlias = SimpleNetServiceGradientRequest  # noqa: Y015
+global___SimpleNetServiceGradientRequest = SimpleNetServiceGradientRequest
 
-@_typing.final
-class SimpleNetServiceGradientResponse(_message.Message):
+@typing.final
+class SimpleNetServiceGradientResponse(google.protobuf.message.Message):
     """SimpleNetServiceGradientResponse answers SimpleNetServiceGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    CERTAINTY_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def gradient(self) -> _tensor_pb2.Tensor:
+    GRADIENT_FIELD_NUMBER: builtins.int
+    CERTAINTY_FIELD_NUMBER: builtins.int
+    @property
+    def gradient(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """The derivative of the loss, (D, K), float64."""
 
-    @_builtins.property
-    def certainty(self) -> _report_pb2.Certainty:
+    @property
+    def certainty(self) -> oracle.gradcheck.v1.report_pb2.Certainty:
         """How far `gradient` can be trusted."""
 
     def __init__(
         self,
         *,
-        gradient: _tensor_pb2.Tensor | None = ...,
-        certainty: _report_pb2.Certainty | None = ...,
+        gradient: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        certainty: oracle.gradcheck.v1.report_pb2.Certainty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> None: ...
 
-Global___SimpleNetServiceGradientResponse: _TypeAlias = SimpleNetServiceGradientResponse  # noqa: Y015
+global___SimpleNetServiceGradientResponse = SimpleNetServiceGradientResponse
 
-@_typing.final
-class SimpleNetServiceCheckGradientRequest(_message.Message):
+@typing.final
+class SimpleNetServiceCheckGradientRequest(google.protobuf.message.Message):
     """SimpleNetServiceCheckGradientRequest brings a caller's gradient."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    WEIGHTS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    ARITHMETIC_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    GRADIENT_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    ARITHMETIC_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7; 0 gives the textbook loss."""
-    @_builtins.property
-    def weights(self) -> _tensor_pb2.Tensor:
+    @property
+    def weights(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """W, (D, K). Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
-    @_builtins.property
-    def gradient(self) -> _tensor_pb2.Tensor:
+    @property
+    def gradient(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """The caller's gradient. Its floating type is the arithmetic that it was computed in. Required. A
         shape other than that of `weights` is a finding, not an error.
         """
 
-    @_builtins.property
-    def arithmetic(self) -> _report_pb2.CandidateArithmetic:
+    @property
+    def arithmetic(self) -> oracle.gradcheck.v1.report_pb2.CandidateArithmetic:
         """How the caller computed."""
 
     def __init__(
         self,
         *,
-        weights: _tensor_pb2.Tensor | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        gradient: _tensor_pb2.Tensor | None = ...,
-        delta: _builtins.float | None = ...,
-        arithmetic: _report_pb2.CandidateArithmetic | None = ...,
+        weights: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        gradient: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        delta: builtins.float | None = ...,
+        arithmetic: oracle.gradcheck.v1.report_pb2.CandidateArithmetic | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "targets", b"targets", "weights", b"weights"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___SimpleNetServiceCheckGradientRequest: _TypeAlias = SimpleNetServiceCheckGradientRequest  # noqa: Y015
+global___SimpleNetServiceCheckGradientRequest = SimpleNetServiceCheckGradientRequest
 
-@_typing.final
-class SimpleNetServiceCheckGradientResponse(_message.Message):
+@typing.final
+class SimpleNetServiceCheckGradientResponse(google.protobuf.message.Message):
     """SimpleNetServiceCheckGradientResponse answers SimpleNetServiceCheckGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REPORT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def report(self) -> _report_pb2.Report:
+    REPORT_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> oracle.gradcheck.v1.report_pb2.Report:
         """The verdict and its reasons."""
 
     def __init__(
         self,
         *,
-        report: _report_pb2.Report | None = ...,
+        report: oracle.gradcheck.v1.report_pb2.Report | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["report", b"report"]) -> None: ...
 
-Global___SimpleNetServiceCheckGradientResponse: _TypeAlias = SimpleNetServiceCheckGradientResponse  # noqa: Y015
+global___SimpleNetServiceCheckGradientResponse = SimpleNetServiceCheckGradientResponse

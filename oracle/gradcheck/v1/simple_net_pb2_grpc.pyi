@@ -3,28 +3,19 @@
 isort:skip_file
 The document's simpleNet: one matrix of weights, softmax, cross-entropy."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import simple_net_pb2 as _simple_net_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.simple_net_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class SimpleNetServiceStub:
     """SimpleNetService serves the document's simpleNet. Its weights are 2 x 3 there, any (D, K) here.
@@ -37,23 +28,38 @@ class SimpleNetServiceStub:
     scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> SimpleNetServiceAsyncStub: ...
-    Predict: _grpc.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServicePredictRequest, _simple_net_pb2.SimpleNetServicePredictResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    Predict: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServicePredictRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServicePredictResponse,
+    ]
     """Predict computes the scores x W (before the softmax, as in the document)."""
-    Loss: _grpc.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceLossRequest, _simple_net_pb2.SimpleNetServiceLossResponse]
+
+    Loss: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceLossRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceLossResponse,
+    ]
     """Loss computes the cross-entropy error of softmax(x W)."""
-    NumericalGradient: _grpc.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceNumericalGradientRequest, _simple_net_pb2.SimpleNetServiceNumericalGradientResponse]
+
+    NumericalGradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceNumericalGradientRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceNumericalGradientResponse,
+    ]
     """NumericalGradient computes the document's central difference of Loss for every weight."""
-    Gradient: _grpc.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceGradientRequest, _simple_net_pb2.SimpleNetServiceGradientResponse]
+
+    Gradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceGradientRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceGradientResponse,
+    ]
     """Gradient computes the exact derivative of Loss for every weight."""
-    CheckGradient: _grpc.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceCheckGradientRequest, _simple_net_pb2.SimpleNetServiceCheckGradientResponse]
+
+    CheckGradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceCheckGradientRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceCheckGradientResponse,
+    ]
     """CheckGradient compares a caller's gradient with the exact one."""
 
-@_typing.type_check_only
-class SimpleNetServiceAsyncStub(SimpleNetServiceStub):
+class SimpleNetServiceAsyncStub:
     """SimpleNetService serves the document's simpleNet. Its weights are 2 x 3 there, any (D, K) here.
 
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
@@ -64,19 +70,37 @@ class SimpleNetServiceAsyncStub(SimpleNetServiceStub):
     scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    Predict: _aio.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServicePredictRequest, _simple_net_pb2.SimpleNetServicePredictResponse]  # type: ignore[assignment]
+    Predict: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServicePredictRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServicePredictResponse,
+    ]
     """Predict computes the scores x W (before the softmax, as in the document)."""
-    Loss: _aio.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceLossRequest, _simple_net_pb2.SimpleNetServiceLossResponse]  # type: ignore[assignment]
+
+    Loss: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceLossRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceLossResponse,
+    ]
     """Loss computes the cross-entropy error of softmax(x W)."""
-    NumericalGradient: _aio.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceNumericalGradientRequest, _simple_net_pb2.SimpleNetServiceNumericalGradientResponse]  # type: ignore[assignment]
+
+    NumericalGradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceNumericalGradientRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceNumericalGradientResponse,
+    ]
     """NumericalGradient computes the document's central difference of Loss for every weight."""
-    Gradient: _aio.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceGradientRequest, _simple_net_pb2.SimpleNetServiceGradientResponse]  # type: ignore[assignment]
+
+    Gradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceGradientRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceGradientResponse,
+    ]
     """Gradient computes the exact derivative of Loss for every weight."""
-    CheckGradient: _aio.UnaryUnaryMultiCallable[_simple_net_pb2.SimpleNetServiceCheckGradientRequest, _simple_net_pb2.SimpleNetServiceCheckGradientResponse]  # type: ignore[assignment]
+
+    CheckGradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceCheckGradientRequest,
+        oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceCheckGradientResponse,
+    ]
     """CheckGradient compares a caller's gradient with the exact one."""
 
-class SimpleNetServiceServicer(metaclass=_abc_1.ABCMeta):
+class SimpleNetServiceServicer(metaclass=abc.ABCMeta):
     """SimpleNetService serves the document's simpleNet. Its weights are 2 x 3 there, any (D, K) here.
 
     Shapes of every method: weights (D, K) with D, K >= 1, inputs (N, D) or (D) for one sample, floating
@@ -87,44 +111,44 @@ class SimpleNetServiceServicer(metaclass=_abc_1.ABCMeta):
     scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
     """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Predict(
         self,
-        request: _simple_net_pb2.SimpleNetServicePredictRequest,
+        request: oracle.gradcheck.v1.simple_net_pb2.SimpleNetServicePredictRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_simple_net_pb2.SimpleNetServicePredictResponse, _abc.Awaitable[_simple_net_pb2.SimpleNetServicePredictResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServicePredictResponse, collections.abc.Awaitable[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServicePredictResponse]]:
         """Predict computes the scores x W (before the softmax, as in the document)."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Loss(
         self,
-        request: _simple_net_pb2.SimpleNetServiceLossRequest,
+        request: oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceLossRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_simple_net_pb2.SimpleNetServiceLossResponse, _abc.Awaitable[_simple_net_pb2.SimpleNetServiceLossResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceLossResponse, collections.abc.Awaitable[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceLossResponse]]:
         """Loss computes the cross-entropy error of softmax(x W)."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def NumericalGradient(
         self,
-        request: _simple_net_pb2.SimpleNetServiceNumericalGradientRequest,
+        request: oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceNumericalGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_simple_net_pb2.SimpleNetServiceNumericalGradientResponse, _abc.Awaitable[_simple_net_pb2.SimpleNetServiceNumericalGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceNumericalGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceNumericalGradientResponse]]:
         """NumericalGradient computes the document's central difference of Loss for every weight."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Gradient(
         self,
-        request: _simple_net_pb2.SimpleNetServiceGradientRequest,
+        request: oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_simple_net_pb2.SimpleNetServiceGradientResponse, _abc.Awaitable[_simple_net_pb2.SimpleNetServiceGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceGradientResponse]]:
         """Gradient computes the exact derivative of Loss for every weight."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def CheckGradient(
         self,
-        request: _simple_net_pb2.SimpleNetServiceCheckGradientRequest,
+        request: oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceCheckGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_simple_net_pb2.SimpleNetServiceCheckGradientResponse, _abc.Awaitable[_simple_net_pb2.SimpleNetServiceCheckGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceCheckGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.simple_net_pb2.SimpleNetServiceCheckGradientResponse]]:
         """CheckGradient compares a caller's gradient with the exact one."""
 
-def add_SimpleNetServiceServicer_to_server(servicer: SimpleNetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_SimpleNetServiceServicer_to_server(servicer: SimpleNetServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

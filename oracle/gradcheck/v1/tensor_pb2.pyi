@@ -3,28 +3,28 @@
 isort:skip_file
 Arrays of numbers on the wire."""
 
-from collections import abc as _abc
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-import builtins as _builtins
+import builtins
+import collections.abc
+import google.protobuf.descriptor
+import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
+import google.protobuf.message
 import sys
-import typing as _typing
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    import typing_extensions
 
-DESCRIPTOR: _descriptor.FileDescriptor
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 class _DataType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-class _DataTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
+class _DataTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DataType.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     DATA_TYPE_UNSPECIFIED: _DataType.ValueType  # 0
     """Not set. INVALID_ARGUMENT wherever `data` is given; with `values`, and for a tensor without entries,
     it means DATA_TYPE_FLOAT64, and DATA_TYPE_INT64 for labels.
@@ -65,10 +65,10 @@ DATA_TYPE_INT32: DataType.ValueType  # 6
 """Two's complement, 4 bytes."""
 DATA_TYPE_BOOL: DataType.ValueType  # 7
 """One byte: 0 is false, 1 is true, anything else is INVALID_ARGUMENT."""
-Global___DataType: _TypeAlias = DataType  # noqa: Y015
+global___DataType = DataType
 
-@_typing.final
-class Tensor(_message.Message):
+@typing.final
+class Tensor(google.protobuf.message.Message):
     """Tensor is an array of numbers of one type.
 
     Exactly one of `data` and `values` holds the entries; an empty tensor, one of whose dimensions is 0,
@@ -81,30 +81,30 @@ class Tensor(_message.Message):
     and so how much rounding a correct candidate may show.
     """
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    DATA_TYPE_FIELD_NUMBER: _builtins.int
-    SHAPE_FIELD_NUMBER: _builtins.int
-    DATA_FIELD_NUMBER: _builtins.int
-    VALUES_FIELD_NUMBER: _builtins.int
-    data_type: Global___DataType.ValueType
+    DATA_TYPE_FIELD_NUMBER: builtins.int
+    SHAPE_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    data_type: global___DataType.ValueType
     """Type of the entries. Required with `data`. With `values`, or without entries, it may be unset, which
     means DATA_TYPE_FLOAT64, or DATA_TYPE_INT64 for labels. With `values`, a narrower floating type takes the nearest number
     of that type, and an integer type or DATA_TYPE_BOOL takes only values that it holds exactly.
     """
-    data: _builtins.bytes
+    data: builtins.bytes
     """The entries in C order (the last index runs fastest), little-endian, without padding: the product
     of `shape` times the bytes of `data_type`, no more and no fewer. NaN payloads and negative zeros
     are kept.
     """
-    @_builtins.property
-    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    @property
+    def shape(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Length of every dimension, outermost first; each at least 0, at most 32 of them. No dimension at
         all (`[]`) is a scalar, which has one entry. A dimension of 0 makes the tensor empty.
         """
 
-    @_builtins.property
-    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """The entries in C order as numbers, for messages that people write by hand, in JSON say. As many
         as the product of `shape`. It is slower than `data` by more than a factor of ten.
         """
@@ -112,65 +112,58 @@ class Tensor(_message.Message):
     def __init__(
         self,
         *,
-        data_type: Global___DataType.ValueType = ...,
-        shape: _abc.Iterable[_builtins.int] | None = ...,
-        data: _builtins.bytes = ...,
-        values: _abc.Iterable[_builtins.float] | None = ...,
+        data_type: global___DataType.ValueType = ...,
+        shape: collections.abc.Iterable[builtins.int] | None = ...,
+        data: builtins.bytes = ...,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "data_type", b"data_type", "shape", b"shape", "values", b"values"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "data_type", b"data_type", "shape", b"shape", "values", b"values"]) -> None: ...
 
-Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
+global___Tensor = Tensor
 
-@_typing.final
-class NamedTensor(_message.Message):
+@typing.final
+class NamedTensor(google.protobuf.message.Message):
     """NamedTensor is one tensor of several."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    TENSOR_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
+    NAME_FIELD_NUMBER: builtins.int
+    TENSOR_FIELD_NUMBER: builtins.int
+    name: builtins.str
     """Its name; not empty, and different from the names beside it."""
-    @_builtins.property
-    def tensor(self) -> Global___Tensor:
+    @property
+    def tensor(self) -> global___Tensor:
         """Its entries."""
 
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        tensor: Global___Tensor | None = ...,
+        name: builtins.str = ...,
+        tensor: global___Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tensor", b"tensor"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "tensor", b"tensor"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["tensor", b"tensor"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "tensor", b"tensor"]) -> None: ...
 
-Global___NamedTensor: _TypeAlias = NamedTensor  # noqa: Y015
+global___NamedTensor = NamedTensor
 
-@_typing.final
-class Targets(_message.Message):
+@typing.final
+class Targets(google.protobuf.message.Message):
     """Targets are what a network should have answered, in one of the document's two forms. The form is
     stated, never guessed from shapes.
     """
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PROBABILITIES_FIELD_NUMBER: _builtins.int
-    LABELS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def probabilities(self) -> Global___Tensor:
+    PROBABILITIES_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    @property
+    def probabilities(self) -> global___Tensor:
         """One-hot or soft targets, the shape of the predictions: (N, K), or (K) for one sample. A floating
         type; finite, none negative.
         """
 
-    @_builtins.property
-    def labels(self) -> Global___Tensor:
+    @property
+    def labels(self) -> global___Tensor:
         """Labels: DATA_TYPE_INT64 or DATA_TYPE_INT32, shape (N), or () or (1) for one sample whose
         predictions have shape (K). Each at least 0 and less than K. Shape (N, 1) is INVALID_ARGUMENT.
         """
@@ -178,15 +171,11 @@ class Targets(_message.Message):
     def __init__(
         self,
         *,
-        probabilities: Global___Tensor | None = ...,
-        labels: Global___Tensor | None = ...,
+        probabilities: global___Tensor | None = ...,
+        labels: global___Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["form", b"form", "labels", b"labels", "probabilities", b"probabilities"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["form", b"form", "labels", b"labels", "probabilities", b"probabilities"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_form: _TypeAlias = _typing.Literal["probabilities", "labels"]  # noqa: Y015
-    _WhichOneofArgType_form: _TypeAlias = _typing.Literal["form", b"form"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_form) -> _WhichOneofReturnType_form | None: ...
+    def HasField(self, field_name: typing.Literal["form", b"form", "labels", b"labels", "probabilities", b"probabilities"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["form", b"form", "labels", b"labels", "probabilities", b"probabilities"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["form", b"form"]) -> typing.Literal["probabilities", "labels"] | None: ...
 
-Global___Targets: _TypeAlias = Targets  # noqa: Y015
+global___Targets = Targets

@@ -3,28 +3,28 @@
 isort:skip_file
 The document's TwoLayerNet: a hidden layer of sigmoids, softmax, cross-entropy."""
 
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from oracle.gradcheck.v1 import report_pb2 as _report_pb2
-from oracle.gradcheck.v1 import tensor_pb2 as _tensor_pb2
-import builtins as _builtins
+import builtins
+import google.protobuf.descriptor
+import google.protobuf.internal.enum_type_wrapper
+import google.protobuf.message
+import oracle.gradcheck.v1.report_pb2
+import oracle.gradcheck.v1.tensor_pb2
 import sys
-import typing as _typing
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    import typing_extensions
 
-DESCRIPTOR: _descriptor.FileDescriptor
+DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 class _ProbeVariant:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-class _ProbeVariantEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProbeVariant.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
+class _ProbeVariantEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ProbeVariant.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     PROBE_VARIANT_UNSPECIFIED: _ProbeVariant.ValueType  # 0
     """The same as PROBE_VARIANT_STANDARD."""
     PROBE_VARIANT_STANDARD: _ProbeVariant.ValueType  # 1
@@ -51,14 +51,14 @@ a rightly classified one from 0.9 to 0.999. Half precision cannot tell much here
 """
 PROBE_VARIANT_SINGLE: ProbeVariant.ValueType  # 3
 """One sample, the first, which is classified wrongly."""
-Global___ProbeVariant: _TypeAlias = ProbeVariant  # noqa: Y015
+global___ProbeVariant = ProbeVariant
 
 class _GradientMethod:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
 
-class _GradientMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GradientMethod.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
+class _GradientMethodEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_GradientMethod.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     GRADIENT_METHOD_UNSPECIFIED: _GradientMethod.ValueType  # 0
     """The same as GRADIENT_METHOD_NUMERICAL."""
     GRADIENT_METHOD_NUMERICAL: _GradientMethod.ValueType  # 1
@@ -75,778 +75,692 @@ GRADIENT_METHOD_NUMERICAL: GradientMethod.ValueType  # 1
 """The document's central difference."""
 GRADIENT_METHOD_ANALYTIC: GradientMethod.ValueType  # 2
 """Backpropagation of the exact derivative, in float64."""
-Global___GradientMethod: _TypeAlias = GradientMethod  # noqa: Y015
+global___GradientMethod = GradientMethod
 
-@_typing.final
-class TwoLayerNetParameters(_message.Message):
+@typing.final
+class TwoLayerNetParameters(google.protobuf.message.Message):
     """TwoLayerNetParameters are the weights and biases of a two-layer net, or a gradient with respect to
     them.
     """
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    W1_FIELD_NUMBER: _builtins.int
-    B1_FIELD_NUMBER: _builtins.int
-    W2_FIELD_NUMBER: _builtins.int
-    B2_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def w1(self) -> _tensor_pb2.Tensor:
+    W1_FIELD_NUMBER: builtins.int
+    B1_FIELD_NUMBER: builtins.int
+    W2_FIELD_NUMBER: builtins.int
+    B2_FIELD_NUMBER: builtins.int
+    @property
+    def w1(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """W1, (D, H)."""
 
-    @_builtins.property
-    def b1(self) -> _tensor_pb2.Tensor:
+    @property
+    def b1(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """b1, (H)."""
 
-    @_builtins.property
-    def w2(self) -> _tensor_pb2.Tensor:
+    @property
+    def w2(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """W2, (H, K)."""
 
-    @_builtins.property
-    def b2(self) -> _tensor_pb2.Tensor:
+    @property
+    def b2(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """b2, (K)."""
 
     def __init__(
         self,
         *,
-        w1: _tensor_pb2.Tensor | None = ...,
-        b1: _tensor_pb2.Tensor | None = ...,
-        w2: _tensor_pb2.Tensor | None = ...,
-        b2: _tensor_pb2.Tensor | None = ...,
+        w1: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        b1: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        w2: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        b2: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["b1", b"b1", "b2", b"b2", "w1", b"w1", "w2", b"w2"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["b1", b"b1", "b2", b"b2", "w1", b"w1", "w2", b"w2"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["b1", b"b1", "b2", b"b2", "w1", b"w1", "w2", b"w2"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["b1", b"b1", "b2", b"b2", "w1", b"w1", "w2", b"w2"]) -> None: ...
 
-Global___TwoLayerNetParameters: _TypeAlias = TwoLayerNetParameters  # noqa: Y015
+global___TwoLayerNetParameters = TwoLayerNetParameters
 
-@_typing.final
-class InitializeRequest(_message.Message):
+@typing.final
+class InitializeRequest(google.protobuf.message.Message):
     """InitializeRequest asks for initial parameters."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    INPUT_SIZE_FIELD_NUMBER: _builtins.int
-    HIDDEN_SIZE_FIELD_NUMBER: _builtins.int
-    OUTPUT_SIZE_FIELD_NUMBER: _builtins.int
-    WEIGHT_INIT_STD_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    input_size: _builtins.int
+    INPUT_SIZE_FIELD_NUMBER: builtins.int
+    HIDDEN_SIZE_FIELD_NUMBER: builtins.int
+    OUTPUT_SIZE_FIELD_NUMBER: builtins.int
+    WEIGHT_INIT_STD_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    input_size: builtins.int
     """D, at least 1."""
-    hidden_size: _builtins.int
+    hidden_size: builtins.int
     """H, at least 1."""
-    output_size: _builtins.int
+    output_size: builtins.int
     """K, at least 1."""
-    weight_init_std: _builtins.float
+    weight_init_std: builtins.float
     """Standard deviation of the weights: finite, at least 0, and so small that every weight is finite.
     Unset means 0.01.
     """
-    seed: _builtins.int
+    seed: builtins.int
     """Seed of the generator. Unset means 0."""
     def __init__(
         self,
         *,
-        input_size: _builtins.int = ...,
-        hidden_size: _builtins.int = ...,
-        output_size: _builtins.int = ...,
-        weight_init_std: _builtins.float | None = ...,
-        seed: _builtins.int = ...,
+        input_size: builtins.int = ...,
+        hidden_size: builtins.int = ...,
+        output_size: builtins.int = ...,
+        weight_init_std: builtins.float | None = ...,
+        seed: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight_init_std", b"_weight_init_std", "weight_init_std", b"weight_init_std"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight_init_std", b"_weight_init_std", "hidden_size", b"hidden_size", "input_size", b"input_size", "output_size", b"output_size", "seed", b"seed", "weight_init_std", b"weight_init_std"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__weight_init_std: _TypeAlias = _typing.Literal["weight_init_std"]  # noqa: Y015
-    _WhichOneofArgType__weight_init_std: _TypeAlias = _typing.Literal["_weight_init_std", b"_weight_init_std"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_init_std) -> _WhichOneofReturnType__weight_init_std | None: ...
+    def HasField(self, field_name: typing.Literal["_weight_init_std", b"_weight_init_std", "weight_init_std", b"weight_init_std"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_weight_init_std", b"_weight_init_std", "hidden_size", b"hidden_size", "input_size", b"input_size", "output_size", b"output_size", "seed", b"seed", "weight_init_std", b"weight_init_std"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_weight_init_std", b"_weight_init_std"]) -> typing.Literal["weight_init_std"] | None: ...
 
-Global___InitializeRequest: _TypeAlias = InitializeRequest  # noqa: Y015
+global___InitializeRequest = InitializeRequest
 
-@_typing.final
-class InitializeResponse(_message.Message):
+@typing.final
+class InitializeResponse(google.protobuf.message.Message):
     """InitializeResponse answers InitializeRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The parameters, float64."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["parameters", b"parameters"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["parameters", b"parameters"]) -> None: ...
 
-Global___InitializeResponse: _TypeAlias = InitializeResponse  # noqa: Y015
+global___InitializeResponse = InitializeResponse
 
-@_typing.final
-class TwoLayerNetServicePredictRequest(_message.Message):
+@typing.final
+class TwoLayerNetServicePredictRequest(google.protobuf.message.Message):
     """TwoLayerNetServicePredictRequest asks for probabilities."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network. Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "parameters", b"parameters"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "parameters", b"parameters"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["inputs", b"inputs", "parameters", b"parameters"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["inputs", b"inputs", "parameters", b"parameters"]) -> None: ...
 
-Global___TwoLayerNetServicePredictRequest: _TypeAlias = TwoLayerNetServicePredictRequest  # noqa: Y015
+global___TwoLayerNetServicePredictRequest = TwoLayerNetServicePredictRequest
 
-@_typing.final
-class TwoLayerNetServicePredictResponse(_message.Message):
+@typing.final
+class TwoLayerNetServicePredictResponse(google.protobuf.message.Message):
     """TwoLayerNetServicePredictResponse answers TwoLayerNetServicePredictRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PROBABILITIES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def probabilities(self) -> _tensor_pb2.Tensor:
+    PROBABILITIES_FIELD_NUMBER: builtins.int
+    @property
+    def probabilities(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """(N, K) or (K), float64; every row sums to 1 within rounding."""
 
     def __init__(
         self,
         *,
-        probabilities: _tensor_pb2.Tensor | None = ...,
+        probabilities: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["probabilities", b"probabilities"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["probabilities", b"probabilities"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["probabilities", b"probabilities"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["probabilities", b"probabilities"]) -> None: ...
 
-Global___TwoLayerNetServicePredictResponse: _TypeAlias = TwoLayerNetServicePredictResponse  # noqa: Y015
+global___TwoLayerNetServicePredictResponse = TwoLayerNetServicePredictResponse
 
-@_typing.final
-class TwoLayerNetServiceLossRequest(_message.Message):
+@typing.final
+class TwoLayerNetServiceLossRequest(google.protobuf.message.Message):
     """TwoLayerNetServiceLossRequest asks for the loss."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network. Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        delta: _builtins.float | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___TwoLayerNetServiceLossRequest: _TypeAlias = TwoLayerNetServiceLossRequest  # noqa: Y015
+global___TwoLayerNetServiceLossRequest = TwoLayerNetServiceLossRequest
 
-@_typing.final
-class TwoLayerNetServiceLossResponse(_message.Message):
+@typing.final
+class TwoLayerNetServiceLossResponse(google.protobuf.message.Message):
     """TwoLayerNetServiceLossResponse answers TwoLayerNetServiceLossRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    LOSS_FIELD_NUMBER: _builtins.int
-    loss: _builtins.float
+    LOSS_FIELD_NUMBER: builtins.int
+    loss: builtins.float
     """The loss."""
     def __init__(
         self,
         *,
-        loss: _builtins.float = ...,
+        loss: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["loss", b"loss"]) -> None: ...
 
-Global___TwoLayerNetServiceLossResponse: _TypeAlias = TwoLayerNetServiceLossResponse  # noqa: Y015
+global___TwoLayerNetServiceLossResponse = TwoLayerNetServiceLossResponse
 
-@_typing.final
-class AccuracyRequest(_message.Message):
+@typing.final
+class AccuracyRequest(google.protobuf.message.Message):
     """AccuracyRequest asks for the accuracy."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network. Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> None: ...
 
-Global___AccuracyRequest: _TypeAlias = AccuracyRequest  # noqa: Y015
+global___AccuracyRequest = AccuracyRequest
 
-@_typing.final
-class AccuracyResponse(_message.Message):
+@typing.final
+class AccuracyResponse(google.protobuf.message.Message):
     """AccuracyResponse answers AccuracyRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    ACCURACY_FIELD_NUMBER: _builtins.int
-    accuracy: _builtins.float
+    ACCURACY_FIELD_NUMBER: builtins.int
+    accuracy: builtins.float
     """A multiple of 1/N between 0 and 1."""
     def __init__(
         self,
         *,
-        accuracy: _builtins.float = ...,
+        accuracy: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accuracy", b"accuracy"]) -> None: ...
 
-Global___AccuracyResponse: _TypeAlias = AccuracyResponse  # noqa: Y015
+global___AccuracyResponse = AccuracyResponse
 
-@_typing.final
-class TwoLayerNetServiceNumericalGradientRequest(_message.Message):
+@typing.final
+class TwoLayerNetServiceNumericalGradientRequest(google.protobuf.message.Message):
     """TwoLayerNetServiceNumericalGradientRequest asks for the document's central difference."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    step: _builtins.float
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    step: builtins.float
     """The step h: positive, at most half of the largest float64, and large enough to change every
     parameter. Unset means 1e-4.
     """
-    delta: _builtins.float
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network. Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        step: _builtins.float | None = ...,
-        delta: _builtins.float | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        step: builtins.float | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "step", b"step", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "step", b"step", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
-    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "step", b"step", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "_step", b"_step", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "step", b"step", "targets", b"targets"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_step", b"_step"]) -> typing.Literal["step"] | None: ...
 
-Global___TwoLayerNetServiceNumericalGradientRequest: _TypeAlias = TwoLayerNetServiceNumericalGradientRequest  # noqa: Y015
+global___TwoLayerNetServiceNumericalGradientRequest = TwoLayerNetServiceNumericalGradientRequest
 
-@_typing.final
-class TwoLayerNetServiceNumericalGradientResponse(_message.Message):
+@typing.final
+class TwoLayerNetServiceNumericalGradientResponse(google.protobuf.message.Message):
     """TwoLayerNetServiceNumericalGradientResponse answers TwoLayerNetServiceNumericalGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def gradient(self) -> Global___TwoLayerNetParameters:
+    GRADIENT_FIELD_NUMBER: builtins.int
+    @property
+    def gradient(self) -> global___TwoLayerNetParameters:
         """(loss(p + h) - loss(p - h)) / 2h for every parameter p, float64."""
 
     def __init__(
         self,
         *,
-        gradient: Global___TwoLayerNetParameters | None = ...,
+        gradient: global___TwoLayerNetParameters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gradient", b"gradient"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gradient", b"gradient"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["gradient", b"gradient"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["gradient", b"gradient"]) -> None: ...
 
-Global___TwoLayerNetServiceNumericalGradientResponse: _TypeAlias = TwoLayerNetServiceNumericalGradientResponse  # noqa: Y015
+global___TwoLayerNetServiceNumericalGradientResponse = TwoLayerNetServiceNumericalGradientResponse
 
-@_typing.final
-class TwoLayerNetServiceGradientRequest(_message.Message):
+@typing.final
+class TwoLayerNetServiceGradientRequest(google.protobuf.message.Message):
     """TwoLayerNetServiceGradientRequest asks for the exact derivative."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7; 0 gives the textbook loss."""
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network. Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        delta: _builtins.float | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        delta: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "delta", b"delta", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___TwoLayerNetServiceGradientRequest: _TypeAlias = TwoLayerNetServiceGradientRequest  # noqa: Y015
+global___TwoLayerNetServiceGradientRequest = TwoLayerNetServiceGradientRequest
 
-@_typing.final
-class TwoLayerNetServiceGradientResponse(_message.Message):
+@typing.final
+class TwoLayerNetServiceGradientResponse(google.protobuf.message.Message):
     """TwoLayerNetServiceGradientResponse answers TwoLayerNetServiceGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    CERTAINTY_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def gradient(self) -> Global___TwoLayerNetParameters:
+    GRADIENT_FIELD_NUMBER: builtins.int
+    CERTAINTY_FIELD_NUMBER: builtins.int
+    @property
+    def gradient(self) -> global___TwoLayerNetParameters:
         """The derivative of the loss for every parameter, float64."""
 
-    @_builtins.property
-    def certainty(self) -> _report_pb2.Certainty:
+    @property
+    def certainty(self) -> oracle.gradcheck.v1.report_pb2.Certainty:
         """How far `gradient` can be trusted."""
 
     def __init__(
         self,
         *,
-        gradient: Global___TwoLayerNetParameters | None = ...,
-        certainty: _report_pb2.Certainty | None = ...,
+        gradient: global___TwoLayerNetParameters | None = ...,
+        certainty: oracle.gradcheck.v1.report_pb2.Certainty | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "gradient", b"gradient"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["certainty", b"certainty", "gradient", b"gradient"]) -> None: ...
 
-Global___TwoLayerNetServiceGradientResponse: _TypeAlias = TwoLayerNetServiceGradientResponse  # noqa: Y015
+global___TwoLayerNetServiceGradientResponse = TwoLayerNetServiceGradientResponse
 
-@_typing.final
-class TwoLayerNetServiceCheckGradientRequest(_message.Message):
+@typing.final
+class TwoLayerNetServiceCheckGradientRequest(google.protobuf.message.Message):
     """TwoLayerNetServiceCheckGradientRequest brings a caller's gradient."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    GRADIENT_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    ARITHMETIC_FIELD_NUMBER: _builtins.int
-    delta: _builtins.float
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    GRADIENT_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    ARITHMETIC_FIELD_NUMBER: builtins.int
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7; 0 gives the textbook loss."""
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network. Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D) or (D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
-    @_builtins.property
-    def gradient(self) -> Global___TwoLayerNetParameters:
+    @property
+    def gradient(self) -> global___TwoLayerNetParameters:
         """The caller's gradient. Its floating type is the arithmetic that it was computed in. Required. A
         tensor that is missing, or of another shape than its parameter, is a finding, not an error.
         """
 
-    @_builtins.property
-    def arithmetic(self) -> _report_pb2.CandidateArithmetic:
+    @property
+    def arithmetic(self) -> oracle.gradcheck.v1.report_pb2.CandidateArithmetic:
         """How the caller computed."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        gradient: Global___TwoLayerNetParameters | None = ...,
-        delta: _builtins.float | None = ...,
-        arithmetic: _report_pb2.CandidateArithmetic | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        gradient: global___TwoLayerNetParameters | None = ...,
+        delta: builtins.float | None = ...,
+        arithmetic: oracle.gradcheck.v1.report_pb2.CandidateArithmetic | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
+    def HasField(self, field_name: typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_delta", b"_delta", "arithmetic", b"arithmetic", "delta", b"delta", "gradient", b"gradient", "inputs", b"inputs", "parameters", b"parameters", "targets", b"targets"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
 
-Global___TwoLayerNetServiceCheckGradientRequest: _TypeAlias = TwoLayerNetServiceCheckGradientRequest  # noqa: Y015
+global___TwoLayerNetServiceCheckGradientRequest = TwoLayerNetServiceCheckGradientRequest
 
-@_typing.final
-class TwoLayerNetServiceCheckGradientResponse(_message.Message):
+@typing.final
+class TwoLayerNetServiceCheckGradientResponse(google.protobuf.message.Message):
     """TwoLayerNetServiceCheckGradientResponse answers TwoLayerNetServiceCheckGradientRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    REPORT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def report(self) -> _report_pb2.Report:
+    REPORT_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> oracle.gradcheck.v1.report_pb2.Report:
         """The verdict and its reasons."""
 
     def __init__(
         self,
         *,
-        report: _report_pb2.Report | None = ...,
+        report: oracle.gradcheck.v1.report_pb2.Report | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["report", b"report"]) -> None: ...
 
-Global___TwoLayerNetServiceCheckGradientResponse: _TypeAlias = TwoLayerNetServiceCheckGradientResponse  # noqa: Y015
+global___TwoLayerNetServiceCheckGradientResponse = TwoLayerNetServiceCheckGradientResponse
 
-@_typing.final
-class ProbeRequest(_message.Message):
+@typing.final
+class ProbeRequest(google.protobuf.message.Message):
     """ProbeRequest asks for a probe case."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    VARIANT_FIELD_NUMBER: _builtins.int
-    DATA_TYPE_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    variant: Global___ProbeVariant.ValueType
+    VARIANT_FIELD_NUMBER: builtins.int
+    DATA_TYPE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    variant: global___ProbeVariant.ValueType
     """Which case."""
-    data_type: _tensor_pb2.DataType.ValueType
+    data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """Type of parameters and inputs: DATA_TYPE_FLOAT64 (unset) or a narrower floating type, in which
     case every number is one that the type holds.
     """
-    seed: _builtins.int
+    seed: builtins.int
     """Seed of the numbers. Unset means 0."""
     def __init__(
         self,
         *,
-        variant: Global___ProbeVariant.ValueType = ...,
-        data_type: _tensor_pb2.DataType.ValueType = ...,
-        seed: _builtins.int = ...,
+        variant: global___ProbeVariant.ValueType = ...,
+        data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        seed: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_type", b"data_type", "seed", b"seed", "variant", b"variant"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data_type", b"data_type", "seed", b"seed", "variant", b"variant"]) -> None: ...
 
-Global___ProbeRequest: _TypeAlias = ProbeRequest  # noqa: Y015
+global___ProbeRequest = ProbeRequest
 
-@_typing.final
-class ProbeResponse(_message.Message):
+@typing.final
+class ProbeResponse(google.protobuf.message.Message):
     """ProbeResponse answers ProbeRequest."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    LABELS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D)."""
 
-    @_builtins.property
-    def labels(self) -> _tensor_pb2.Tensor:
+    @property
+    def labels(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """Labels, int64, (N)."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        labels: _tensor_pb2.Tensor | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        labels: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "labels", b"labels", "parameters", b"parameters"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "labels", b"labels", "parameters", b"parameters"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["inputs", b"inputs", "labels", b"labels", "parameters", b"parameters"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["inputs", b"inputs", "labels", b"labels", "parameters", b"parameters"]) -> None: ...
 
-Global___ProbeResponse: _TypeAlias = ProbeResponse  # noqa: Y015
+global___ProbeResponse = ProbeResponse
 
-@_typing.final
-class TrainRequest(_message.Message):
+@typing.final
+class TrainRequest(google.protobuf.message.Message):
     """TrainRequest asks for training."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    INPUTS_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    STEP_NUM_FIELD_NUMBER: _builtins.int
-    BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    LEARNING_RATE_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
-    METHOD_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    DELTA_FIELD_NUMBER: _builtins.int
-    REPORT_EVERY_FIELD_NUMBER: _builtins.int
-    step_num: _builtins.int
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    INPUTS_FIELD_NUMBER: builtins.int
+    TARGETS_FIELD_NUMBER: builtins.int
+    STEP_NUM_FIELD_NUMBER: builtins.int
+    BATCH_SIZE_FIELD_NUMBER: builtins.int
+    LEARNING_RATE_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    DELTA_FIELD_NUMBER: builtins.int
+    REPORT_EVERY_FIELD_NUMBER: builtins.int
+    step_num: builtins.int
     """Number of steps, at least 1. Unset means 100."""
-    batch_size: _builtins.int
+    batch_size: builtins.int
     """Samples in a mini-batch: at least 1; batch_size (D + H + K) float64 numbers must fit into a message,
     and batch_size H and batch_size K are at most `Limits.max_numbers`. Unset means 100.
     """
-    learning_rate: _builtins.float
+    learning_rate: builtins.float
     """Learning rate: finite, positive. Unset means 0.1. Training that leaves the numbers of float64, or
     those that the step changes, ends with INVALID_ARGUMENT and this field.
     """
-    seed: _builtins.int
+    seed: builtins.int
     """Seed of the mini-batches. Unset means 0."""
-    method: Global___GradientMethod.ValueType
+    method: global___GradientMethod.ValueType
     """How gradients are computed."""
-    step: _builtins.float
+    step: builtins.float
     """The step h of the central difference: positive, at most half of the largest float64, and large enough
     to change every parameter. Unset means 1e-4. GRADIENT_METHOD_ANALYTIC has no use for it.
     """
-    delta: _builtins.float
+    delta: builtins.float
     """The constant inside the logarithm: finite, at least 0. Unset means 1e-7."""
-    report_every: _builtins.int
+    report_every: builtins.int
     """Steps between two reports of progress, at least 1. Unset means 1."""
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The network to start from. Required."""
 
-    @_builtins.property
-    def inputs(self) -> _tensor_pb2.Tensor:
+    @property
+    def inputs(self) -> oracle.gradcheck.v1.tensor_pb2.Tensor:
         """x, (N, D). Required."""
 
-    @_builtins.property
-    def targets(self) -> _tensor_pb2.Targets:
+    @property
+    def targets(self) -> oracle.gradcheck.v1.tensor_pb2.Targets:
         """t, in one of its two forms. Required."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        inputs: _tensor_pb2.Tensor | None = ...,
-        targets: _tensor_pb2.Targets | None = ...,
-        step_num: _builtins.int | None = ...,
-        batch_size: _builtins.int | None = ...,
-        learning_rate: _builtins.float | None = ...,
-        seed: _builtins.int = ...,
-        method: Global___GradientMethod.ValueType = ...,
-        step: _builtins.float | None = ...,
-        delta: _builtins.float | None = ...,
-        report_every: _builtins.int | None = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        inputs: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
+        targets: oracle.gradcheck.v1.tensor_pb2.Targets | None = ...,
+        step_num: builtins.int | None = ...,
+        batch_size: builtins.int | None = ...,
+        learning_rate: builtins.float | None = ...,
+        seed: builtins.int = ...,
+        method: global___GradientMethod.ValueType = ...,
+        step: builtins.float | None = ...,
+        delta: builtins.float | None = ...,
+        report_every: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_delta", b"_delta", "_learning_rate", b"_learning_rate", "_report_every", b"_report_every", "_step", b"_step", "_step_num", b"_step_num", "batch_size", b"batch_size", "delta", b"delta", "inputs", b"inputs", "learning_rate", b"learning_rate", "parameters", b"parameters", "report_every", b"report_every", "step", b"step", "step_num", b"step_num", "targets", b"targets"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_delta", b"_delta", "_learning_rate", b"_learning_rate", "_report_every", b"_report_every", "_step", b"_step", "_step_num", b"_step_num", "batch_size", b"batch_size", "delta", b"delta", "inputs", b"inputs", "learning_rate", b"learning_rate", "method", b"method", "parameters", b"parameters", "report_every", b"report_every", "seed", b"seed", "step", b"step", "step_num", b"step_num", "targets", b"targets"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
-    _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
-    _WhichOneofReturnType__delta: _TypeAlias = _typing.Literal["delta"]  # noqa: Y015
-    _WhichOneofArgType__delta: _TypeAlias = _typing.Literal["_delta", b"_delta"]  # noqa: Y015
-    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
-    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
-    _WhichOneofReturnType__report_every: _TypeAlias = _typing.Literal["report_every"]  # noqa: Y015
-    _WhichOneofArgType__report_every: _TypeAlias = _typing.Literal["_report_every", b"_report_every"]  # noqa: Y015
-    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
-    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
-    _WhichOneofReturnType__step_num: _TypeAlias = _typing.Literal["step_num"]  # noqa: Y015
-    _WhichOneofArgType__step_num: _TypeAlias = _typing.Literal["_step_num", b"_step_num"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__delta) -> _WhichOneofReturnType__delta | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__report_every) -> _WhichOneofReturnType__report_every | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__step_num) -> _WhichOneofReturnType__step_num | None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_delta", b"_delta", "_learning_rate", b"_learning_rate", "_report_every", b"_report_every", "_step", b"_step", "_step_num", b"_step_num", "batch_size", b"batch_size", "delta", b"delta", "inputs", b"inputs", "learning_rate", b"learning_rate", "parameters", b"parameters", "report_every", b"report_every", "step", b"step", "step_num", b"step_num", "targets", b"targets"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_delta", b"_delta", "_learning_rate", b"_learning_rate", "_report_every", b"_report_every", "_step", b"_step", "_step_num", b"_step_num", "batch_size", b"batch_size", "delta", b"delta", "inputs", b"inputs", "learning_rate", b"learning_rate", "method", b"method", "parameters", b"parameters", "report_every", b"report_every", "seed", b"seed", "step", b"step", "step_num", b"step_num", "targets", b"targets"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_delta", b"_delta"]) -> typing.Literal["delta"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_learning_rate", b"_learning_rate"]) -> typing.Literal["learning_rate"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_report_every", b"_report_every"]) -> typing.Literal["report_every"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_step", b"_step"]) -> typing.Literal["step"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_step_num", b"_step_num"]) -> typing.Literal["step_num"] | None: ...
 
-Global___TrainRequest: _TypeAlias = TrainRequest  # noqa: Y015
+global___TrainRequest = TrainRequest
 
-@_typing.final
-class TrainResponse(_message.Message):
+@typing.final
+class TrainResponse(google.protobuf.message.Message):
     """TrainResponse is progress or the result."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PROGRESS_FIELD_NUMBER: _builtins.int
-    RESULT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def progress(self) -> Global___TrainingProgress:
+    PROGRESS_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> global___TrainingProgress:
         """Sent after every `report_every` steps and after the last one."""
 
-    @_builtins.property
-    def result(self) -> Global___TrainingResult:
+    @property
+    def result(self) -> global___TrainingResult:
         """Sent once, last."""
 
     def __init__(
         self,
         *,
-        progress: Global___TrainingProgress | None = ...,
-        result: Global___TrainingResult | None = ...,
+        progress: global___TrainingProgress | None = ...,
+        result: global___TrainingResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "result"]  # noqa: Y015
-    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+    def HasField(self, field_name: typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["event", b"event", "progress", b"progress", "result", b"result"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["progress", "result"] | None: ...
 
-Global___TrainResponse: _TypeAlias = TrainResponse  # noqa: Y015
+global___TrainResponse = TrainResponse
 
-@_typing.final
-class TrainingProgress(_message.Message):
+@typing.final
+class TrainingProgress(google.protobuf.message.Message):
     """TrainingProgress says how far training is."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    STEPS_DONE_FIELD_NUMBER: _builtins.int
-    STEP_NUM_FIELD_NUMBER: _builtins.int
-    LOSS_FIELD_NUMBER: _builtins.int
-    steps_done: _builtins.int
+    STEPS_DONE_FIELD_NUMBER: builtins.int
+    STEP_NUM_FIELD_NUMBER: builtins.int
+    LOSS_FIELD_NUMBER: builtins.int
+    steps_done: builtins.int
     """Steps done, from 1."""
-    step_num: _builtins.int
+    step_num: builtins.int
     """Steps asked for."""
-    loss: _builtins.float
+    loss: builtins.float
     """Loss of the mini-batch of the last step, before it moved the parameters."""
     def __init__(
         self,
         *,
-        steps_done: _builtins.int = ...,
-        step_num: _builtins.int = ...,
-        loss: _builtins.float = ...,
+        steps_done: builtins.int = ...,
+        step_num: builtins.int = ...,
+        loss: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss", "step_num", b"step_num", "steps_done", b"steps_done"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def ClearField(self, field_name: typing.Literal["loss", b"loss", "step_num", b"step_num", "steps_done", b"steps_done"]) -> None: ...
 
-Global___TrainingProgress: _TypeAlias = TrainingProgress  # noqa: Y015
+global___TrainingProgress = TrainingProgress
 
-@_typing.final
-class TrainingResult(_message.Message):
+@typing.final
+class TrainingResult(google.protobuf.message.Message):
     """TrainingResult is what training led to."""
 
-    DESCRIPTOR: _descriptor.Descriptor
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    PARAMETERS_FIELD_NUMBER: _builtins.int
-    STEPS_DONE_FIELD_NUMBER: _builtins.int
-    LOSS_FIELD_NUMBER: _builtins.int
-    steps_done: _builtins.int
+    PARAMETERS_FIELD_NUMBER: builtins.int
+    STEPS_DONE_FIELD_NUMBER: builtins.int
+    LOSS_FIELD_NUMBER: builtins.int
+    steps_done: builtins.int
     """Steps done."""
-    loss: _builtins.float
+    loss: builtins.float
     """Loss of the last mini-batch, before the last step moved the parameters."""
-    @_builtins.property
-    def parameters(self) -> Global___TwoLayerNetParameters:
+    @property
+    def parameters(self) -> global___TwoLayerNetParameters:
         """The trained parameters, float64."""
 
     def __init__(
         self,
         *,
-        parameters: Global___TwoLayerNetParameters | None = ...,
-        steps_done: _builtins.int = ...,
-        loss: _builtins.float = ...,
+        parameters: global___TwoLayerNetParameters | None = ...,
+        steps_done: builtins.int = ...,
+        loss: builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss", "parameters", b"parameters", "steps_done", b"steps_done"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    def HasField(self, field_name: typing.Literal["parameters", b"parameters"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["loss", b"loss", "parameters", b"parameters", "steps_done", b"steps_done"]) -> None: ...
 
-Global___TrainingResult: _TypeAlias = TrainingResult  # noqa: Y015
+global___TrainingResult = TrainingResult

@@ -3,28 +3,19 @@
 isort:skip_file
 The document's TwoLayerNet: a hidden layer of sigmoids, softmax, cross-entropy."""
 
-from collections import abc as _abc
-from grpc import aio as _aio
-from oracle.gradcheck.v1 import two_layer_net_pb2 as _two_layer_net_pb2
-import abc as _abc_1
-import grpc as _grpc
-import sys
-import typing as _typing
+import abc
+import collections.abc
+import grpc
+import grpc.aio
+import oracle.gradcheck.v1.two_layer_net_pb2
+import typing
 
-if sys.version_info >= (3, 11):
-    from typing import Self as _Self
-else:
-    from typing_extensions import Self as _Self
+_T = typing.TypeVar("_T")
 
-_T = _typing.TypeVar("_T")
+class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
 
-class _MaybeAsyncIterator(_abc.AsyncIterator[_T], _abc.Iterator[_T], metaclass=_abc_1.ABCMeta): ...
-
-class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ignore[misc, type-arg]
+class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
-
-GRPC_GENERATED_VERSION: str
-GRPC_VERSION: str
 
 class TwoLayerNetServiceStub:
     """TwoLayerNetService serves the document's TwoLayerNet:
@@ -39,11 +30,11 @@ class TwoLayerNetServiceStub:
     within 100 ms.
     """
 
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> TwoLayerNetServiceAsyncStub: ...
-    Initialize: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.InitializeRequest, _two_layer_net_pb2.InitializeResponse]
+    def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
+    Initialize: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.InitializeRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.InitializeResponse,
+    ]
     """Initialize draws the document's initial parameters: W1 and W2 Gaussian, b1 and b2 zero.
 
     The Gaussian numbers can be made in any language. Let u_i = (output i of SplitMix64(seed) >> 11)
@@ -55,21 +46,49 @@ class TwoLayerNetServiceStub:
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB; output i is z ^ (z >> 31), all modulo 2^64. Outputs 0, 1
     and 2 of seed 1234567 are 6457827717110365317, 3203168211198807973 and 9817491932198370423.
     """
-    Predict: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServicePredictRequest, _two_layer_net_pb2.TwoLayerNetServicePredictResponse]
+
+    Predict: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServicePredictRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServicePredictResponse,
+    ]
     """Predict computes the probabilities of the classes."""
-    Loss: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceLossRequest, _two_layer_net_pb2.TwoLayerNetServiceLossResponse]
+
+    Loss: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceLossRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceLossResponse,
+    ]
     """Loss computes the cross-entropy error of Predict."""
-    Accuracy: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.AccuracyRequest, _two_layer_net_pb2.AccuracyResponse]
+
+    Accuracy: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.AccuracyRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.AccuracyResponse,
+    ]
     """Accuracy computes the share of samples whose largest score is that of the target. Among equal
     scores, and among equal targets, the first counts.
     """
-    NumericalGradient: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceNumericalGradientRequest, _two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse]
+
+    NumericalGradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceNumericalGradientRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse,
+    ]
     """NumericalGradient computes the document's central difference of Loss for every parameter."""
-    Gradient: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceGradientRequest, _two_layer_net_pb2.TwoLayerNetServiceGradientResponse]
+
+    Gradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceGradientRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceGradientResponse,
+    ]
     """Gradient computes the exact derivative of Loss for every parameter."""
-    CheckGradient: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceCheckGradientRequest, _two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse]
+
+    CheckGradient: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceCheckGradientRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse,
+    ]
     """CheckGradient compares a caller's gradient with the exact one and names what is wrong with it."""
-    Probe: _grpc.UnaryUnaryMultiCallable[_two_layer_net_pb2.ProbeRequest, _two_layer_net_pb2.ProbeResponse]
+
+    Probe: grpc.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.ProbeRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.ProbeResponse,
+    ]
     """Probe serves a small case that tells bugs apart better than arbitrary inputs do: sizes that are
     different primes, inputs of both signs, repeated labels, biases that are not zero. Compute its
     gradient with your code and send it to CheckGradient with the same parameters, inputs and targets.
@@ -83,15 +102,18 @@ class TwoLayerNetServiceStub:
     wrongly, and, of several, some rightly. So in every case rounding hides less than 1e-11 of each
     tensor's largest entry in float64, and less than 1e-2 in float32.
     """
-    Train: _grpc.UnaryStreamMultiCallable[_two_layer_net_pb2.TrainRequest, _two_layer_net_pb2.TrainResponse]
+
+    Train: grpc.UnaryStreamMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TrainRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TrainResponse,
+    ]
     """Train repeats the document's four steps: draw a mini-batch, compute its gradient, move the
     parameters against it. Progress is streamed; the last response holds the trained parameters.
     Mini-batch s (from 0) is drawn as MiniBatchService.Draw does from output s of SplitMix64(seed).
     One training more than `Limits.max_trainings` is RESOURCE_EXHAUSTED.
     """
 
-@_typing.type_check_only
-class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
+class TwoLayerNetServiceAsyncStub:
     """TwoLayerNetService serves the document's TwoLayerNet:
     predict(x) = softmax(sigmoid(x W1 + b1) W2 + b2), loss = cross-entropy error.
 
@@ -104,8 +126,10 @@ class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
     within 100 ms.
     """
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    Initialize: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.InitializeRequest, _two_layer_net_pb2.InitializeResponse]  # type: ignore[assignment]
+    Initialize: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.InitializeRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.InitializeResponse,
+    ]
     """Initialize draws the document's initial parameters: W1 and W2 Gaussian, b1 and b2 zero.
 
     The Gaussian numbers can be made in any language. Let u_i = (output i of SplitMix64(seed) >> 11)
@@ -117,21 +141,49 @@ class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB; output i is z ^ (z >> 31), all modulo 2^64. Outputs 0, 1
     and 2 of seed 1234567 are 6457827717110365317, 3203168211198807973 and 9817491932198370423.
     """
-    Predict: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServicePredictRequest, _two_layer_net_pb2.TwoLayerNetServicePredictResponse]  # type: ignore[assignment]
+
+    Predict: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServicePredictRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServicePredictResponse,
+    ]
     """Predict computes the probabilities of the classes."""
-    Loss: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceLossRequest, _two_layer_net_pb2.TwoLayerNetServiceLossResponse]  # type: ignore[assignment]
+
+    Loss: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceLossRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceLossResponse,
+    ]
     """Loss computes the cross-entropy error of Predict."""
-    Accuracy: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.AccuracyRequest, _two_layer_net_pb2.AccuracyResponse]  # type: ignore[assignment]
+
+    Accuracy: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.AccuracyRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.AccuracyResponse,
+    ]
     """Accuracy computes the share of samples whose largest score is that of the target. Among equal
     scores, and among equal targets, the first counts.
     """
-    NumericalGradient: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceNumericalGradientRequest, _two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse]  # type: ignore[assignment]
+
+    NumericalGradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceNumericalGradientRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse,
+    ]
     """NumericalGradient computes the document's central difference of Loss for every parameter."""
-    Gradient: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceGradientRequest, _two_layer_net_pb2.TwoLayerNetServiceGradientResponse]  # type: ignore[assignment]
+
+    Gradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceGradientRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceGradientResponse,
+    ]
     """Gradient computes the exact derivative of Loss for every parameter."""
-    CheckGradient: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.TwoLayerNetServiceCheckGradientRequest, _two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse]  # type: ignore[assignment]
+
+    CheckGradient: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceCheckGradientRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse,
+    ]
     """CheckGradient compares a caller's gradient with the exact one and names what is wrong with it."""
-    Probe: _aio.UnaryUnaryMultiCallable[_two_layer_net_pb2.ProbeRequest, _two_layer_net_pb2.ProbeResponse]  # type: ignore[assignment]
+
+    Probe: grpc.aio.UnaryUnaryMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.ProbeRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.ProbeResponse,
+    ]
     """Probe serves a small case that tells bugs apart better than arbitrary inputs do: sizes that are
     different primes, inputs of both signs, repeated labels, biases that are not zero. Compute its
     gradient with your code and send it to CheckGradient with the same parameters, inputs and targets.
@@ -145,14 +197,18 @@ class TwoLayerNetServiceAsyncStub(TwoLayerNetServiceStub):
     wrongly, and, of several, some rightly. So in every case rounding hides less than 1e-11 of each
     tensor's largest entry in float64, and less than 1e-2 in float32.
     """
-    Train: _aio.UnaryStreamMultiCallable[_two_layer_net_pb2.TrainRequest, _two_layer_net_pb2.TrainResponse]  # type: ignore[assignment]
+
+    Train: grpc.aio.UnaryStreamMultiCallable[
+        oracle.gradcheck.v1.two_layer_net_pb2.TrainRequest,
+        oracle.gradcheck.v1.two_layer_net_pb2.TrainResponse,
+    ]
     """Train repeats the document's four steps: draw a mini-batch, compute its gradient, move the
     parameters against it. Progress is streamed; the last response holds the trained parameters.
     Mini-batch s (from 0) is drawn as MiniBatchService.Draw does from output s of SplitMix64(seed).
     One training more than `Limits.max_trainings` is RESOURCE_EXHAUSTED.
     """
 
-class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
+class TwoLayerNetServiceServicer(metaclass=abc.ABCMeta):
     """TwoLayerNetService serves the document's TwoLayerNet:
     predict(x) = softmax(sigmoid(x W1 + b1) W2 + b2), loss = cross-entropy error.
 
@@ -165,12 +221,12 @@ class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
     within 100 ms.
     """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Initialize(
         self,
-        request: _two_layer_net_pb2.InitializeRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.InitializeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.InitializeResponse, _abc.Awaitable[_two_layer_net_pb2.InitializeResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.InitializeResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.InitializeResponse]]:
         """Initialize draws the document's initial parameters: W1 and W2 Gaussian, b1 and b2 zero.
 
         The Gaussian numbers can be made in any language. Let u_i = (output i of SplitMix64(seed) >> 11)
@@ -183,62 +239,62 @@ class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
         and 2 of seed 1234567 are 6457827717110365317, 3203168211198807973 and 9817491932198370423.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Predict(
         self,
-        request: _two_layer_net_pb2.TwoLayerNetServicePredictRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServicePredictRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.TwoLayerNetServicePredictResponse, _abc.Awaitable[_two_layer_net_pb2.TwoLayerNetServicePredictResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServicePredictResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServicePredictResponse]]:
         """Predict computes the probabilities of the classes."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Loss(
         self,
-        request: _two_layer_net_pb2.TwoLayerNetServiceLossRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceLossRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.TwoLayerNetServiceLossResponse, _abc.Awaitable[_two_layer_net_pb2.TwoLayerNetServiceLossResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceLossResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceLossResponse]]:
         """Loss computes the cross-entropy error of Predict."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Accuracy(
         self,
-        request: _two_layer_net_pb2.AccuracyRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.AccuracyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.AccuracyResponse, _abc.Awaitable[_two_layer_net_pb2.AccuracyResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.AccuracyResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.AccuracyResponse]]:
         """Accuracy computes the share of samples whose largest score is that of the target. Among equal
         scores, and among equal targets, the first counts.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def NumericalGradient(
         self,
-        request: _two_layer_net_pb2.TwoLayerNetServiceNumericalGradientRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceNumericalGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse, _abc.Awaitable[_two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse]]:
         """NumericalGradient computes the document's central difference of Loss for every parameter."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Gradient(
         self,
-        request: _two_layer_net_pb2.TwoLayerNetServiceGradientRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.TwoLayerNetServiceGradientResponse, _abc.Awaitable[_two_layer_net_pb2.TwoLayerNetServiceGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceGradientResponse]]:
         """Gradient computes the exact derivative of Loss for every parameter."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def CheckGradient(
         self,
-        request: _two_layer_net_pb2.TwoLayerNetServiceCheckGradientRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceCheckGradientRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse, _abc.Awaitable[_two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.TwoLayerNetServiceCheckGradientResponse]]:
         """CheckGradient compares a caller's gradient with the exact one and names what is wrong with it."""
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Probe(
         self,
-        request: _two_layer_net_pb2.ProbeRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.ProbeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_two_layer_net_pb2.ProbeResponse, _abc.Awaitable[_two_layer_net_pb2.ProbeResponse]]:
+    ) -> typing.Union[oracle.gradcheck.v1.two_layer_net_pb2.ProbeResponse, collections.abc.Awaitable[oracle.gradcheck.v1.two_layer_net_pb2.ProbeResponse]]:
         """Probe serves a small case that tells bugs apart better than arbitrary inputs do: sizes that are
         different primes, inputs of both signs, repeated labels, biases that are not zero. Compute its
         gradient with your code and send it to CheckGradient with the same parameters, inputs and targets.
@@ -253,16 +309,16 @@ class TwoLayerNetServiceServicer(metaclass=_abc_1.ABCMeta):
         tensor's largest entry in float64, and less than 1e-2 in float32.
         """
 
-    @_abc_1.abstractmethod
+    @abc.abstractmethod
     def Train(
         self,
-        request: _two_layer_net_pb2.TrainRequest,
+        request: oracle.gradcheck.v1.two_layer_net_pb2.TrainRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_two_layer_net_pb2.TrainResponse], _abc.AsyncIterator[_two_layer_net_pb2.TrainResponse]]:
+    ) -> typing.Union[collections.abc.Iterator[oracle.gradcheck.v1.two_layer_net_pb2.TrainResponse], collections.abc.AsyncIterator[oracle.gradcheck.v1.two_layer_net_pb2.TrainResponse]]:
         """Train repeats the document's four steps: draw a mini-batch, compute its gradient, move the
         parameters against it. Progress is streamed; the last response holds the trained parameters.
         Mini-batch s (from 0) is drawn as MiniBatchService.Draw does from output s of SplitMix64(seed).
         One training more than `Limits.max_trainings` is RESOURCE_EXHAUSTED.
         """
 
-def add_TwoLayerNetServiceServicer_to_server(servicer: TwoLayerNetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_TwoLayerNetServiceServicer_to_server(servicer: TwoLayerNetServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

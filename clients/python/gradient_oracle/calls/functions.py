@@ -24,16 +24,13 @@ from oracle.gradcheck.v1 import loss_pb2 as loss
 from oracle.gradcheck.v1 import mini_batch_pb2, self_test_pb2, server_pb2
 from oracle.gradcheck.v1 import simple_net_pb2 as simple_net
 from oracle.gradcheck.v1 import two_layer_net_pb2 as two_layer_net
-from oracle.gradcheck.v1.report_pb2 import Report as ReportMessage
 from oracle.values import DELTA, Array, SelfTest
-from oracle.wire import report
 from oracle.wire import self_test as wire_self_test
 from oracle.wire.message import build
 
 
 def _report(response: Any) -> Report:
-    message: ReportMessage = response.report
-    return Report(report.decode(message))
+    return Report(response.report)
 
 
 def info() -> Call[ServerInfo]:
