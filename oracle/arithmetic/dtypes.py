@@ -106,12 +106,17 @@ class Arithmetic:
 
 
 def arithmetic(
-    store: str, *, compute: str | None = None, accumulate: str | None = None
+    store: str,
+    *,
+    compute: str | None = None,
+    accumulate: str | None = None,
+    argument: str = "accumulate",
 ) -> Arithmetic:
     """Return the arithmetic of a candidate whose tensors are of the type `store`.
 
     Where nothing else is said, float64 and float32 compute and sum in their own type; half
     precision is stored only: a kernel computes and sums in float32 and rounds what it writes.
+    `argument` is what the caller calls `accumulate`.
 
     Raises
     ------
@@ -120,14 +125,14 @@ def arithmetic(
         narrower than what is stored.
     """
     inner = "float32" if store in ("float16", "bfloat16") else store
-    computed = compute or (accumulate if accumulate == store else None) or inner
+    computed = compute or inner
     sums = accumulate or computed
-    for argument, name in (("gradient", store), ("compute", computed), ("accumulate", sums)):
+    for called, name in (("gradient", store), ("compute", computed), (argument, sums)):
         if name not in ROUNDING:
-            raise InvalidInput(argument, f"be one of {', '.join(ROUNDING)}", name)
+            raise InvalidInput(called, "be float64, float32, float16 or bfloat16", name)
     how = Arithmetic(computed, sums, store)
     if how.v > how.u:
-        raise InvalidInput("accumulate", f"not be narrower than {computed}", sums)
+        raise InvalidInput(argument, f"not be narrower than {computed}", sums)
     if how.u > how.w:
         raise InvalidInput("compute", f"not be narrower than {store}, which it stores", computed)
     return how

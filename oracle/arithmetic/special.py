@@ -55,8 +55,8 @@ def logsumexp(a: Float64, axis: int = -1) -> Float64:
 def others(a: Array, axis: int = -1) -> Array:
     """Return for each entry the sum of the other ones along an axis, as two running sums."""
     line = np.moveaxis(a, axis, -1)
-    zero = a.ravel()[:1].sum() * 0.0 if a.size else 0.0
-    before, after = np.full_like(line, zero), np.full_like(line, zero)
-    np.cumsum(line[..., :-1], axis=-1, out=before[..., 1:])
-    after[..., :-1] = np.cumsum(line[..., :0:-1], axis=-1)[..., ::-1]
+    before, after = line * 0.0, line * 0.0
+    if line.shape[-1] > 1:
+        before[..., 1:] = np.cumsum(line[..., :-1], axis=-1)
+        after[..., :-1] = np.cumsum(line[..., :0:-1], axis=-1)[..., ::-1]
     return np.moveaxis(before + after, -1, axis)

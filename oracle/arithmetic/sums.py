@@ -118,7 +118,8 @@ def _block(
     bound = (n * how.v + how.u) * (np.abs(a) @ np.abs(b) + np.abs(shift))
     local = np.fmin(np.where(squares > LEAST_SQUARE, rounding, np.inf), bound)
     local += how.u * np.abs(value)
-    return Sums(value, local, np.fmin(alike, bound) + n * how.tiny)
+    # Products of zeros do not underflow.
+    return Sums(value, local, np.fmin(alike, bound) + n * how.tiny * (bound > 0.0))
 
 
 def _partial_sums(a: Float64, b: Float64) -> tuple[Float64, Float64, Float64]:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from oracle.checking import budget, derivatives
-from oracle.checking.arithmetic import Arithmetic
-from oracle.checking.budget import Evaluation
+from oracle.arithmetic.dtypes import Arithmetic, arithmetic
+from oracle.checking import known
 from oracle.checking.comparison import Comparison
-from oracle.checking.derivatives import difference, require_pair, require_probabilities
-from oracle.checking.verdict import Question, judge
+from oracle.checking.derivatives import require_pair, require_probabilities
+from oracle.checking.verdict import Evaluation, Question, judge
+from oracle.document import nets
+from oracle.graphs.graph import Plan
 from oracle.reference.requirements import require_delta, require_simple_net, require_two_layer_net
 from oracle.reference.targets import distribution
-from oracle.slices import entrywise, largest_size
+from oracle.slices import largest_size
 from oracle.values import (
     DELTA,
     Array,
     Checkpoint,
     Finding,
-    Float64,
+    ReferenceGradient,
     Report,
     TwoLayerNetParameters,
     never_stop,
@@ -68,17 +69,19 @@ def check_two_layer_net(
 
         return explain_two_layer_net(parameters, x, t, comparison, delta=delta)
 
+    unsaturated = 0.25 * largest_size(parameters.W2, checkpoint)
+    inputs = float(np.abs(np.atleast_2d(x).astype(np.float64)).mean(axis=0).max())
+    scale = {"W1": unsaturated * inputs, "b1": unsaturated, "W2": 0.5, "b2": 1.0}
     question = Question(
         "two-layer net",
         shapes,
         sizes,
         delta,
-        lambda: derivatives.two_layer_net(parameters, x, t, delta=delta, checkpoint=checkpoint),
-        lambda how, d: budget.two_layer_net(parameters, x, t, how, delta=d, checkpoint=checkpoint),
+        *_numbers(lambda d: nets.two_layer_net(parameters, x, t, d), tuple(shapes), scale, delta),
         explain,
         _scores_with(delta),
     )
-    return judge(question, gradient, accumulation_dtype, checkpoint)
+    return judge(question, gradient, _arithmetic(accumulation_dtype), checkpoint)
 
 
 def check_simple_net(
@@ -102,17 +105,17 @@ def check_simple_net(
 
         return explain_simple_net(W, x, t, comparison, sizes, delta=delta)
 
+    scale = {"W": float(np.abs(np.atleast_2d(x).astype(np.float64)).mean(axis=0).max())}
     question = Question(
         "simple net",
         {"W": W.shape},
         sizes,
         delta,
-        lambda: derivatives.simple_net(W, x, t, delta=delta, checkpoint=checkpoint),
-        lambda how, d: budget.simple_net(W, x, t, how, delta=d, checkpoint=checkpoint),
+        *_numbers(lambda d: nets.simple_net(W, x, t, d), ("W",), scale, delta),
         explain,
         _scores_with(delta),
     )
-    return judge(question, gradient, accumulation_dtype, checkpoint)
+    return judge(question, gradient, _arithmetic(accumulation_dtype), checkpoint)
 
 
 def check_mean_squared_error(
@@ -127,11 +130,7 @@ def check_mean_squared_error(
     require_pair(y, t, checkpoint)
     sizes = _loss_sizes(y)
 
-    def evaluate(how: Arithmetic, _: float) -> Evaluation:
-        value = difference(y, t, checkpoint)
-        size = max(largest_size(y, checkpoint), largest_size(t, checkpoint))
-        bound = budget.mean_squared_error(y, t, how, checkpoint)
-        return Evaluation({"y": value}, bound, {"y": size})
+    scale = {"y": max(largest_size(y, checkpoint), largest_size(t, checkpoint))}
 
     def explain(comparison: Comparison) -> tuple[Finding, ...]:
         from oracle.checking.diagnosis import explain_mean_squared_error  # noqa: PLC0415
@@ -143,11 +142,10 @@ def check_mean_squared_error(
         {"y": y.shape},
         sizes,
         None,
-        lambda: derivatives.mean_squared_error(y, t, checkpoint=checkpoint),
-        evaluate,
+        *_numbers(lambda _: nets.mean_squared_error(y, t), ("y",), scale, 0.0),
         explain,
     )
-    return judge(question, gradient, accumulation_dtype, checkpoint)
+    return judge(question, gradient, _arithmetic(accumulation_dtype), checkpoint)
 
 
 def check_cross_entropy_error(
@@ -163,16 +161,7 @@ def check_cross_entropy_error(
     require_probabilities(y, t, delta, checkpoint)
     sizes = _loss_sizes(y)
     targets = distribution(t, y.shape[-1], checkpoint).reshape(y.shape)
-    samples = 1 if y.ndim == 1 else len(y)
-
-    def evaluate(how: Arithmetic, d: float) -> Evaluation:
-        def by_entry(y: Array, targets: Float64) -> Float64:
-            guarded = np.maximum(y.astype(np.float64) + d, np.finfo(np.float64).tiny)
-            return np.asarray(-targets / guarded / samples)
-
-        value = entrywise(by_entry, y, targets, checkpoint=checkpoint)
-        bound = budget.cross_entropy_error(y, t, how, delta=d, checkpoint=checkpoint)
-        return Evaluation({"y": value}, bound, {"y": 1.0 / samples})
+    scale = {"y": 1.0 if y.ndim == 1 else 1.0 / len(y)}
 
     def explain(comparison: Comparison) -> tuple[Finding, ...]:
         from oracle.checking.diagnosis import explain_cross_entropy_error  # noqa: PLC0415
@@ -184,12 +173,11 @@ def check_cross_entropy_error(
         {"y": y.shape},
         sizes,
         delta,
-        lambda: derivatives.cross_entropy_error(y, t, delta=delta, checkpoint=checkpoint),
-        evaluate,
+        *_numbers(lambda d: nets.cross_entropy_error(y, t, d), ("y",), scale, delta),
         explain,
         f"Write -t / (y + {delta:g}) / N",
     )
-    return judge(question, gradient, accumulation_dtype, checkpoint)
+    return judge(question, gradient, _arithmetic(accumulation_dtype), checkpoint)
 
 
 def _scores_with(delta: float) -> str:
@@ -198,3 +186,27 @@ def _scores_with(delta: float) -> str:
 
 def _loss_sizes(y: Array) -> dict[str, int]:
     return {"N": 1 if y.ndim == 1 else y.shape[0], "K": y.shape[-1]} if y.ndim else {}
+
+
+def _numbers(
+    plan: Callable[[float], Plan],
+    names: tuple[str, ...],
+    scale: Mapping[str, float],
+    delta: float,
+) -> tuple[Callable[[float], ReferenceGradient], Callable[[Arithmetic, float], Evaluation]]:
+    """Return the reference and the budget of a graph that depends on delta."""
+
+    def exact(unit: float) -> ReferenceGradient:
+        return known.reference(known.known(plan(delta), wanted=names), unit=unit)[0]
+
+    def evaluate(how: Arithmetic, d: float) -> Evaluation:
+        return known.evaluation(known.known(plan(d), wanted=names), how, scale=scale)
+
+    return exact, evaluate
+
+
+def _arithmetic(accumulation_dtype: str | None) -> Callable[[str], Arithmetic]:
+    """Return the arithmetic of a candidate that computes in the type in which it is stored."""
+    return lambda dtype: arithmetic(
+        dtype, compute=dtype, accumulate=accumulation_dtype or dtype, argument="accumulation_dtype"
+    )

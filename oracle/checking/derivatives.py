@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from oracle.checking import budget
-from oracle.checking.arithmetic import FLOAT64
-from oracle.enclosure import losses as enclosed_losses
-from oracle.enclosure import simple_net as enclosed_simple_net
-from oracle.enclosure import two_layer_net as enclosed_two_layer_net
+from oracle.checking import known
+from oracle.document import nets
+from oracle.graphs.graph import Plan
 from oracle.reference.requirements import (
     require_delta,
     require_floating,
@@ -23,7 +19,7 @@ from oracle.reference.requirements import (
     widen_targets,
 )
 from oracle.reference.targets import distribution
-from oracle.slices import entrywise, holds_anywhere, largest_size
+from oracle.slices import holds_anywhere
 from oracle.values import (
     DELTA,
     Array,
@@ -31,18 +27,9 @@ from oracle.values import (
     Float64,
     InvalidInput,
     ReferenceGradient,
-    ReferenceKind,
     TwoLayerNetParameters,
     never_stop,
 )
-
-ENCLOSURE_LIMIT = 20_000_000
-"""Multiply-adds of a forward pass up to which balls are used: about half a second."""
-
-ENCLOSURE_ENTRIES = 300_000
-"""Entries of a gradient, and numbers in the layers, up to which balls are used: a matrix of them
-takes 40 ms, and the softmax of them some seconds.
-"""
 
 
 def two_layer_net(
@@ -55,18 +42,12 @@ def two_layer_net(
 ) -> ReferenceGradient:
     """Return the exact derivative of the two-layer net's loss, with a bound on its own error.
 
-    Balls up to `ENCLOSURE_LIMIT` multiply-adds and `ENCLOSURE_ENTRIES` numbers, float64 with its
-    derived bound above. Shapes as in `TwoLayerNetParameters`; `x` (N, D) or (D,).
+    Balls up to `known.ENCLOSURE_LIMIT` multiply-adds and `known.ENCLOSURE_ENTRIES` numbers, float64
+    with its derived bound above. Shapes as in `TwoLayerNetParameters`; `x` (N, D) or (D,).
     """
     require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
     require_delta(delta)
-    D, H = parameters.W1.shape
-    K = parameters.W2.shape[1]
-    samples = 1 if x.ndim == 1 else x.shape[0]
-    if _affordable(samples * (D * H + H * K), H * (D + K), samples * (H + K)):
-        return enclosed_two_layer_net.gradient(parameters, x, t, delta=delta, checkpoint=checkpoint)
-    ours = budget.two_layer_net(parameters, x, t, FLOAT64, delta=delta, checkpoint=checkpoint)
-    return _derived(ours.tensors, ours.budget, checkpoint)
+    return of(nets.two_layer_net(parameters, x, t, delta), tuple(parameters.tensors()), "x")
 
 
 def simple_net(
@@ -75,11 +56,7 @@ def simple_net(
     """Return the exact derivative of the simple net's loss, tensor "W"; see the two-layer net."""
     require_simple_net(W, x, t, checkpoint=checkpoint)
     require_delta(delta)
-    samples = 1 if x.ndim == 1 else x.shape[0]
-    if _affordable(samples * W.size, W.size, samples * W.shape[1]):
-        return enclosed_simple_net.gradient(W, x, t, delta=delta, checkpoint=checkpoint)
-    ours = budget.simple_net(W, x, t, FLOAT64, delta=delta, checkpoint=checkpoint)
-    return _derived(ours.tensors, ours.budget, checkpoint)
+    return of(nets.simple_net(W, x, t, delta), ("W",), "x")
 
 
 def mean_squared_error(
@@ -87,10 +64,7 @@ def mean_squared_error(
 ) -> ReferenceGradient:
     """Return y - t, the derivative of ½ Σ (y - t)² with respect to `y`, tensor "y"."""
     require_pair(y, t, checkpoint)
-    if _affordable(y.size, y.size):
-        return enclosed_losses.mean_squared_error_gradient(y, t, checkpoint=checkpoint)
-    bound = budget.mean_squared_error(y, t, FLOAT64, checkpoint)
-    return _derived({"y": difference(y, t, checkpoint)}, bound, checkpoint)
+    return of(nets.mean_squared_error(y, t), ("y",), "y")
 
 
 def cross_entropy_error(
@@ -105,49 +79,27 @@ def cross_entropy_error(
     """
     require_probabilities(y, t, delta, checkpoint)
     targets = distribution(t, y.shape[-1], checkpoint).reshape(y.shape)
-    samples = 1 if y.ndim == 1 else len(y)
 
     def infinite(y: Array, targets: Float64) -> Array:
         return np.asarray((y.astype(np.float64) + delta == 0.0) & (targets != 0.0))
 
-    def value(y: Array, targets: Float64) -> Float64:
-        guarded = np.maximum(y.astype(np.float64) + delta, 5e-324)
-        return np.where(targets == 0.0, 0.0, -targets / guarded / samples)
-
     if holds_anywhere(infinite, y, targets, checkpoint=checkpoint):
         raise InvalidInput("delta", "be positive where `y` is 0", str(delta))
-    if _affordable(y.size, y.size):
-        return enclosed_losses.cross_entropy_error_gradient(
-            y, t, delta=delta, checkpoint=checkpoint
-        )
-    bound = budget.cross_entropy_error(y, t, FLOAT64, delta=delta, checkpoint=checkpoint)
-    found = entrywise(value, y, targets, checkpoint=checkpoint)
-    return _derived({"y": found}, bound, checkpoint)
+    return of(nets.cross_entropy_error(y, t, delta), ("y",), "y")
 
 
-def _affordable(multiply_adds: int, entries: int, layers: int = 0) -> bool:
-    return multiply_adds <= ENCLOSURE_LIMIT and max(entries, layers) <= ENCLOSURE_ENTRIES
+def of(plan: Plan, names: tuple[str, ...], argument: str) -> ReferenceGradient:
+    """Return the exact derivative of a graph by some inputs.
 
-
-def difference(y: Array, t: Array, checkpoint: Checkpoint) -> Float64:
-    """Return y - t in float64."""
-    return entrywise(
-        lambda y, t: y.astype(np.float64) - t.astype(np.float64), y, t, checkpoint=checkpoint
-    )
-
-
-LEAST = float(np.finfo(np.float64).tiny)
-"""What is divided by instead of zero: smaller numbers are zero where a process flushes them."""
-
-
-def _derived(
-    tensors: Mapping[str, Float64], bound: Mapping[str, Float64], checkpoint: Checkpoint
-) -> ReferenceGradient:
-    relative = max(
-        largest_size(bound[n], checkpoint) / max(largest_size(tensors[n], checkpoint), LEAST)
-        for n in tensors
-    )
-    return ReferenceGradient(tensors, bound, ReferenceKind.DERIVED_BOUND, relative, False)
+    Raises
+    ------
+    InvalidInput
+        If the numbers of `argument` lead to no gradient that float64 holds.
+    """
+    try:
+        return known.reference(known.known(plan, wanted=names))[0]
+    except InvalidInput as error:
+        raise InvalidInput(argument, error.requirement, error.was) from None
 
 
 def require_pair(y: Array, t: Array, checkpoint: Checkpoint) -> None:

@@ -47,7 +47,10 @@ def tensor_report(
     allowed = comparison.allowed[name]
 
     def used_share(candidate: Array, reference: Float64, allowed: Float64) -> Float64:
-        return np.asarray(np.abs(candidate.astype(np.float64) - reference) / allowed)
+        gap = np.abs(candidate.astype(np.float64) - reference)
+        # Where nothing is allowed, the arithmetic is exact.
+        exact = np.where(gap > 0.0, np.inf, 0.0)
+        return np.asarray(np.divide(gap, allowed, out=exact, where=allowed > 0.0))
 
     with np.errstate(over="ignore"):
         share = entrywise(used_share, candidate, reference, allowed, checkpoint=checkpoint)

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oracle.checking.arithmetic import FLOAT64, TYPES, Arithmetic, arithmetic
-from oracle.checking.budget import Evaluation
+from oracle.arithmetic.dtypes import FLOAT64, ROUNDING, Arithmetic
 from oracle.checking.comparison import LARGER, Comparison
 from oracle.checking.survey import HALVED, tensor_report
 from oracle.findings import FindingKind, InconclusiveReason
@@ -30,18 +29,31 @@ from oracle.values import (
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """The gradient in float64, and the bound on any evaluation of it in some arithmetic.
+
+    `scale` is the size of each tensor's largest entry where nothing cancels or is saturated.
+    """
+
+    tensors: Mapping[str, Float64]
+    budget: Mapping[str, Float64]
+    scale: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Question:
     """What is asked of a candidate: its form, the exact gradient, the budget, and the diagnosis.
 
-    `evaluate` gives the gradient and its budget in some arithmetic for some delta, `explain` the
-    causes of what fails; `with_delta` tells those who forgot delta where it belongs.
+    `exact` gives the reference for a candidate of some unit roundoff, `evaluate` the gradient and
+    its budget in some arithmetic for some delta, `explain` the causes of what fails; `with_delta`
+    tells those who forgot delta where it belongs.
     """
 
     subject: str
     shapes: Mapping[str, tuple[int, ...]]
     sizes: Mapping[str, int]
     delta: float | None
-    exact: Callable[[], ReferenceGradient]
+    exact: Callable[[float], ReferenceGradient]
     evaluate: Callable[[Arithmetic, float], Evaluation]
     explain: Callable[[Comparison], tuple[Finding, ...]]
     with_delta: str = ""
@@ -50,16 +62,17 @@ class Question:
 def judge(
     question: Question,
     gradient: Mapping[str, Array | None],
-    accumulation_dtype: str | None,
+    arithmetic_of: Callable[[str], Arithmetic],
     checkpoint: Checkpoint,
 ) -> Report:
-    """Return the verdict on a candidate, of which a tensor may be missing."""
+    """Return the verdict on a candidate, of which a tensor may be missing.
+
+    `arithmetic_of` gives the arithmetic of a candidate that is stored in some type.
+    """
     sent = Counter(str(g.dtype) for g in gradient.values() if g is not None)
-    known = [name for name, _ in sent.most_common() if name in TYPES]
+    known = [name for name, _ in sent.most_common() if name in ROUNDING]
     dtype = next(iter(known or sent), "float64")
-    if dtype not in TYPES:
-        raise InvalidInput("gradient", "be float64, float32, float16 or bfloat16", dtype)
-    how = arithmetic(dtype, accumulation_dtype)
+    how = arithmetic_of(dtype)
     blank = Report(
         subject=question.subject,
         verdict=Verdict.FAIL,
@@ -69,8 +82,8 @@ def judge(
         tensors=(),
         budget_used=float("inf"),
         detection_limit=float("inf"),
-        candidate_dtype=how.dtype,
-        accumulation_dtype=how.accumulation_dtype,
+        candidate_dtype=how.store,
+        accumulation_dtype=how.accumulate,
         reference_kind=ReferenceKind.ENCLOSURE,
         entries=0,
         delta=question.delta,
@@ -81,10 +94,10 @@ def judge(
         return replace(blank, findings=faults, summary=_sentence(faults[0]))
 
     candidate = {name: _held(gradient, name) for name in question.shapes}
-    reference = question.exact()
+    reference = question.exact(how.w)
     delta = question.delta if question.delta is not None else 0.0
     allowed, scale = _allowed(question.evaluate(how, delta), reference, checkpoint)
-    comparison = Comparison(candidate, reference.tensors, allowed, how.u, checkpoint)
+    comparison = Comparison(candidate, reference.tensors, allowed, how.w, checkpoint)
     tensors = tuple(
         tensor_report(n, comparison, reference.radius[n], scale.get(n, 0.0), checkpoint)
         for n in candidate
@@ -141,7 +154,7 @@ def _allowed(
     allowed = {}
     for name, bound in rounding.budget.items():
         checkpoint()
-        allowed[name] = np.add(bound, reference.radius[name], out=bound)
+        allowed[name] = np.asarray(bound + reference.radius[name])
     checkpoint()
     return allowed, rounding.scale
 
@@ -228,7 +241,7 @@ def _textbook(
     value = evaluate(how, 0.0)
     checkpoint()
     # The value errs too: as much as a float64 candidate, and nothing beside a narrower one.
-    share = 2.0 if how.u == FLOAT64.u else 1.0
+    share = 2.0 if how.w == FLOAT64.w else 1.0
 
     def off(candidate: Array, value: Float64, budget: Float64) -> Array:
         return np.asarray(~(np.abs(candidate.astype(np.float64) - value) <= share * budget))

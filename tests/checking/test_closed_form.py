@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from oracle.checking import closed_form, derivatives
+from oracle.checking import closed_form, derivatives, known
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.reporting import text
 from oracle.values import InvalidInput, ReferenceKind, TwoLayerNetParameters, Verdict
@@ -257,7 +257,7 @@ def test_bound_takes_over_above_the_size_of_balls(monkeypatch):
     rng = np.random.default_rng(6)
     y, t = rng.random((3, 4)), np.array([0, 3, 1])
     W, x = rng.normal(size=(2, 4)), rng.normal(size=(3, 2))
-    monkeypatch.setattr(derivatives, "ENCLOSURE_LIMIT", 0)
+    monkeypatch.setattr(known, "ENCLOSURE_LIMIT", 0)
     answers = [
         derivatives.two_layer_net(*network()),
         derivatives.simple_net(W, x, t),

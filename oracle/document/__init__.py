@@ -1,0 +1,1 @@
+"""The document's networks and losses, as graphs of operators."""
