@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import Any, Self
+
+_WORDS = re.compile(r"[a-z]\w*", re.ASCII)
 
 
 class Code(enum.StrEnum):
@@ -24,10 +27,10 @@ class Code(enum.StrEnum):
         return cls._unnamed(value)
 
     @classmethod
-    def _unnamed(cls, number: str) -> Self:
+    def _unnamed(cls, code: str) -> Self:
         """Return a member that has no name here, so that an answer that holds it can be read."""
-        made = str.__new__(cls, number)
-        made._name_ = made._value_ = number
+        made = str.__new__(cls, code)
+        made._name_ = made._value_ = code
         return made
 
 
@@ -47,7 +50,19 @@ class InconclusiveReason(Code):
 
 
 class FindingKind(Code):
-    """What a check can find."""
+    """What a check can find; operators have further codes of their own, which are words.
+
+    Examples
+    --------
+    >>> FindingKind("mean_term_missing").value
+    'mean_term_missing'
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        if isinstance(value, str) and _WORDS.fullmatch(value):
+            return cls._unnamed(value)
+        return super()._missing_(value)
 
     SHAPE_MISMATCH = "shape_mismatch"
     DTYPE_MISMATCH = "dtype_mismatch"

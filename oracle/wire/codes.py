@@ -11,6 +11,12 @@ def number(enum: Any, code: str) -> Any:
     return int(text) if text.isdecimal() else enum.Value(_prefix(enum.DESCRIPTOR) + text.upper())
 
 
+def number_if_named(enum: Any, code: str) -> Any:
+    """Return the number of a code, or None if it is one that the enum does not hold."""
+    named = _prefix(enum.DESCRIPTOR) + str(code).upper() in enum.DESCRIPTOR.values_by_name
+    return number(enum, code) if named or str(code).isdecimal() else None
+
+
 def name(enum: Any, number: int) -> str:
     """Return the code of a number in an enum of the contract, or else its digits."""
     return of_descriptor(enum.DESCRIPTOR, number)

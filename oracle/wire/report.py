@@ -110,7 +110,8 @@ def _encode_entry(entry: Entry) -> pb.Entry:
 
 def _encode_finding(finding: Finding) -> pb.Finding:
     return pb.Finding(
-        kind=codes.number(pb.FindingKind, finding.kind),
+        kind=codes.number_if_named(pb.FindingKind, finding.kind),
+        code=finding.kind,
         evidence=[pb.Evidence(name=name, value=v) for name, v in finding.evidence.items()],
         entries=[_encode_entry(entry) for entry in finding.entries],
         **_same(finding, *_FINDING),
@@ -230,7 +231,7 @@ def _decode_entry(message: pb.Entry) -> Entry:
 
 def _decode_finding(message: pb.Finding) -> Finding:
     return Finding(
-        kind=FindingKind(codes.name(pb.FindingKind, message.kind)),
+        kind=FindingKind(message.code or codes.name(pb.FindingKind, message.kind)),
         evidence={item.name: item.value for item in message.evidence},
         entries=tuple(_decode_entry(entry) for entry in message.entries),
         **_same(message, *_FINDING),

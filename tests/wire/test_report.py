@@ -48,7 +48,7 @@ def of(annotation):
         "Mapping[str, int]": st.dictionaries(st.text(max_size=5), COUNTS, max_size=2),
         "Verdict": st.sampled_from(Verdict),
         "ReferenceKind | None": st.sampled_from(ReferenceKind),
-        "FindingKind": st.sampled_from(FindingKind),
+        "FindingKind": st.sampled_from([*FindingKind, FindingKind("mean_term_missing")]),
         "InconclusiveReason | None": st.none() | st.sampled_from(InconclusiveReason),
     }
     if annotation in simple:

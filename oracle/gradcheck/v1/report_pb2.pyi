@@ -433,14 +433,21 @@ class Finding(google.protobuf.message.Message):
     REMEDY_FIELD_NUMBER: builtins.int
     EVIDENCE_FIELD_NUMBER: builtins.int
     ENTRIES_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
     kind: global___FindingKind.ValueType
-    """Its fixed code."""
+    """Its fixed code, if it is one that every function may have; unset for one of `OperatorSlip.code` that
+    no other operator has.
+    """
     tensor: builtins.str
     """The tensor that it is about; empty if it is about all."""
     message: builtins.str
     """A sentence for a person."""
     remedy: builtins.str
     """The line of mathematics or of code that mends it; empty if there is none."""
+    code: builtins.str
+    """Its fixed code in words, always set: that of `kind` without its prefix in lower case
+    ("missing_batch_mean"), or the `OperatorSlip.code` of an operator ("mean_term_missing").
+    """
     @property
     def evidence(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Evidence]:
         """The numbers that show it."""
@@ -458,8 +465,9 @@ class Finding(google.protobuf.message.Message):
         remedy: builtins.str = ...,
         evidence: collections.abc.Iterable[global___Evidence] | None = ...,
         entries: collections.abc.Iterable[global___Entry] | None = ...,
+        code: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["entries", b"entries", "evidence", b"evidence", "kind", b"kind", "message", b"message", "remedy", b"remedy", "tensor", b"tensor"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "entries", b"entries", "evidence", b"evidence", "kind", b"kind", "message", b"message", "remedy", b"remedy", "tensor", b"tensor"]) -> None: ...
 
 global___Finding = Finding
 

@@ -8,6 +8,7 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
+import oracle.gradcheck.v1.operator_pb2
 import typing
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
@@ -38,6 +39,7 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     BLAS_THREADS_FIELD_NUMBER: builtins.int
     FLINT_VERSION_FIELD_NUMBER: builtins.int
     PYTHON_VERSION_FIELD_NUMBER: builtins.int
+    OPERATORS_FIELD_NUMBER: builtins.int
     version: builtins.str
     """Version of gradient-oracle, as in "1.0.0"."""
     numpy_version: builtins.str
@@ -60,6 +62,10 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         sorted.
         """
 
+    @property
+    def operators(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[oracle.gradcheck.v1.operator_pb2.Operator]:
+        """The operators of GraphService, by name."""
+
     def __init__(
         self,
         *,
@@ -71,9 +77,10 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         blas_threads: builtins.int = ...,
         flint_version: builtins.str = ...,
         python_version: builtins.str = ...,
+        operators: collections.abc.Iterable[oracle.gradcheck.v1.operator_pb2.Operator] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["blas", b"blas", "blas_threads", b"blas_threads", "flint_version", b"flint_version", "functions", b"functions", "limits", b"limits", "numpy_version", b"numpy_version", "python_version", b"python_version", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blas", b"blas", "blas_threads", b"blas_threads", "flint_version", b"flint_version", "functions", b"functions", "limits", b"limits", "numpy_version", b"numpy_version", "operators", b"operators", "python_version", b"python_version", "version", b"version"]) -> None: ...
 
 global___GetServerInfoResponse = GetServerInfoResponse
 
@@ -109,7 +116,9 @@ class Limits(google.protobuf.message.Message):
     max_rank: builtins.int
     """Dimensions of a tensor."""
     max_numbers: builtins.int
-    """Numbers in a layer of a network: samples times hidden units, and samples times classes."""
+    """Numbers in a layer of a network (samples times hidden units, and samples times classes), and in each
+    tensor that a node of a graph computes.
+    """
     max_trainings: builtins.int
     """Trainings at a time; one more is refused with RESOURCE_EXHAUSTED."""
     max_conversations: builtins.int
