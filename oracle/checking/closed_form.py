@@ -8,9 +8,9 @@ import numpy as np
 
 from oracle.arithmetic.dtypes import Arithmetic, arithmetic
 from oracle.checking import known
-from oracle.checking.comparison import Comparison
 from oracle.checking.derivatives import require_pair, require_probabilities
 from oracle.checking.verdict import Evaluation, Question, judge
+from oracle.diagnosis.comparison import Comparison
 from oracle.document import nets
 from oracle.graphs.graph import Plan
 from oracle.reference.requirements import require_delta, require_simple_net, require_two_layer_net

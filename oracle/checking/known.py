@@ -13,8 +13,8 @@ from oracle.arithmetic.errors import one_sign
 from oracle.arithmetic.float64 import Float64Numbers
 from oracle.arithmetic.numbers import Number, Numbers
 from oracle.arithmetic.rounded import Rounded, RoundedNumbers
-from oracle.checking.comparison import Comparison
 from oracle.checking.verdict import Evaluation, Question, judge
+from oracle.diagnosis.comparison import Comparison
 from oracle.graphs.evaluation import cotangents_of, forward, reverse
 from oracle.graphs.graph import Plan
 from oracle.values import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oracle.checking.comparison import Comparison
+from oracle.diagnosis.comparison import Comparison
 from oracle.slices import entrywise, holds_anywhere
 from oracle.values import (
     HISTOGRAM_EDGES,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from oracle.arithmetic.dtypes import FLOAT64, ROUNDING, Arithmetic
-from oracle.checking.comparison import LARGER, Comparison
 from oracle.checking.survey import HALVED, tensor_report
+from oracle.diagnosis.comparison import LARGER, Comparison
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.slices import first_of, holds_anywhere, largest_size, parts
 from oracle.values import (

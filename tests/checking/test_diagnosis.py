@@ -5,10 +5,10 @@ import pytest
 
 from oracle.checking import closed_form
 from oracle.checking.backward import backward, forward, output_error, softmax
-from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis import explain_tensors, explain_two_layer_net
 from oracle.checking.probes import probe
 from oracle.checking.wrong_gradients import CORRECT_GRADIENTS, WRONG_GRADIENTS
+from oracle.diagnosis.comparison import Comparison
 from oracle.findings import FindingKind as Kind
 from oracle.values import DELTA, TwoLayerNetParameters
 

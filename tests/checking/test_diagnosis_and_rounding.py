@@ -5,8 +5,8 @@ import pytest
 
 from oracle.checking import closed_form
 from oracle.checking.backward import backward, forward, softmax
-from oracle.checking.diagnosis.tensors import merged
 from oracle.checking.probes import probe
+from oracle.diagnosis.tensors import merged
 from oracle.findings import FindingKind as Kind
 from oracle.values import Finding, TwoLayerNetParameters
 from tests.checking.explained import HALF, found, kinds

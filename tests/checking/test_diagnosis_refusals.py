@@ -5,9 +5,9 @@ import pytest
 
 from oracle.checking import closed_form
 from oracle.checking.backward import Pass, backward, forward, sigmoid, softmax
-from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.returned import in_place_of_parameters
 from oracle.checking.probes import probe
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.returned import in_place_of_parameters
 from oracle.findings import FindingKind as Kind
 from oracle.values import TwoLayerNetParameters, Verdict
 from tests.checking.explained import found, kinds

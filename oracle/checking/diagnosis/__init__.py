@@ -5,8 +5,8 @@ from oracle.checking.diagnosis.losses import (
     explain_mean_squared_error,
 )
 from oracle.checking.diagnosis.simple_net import explain_simple_net
-from oracle.checking.diagnosis.tensors import explain_tensors
 from oracle.checking.diagnosis.two_layer_net import explain_two_layer_net
+from oracle.diagnosis.tensors import explain_tensors
 
 __all__ = [
     "explain_cross_entropy_error",

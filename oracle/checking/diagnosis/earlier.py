@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from oracle.checking.backward import Pass, backward, sigmoid, softmax
-from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.evidence import beyond_doubt, even
 from oracle.checking.diagnosis.recovery import sent
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.evidence import beyond_doubt, even
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding
 

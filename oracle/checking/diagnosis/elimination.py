@@ -12,10 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from oracle.checking.backward import Pass
-from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.evidence import TINY, balanced, beyond_doubt, even
 from oracle.checking.diagnosis.hidden import is_function_of, other_slope
-from oracle.checking.diagnosis.linear import singular_values, svd
 from oracle.checking.diagnosis.other_z1 import is_masked, other_z1
 from oracle.checking.diagnosis.recovery import (
     MOST_CONDITION,
@@ -24,8 +21,11 @@ from oracle.checking.diagnosis.recovery import (
     output_errors,
     sent,
 )
-from oracle.checking.diagnosis.tensors import relative_error, wrong_tensors
 from oracle.checking.mistakes import SLOPE
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.evidence import TINY, balanced, beyond_doubt, even
+from oracle.diagnosis.linear import singular_values, svd
+from oracle.diagnosis.tensors import relative_error, wrong_tensors
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
 

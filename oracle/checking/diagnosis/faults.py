@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from oracle.checking.backward import Pass, sigmoid
-from oracle.checking.comparison import LARGER, ROUNDINGS, TELLING, Comparison
-from oracle.checking.diagnosis.evidence import (
+from oracle.checking.mistakes import INPUTS, REDUCTIONS, SLOPES
+from oracle.diagnosis.comparison import LARGER, ROUNDINGS, TELLING, Comparison
+from oracle.diagnosis.evidence import (
     DECISIVE,
     beyond_doubt,
     clear_of,
@@ -20,8 +21,8 @@ from oracle.checking.diagnosis.evidence import (
     lost,
     resolved,
 )
-from oracle.checking.diagnosis.linear import least_squares, svd
-from oracle.checking.diagnosis.tensors import (
+from oracle.diagnosis.linear import least_squares, svd
+from oracle.diagnosis.tensors import (
     best_factor,
     entries_of,
     explain_tensor,
@@ -31,7 +32,6 @@ from oracle.checking.diagnosis.tensors import (
     some,
     tensor_factor,
 )
-from oracle.checking.mistakes import INPUTS, REDUCTIONS, SLOPES
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.checking.backward import Pass
-from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.linear import least_squares
 from oracle.checking.diagnosis.recognition import Recovered
 from oracle.checking.diagnosis.recovery import MOST_PRODUCTS, SAMPLED, at_an_end, sent
-from oracle.checking.diagnosis.tensors import some
 from oracle.checking.mistakes import SLOPE
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.linear import least_squares
+from oracle.diagnosis.tensors import some
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.evidence import even, misfit
-from oracle.checking.diagnosis.tensors import best_factor, factor_findings, is_known
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.evidence import even, misfit
+from oracle.diagnosis.tensors import best_factor, factor_findings, is_known
 from oracle.values import Array, Finding
 
 Hypothesis = tuple[Finding, Array]

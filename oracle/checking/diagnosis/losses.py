@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from oracle.checking.backward import sigmoid, softmax
-from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis.hypotheses import (
     Hypothesis,
     closest,
     entry_by_entry,
     factor_of_any,
 )
-from oracle.checking.diagnosis.linear import least_squares
-from oracle.checking.diagnosis.tensors import (
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.linear import least_squares
+from oracle.diagnosis.tensors import (
     explain_each,
     explain_tensors,
     low_precision,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.checking.backward import Pass, output_error, sigmoid, softmax
-from oracle.checking.comparison import Comparison
-from oracle.checking.diagnosis.evidence import even
 from oracle.checking.diagnosis.recovery import sent
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.evidence import even
 from oracle.values import Array, Float64
 
 MOST_UNKNOWN = 512

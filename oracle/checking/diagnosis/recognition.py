@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.checking.backward import Pass, output_error, softmax
-from oracle.checking.diagnosis.linear import least_squares
-from oracle.checking.diagnosis.tensors import some
 from oracle.checking.mistakes import LABELS, SOFTMAX
+from oracle.diagnosis.linear import least_squares
+from oracle.diagnosis.tensors import some
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.checking.backward import Pass, output_error, softmax
-from oracle.checking.comparison import ROUNDINGS, Comparison
-from oracle.checking.diagnosis.evidence import balanced, clear_of, even, resolved
-from oracle.checking.diagnosis.linear import condition, least_squares
 from oracle.checking.diagnosis.recognition import Recovered, recognised
-from oracle.checking.diagnosis.tensors import near_1, some
 from oracle.checking.mistakes import ERROR, SOFTMAX
+from oracle.diagnosis.comparison import ROUNDINGS, Comparison
+from oracle.diagnosis.evidence import balanced, clear_of, even, resolved
+from oracle.diagnosis.linear import condition, least_squares
+from oracle.diagnosis.tensors import near_1, some
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding, Float64
 

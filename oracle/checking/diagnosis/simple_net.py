@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from oracle.checking.backward import Pass, output_error, softmax
-from oracle.checking.comparison import Comparison
 from oracle.checking.diagnosis import recovery
 from oracle.checking.diagnosis.faults import fault
 from oracle.checking.diagnosis.hypotheses import Hypothesis, closest, factor_of_any, summed
 from oracle.checking.diagnosis.losses import other_delta
-from oracle.checking.diagnosis.tensors import best_factor, explain_each, low_precision, unexplained
 from oracle.checking.mistakes import OUTPUTS, other_inputs
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.tensors import best_factor, explain_each, low_precision, unexplained
 from oracle.findings import FindingKind as Kind
 from oracle.reference.targets import distribution
 from oracle.values import DELTA, Array, Finding

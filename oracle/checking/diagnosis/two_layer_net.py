@@ -15,14 +15,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from oracle.checking.backward import Pass, backward, forward
-from oracle.checking.comparison import LARGER, Comparison
 from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.earlier import at_other_parameters
 from oracle.checking.diagnosis.elimination import located, nearly_right
-from oracle.checking.diagnosis.evidence import even, independent, misfit, tells
 from oracle.checking.diagnosis.faults import clipped, decayed, decayed_alike, fault
-from oracle.checking.diagnosis.returned import changed, in_place_of_parameters
-from oracle.checking.diagnosis.tensors import (
+from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
+from oracle.diagnosis.comparison import LARGER, Comparison
+from oracle.diagnosis.evidence import even, independent, misfit, tells
+from oracle.diagnosis.returned import changed, in_place_of_parameters
+from oracle.diagnosis.tensors import (
     best_factor,
     common_factor,
     explain_each,
@@ -38,7 +39,6 @@ from oracle.checking.diagnosis.tensors import (
     tensor_factor,
     unexplained,
 )
-from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
 from oracle.findings import FindingKind as Kind
 from oracle.values import DELTA, Array, Finding, TwoLayerNetParameters
 

@@ -10,8 +10,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from oracle.checking.comparison import TELLING, Comparison
-from oracle.checking.diagnosis.evidence import (
+from oracle.diagnosis.comparison import TELLING, Comparison
+from oracle.diagnosis.evidence import (
     DECISIVE,
     beyond_doubt,
     digits,

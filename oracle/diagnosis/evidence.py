@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from oracle.checking.comparison import TELLING, Comparison
-from oracle.checking.diagnosis.linear import singular_values
+from oracle.diagnosis.comparison import TELLING, Comparison
+from oracle.diagnosis.linear import singular_values
 from oracle.values import Array, Float64
 
 SURE = 64.0

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from oracle.checking.comparison import TELLING, Comparison
-from oracle.checking.diagnosis.evidence import even
+from oracle.diagnosis.comparison import TELLING, Comparison
+from oracle.diagnosis.evidence import even
 from oracle.findings import FindingKind as Kind
 from oracle.values import Array, Finding
 
