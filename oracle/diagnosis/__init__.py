@@ -1,1 +1,1 @@
-"""The shortest account of an error: what a gradient that failed holds, and which bug makes it so."""
+"""The shortest account of an error: what a gradient that failed holds, and the bug behind it."""
