@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from typing import Any
 
 import click
@@ -46,6 +47,8 @@ class Commands(Command, click.Group):
         """Load a command, and let each option be set by its variable."""
         if name not in self.list_commands(ctx):
             return None
+        # What gRPC's core writes is no JSON, and tells a user nothing that an error does not.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         command = importlib.import_module(_module(name)).command
         for option in command.params:
             if isinstance(option, click.Option):

@@ -18,6 +18,14 @@ _PROPERTY = "gradient_oracle"
 _REACHING = 5.0
 """Seconds within which a server that was named must answer for the first time."""
 
+_IDENTITY = {
+    "token": ("TOKEN", "what tells the server who asks; better said by GRADIENT_ORACLE_TOKEN"),
+    "ca": ("FILE", "authorities that may have signed the server's certificate; encrypts"),
+    "certificate": ("FILE", "what a server that asks for it is shown"),
+    "key": ("FILE", "the key of that certificate"),
+}
+"""What says who asks, each by an option, a variable and an ini option."""
+
 _ITEM = pytest.StashKey[pytest.Item]()
 _CHECKS = pytest.StashKey[list[dict[str, Any]]]()
 """The checks of one test."""
@@ -145,15 +153,16 @@ def gradient_oracle(request: pytest.FixtureRequest) -> Iterator[GradientOracle]:
 
     It talks to the server of `--gradient-oracle-address`, of the environment variable
     GRADIENT_ORACLE_ADDRESS or of the ini option `gradient_oracle_address`, in this order; without
-    one it starts a server of its own for the session, on a free loopback port.
+    one it starts a server of its own for the session, on a free loopback port. The token, the
+    authority, the certificate and the key for a server that asks for them are told likewise.
     """
     import gradient_oracle as package
 
-    address = _address(request.config)
-    fault = _fault(address)
+    address, access = _told(request.config, "address"), _access(request.config)
+    fault = _fault(address, access)
     if fault:
         pytest.fail(fault, pytrace=False)
-    with package.connect(address) if address else package.embedded() as client:
+    with package.connect(address, **access) if address else package.embedded() as client:
         yield GradientOracle(client, request.config)
 
 
@@ -165,6 +174,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="HOST:PORT",
         help="server that checks gradients; without it the session starts one of its own",
     )
+    for name, (metavar, text) in _IDENTITY.items():
+        group.addoption(f"--gradient-oracle-{name}", metavar=metavar, help=text)
+        parser.addini(f"gradient_oracle_{name}", text, default="")
     group.addoption(
         "--gradient-oracle-report", metavar="FILE", help="write all reports of checks as JSON"
     )
@@ -289,15 +301,29 @@ def _summary(checks: list[dict[str, Any]]) -> str:
     return ", ".join(parts)
 
 
-def _address(config: pytest.Config) -> str:
-    return str(
-        config.getoption("--gradient-oracle-address")
-        or os.environ.get("GRADIENT_ORACLE_ADDRESS")
-        or config.getini("gradient_oracle_address")
-    )
+def _told(config: pytest.Config, name: str, *, file: bool = False) -> str:
+    """Return what the command line, the environment or the ini file say, in this order."""
+    told = config.getoption(f"--gradient-oracle-{name}")
+    told = told or os.environ.get(f"GRADIENT_ORACLE_{name.upper()}")
+    if told:
+        return str(told)
+    ini = str(config.getini(f"gradient_oracle_{name}"))
+    # A file that the ini file names lies beside it, wherever pytest was called.
+    return str(config.rootpath / ini) if ini and file and ini != "public" else ini
 
 
-def _fault(address: str) -> str:
+def _access(config: pytest.Config) -> dict[str, Any]:
+    """Return the arguments of `connect` that say who asks."""
+    token = _told(config, "token")
+    files = [_told(config, name, file=True) or None for name in ("ca", "certificate", "key")]
+    if not any(files):
+        return {"token": token}
+    from gradient_oracle import TLS
+
+    return {"token": token, "credentials": TLS(*files)}
+
+
+def _fault(address: str, access: dict[str, Any]) -> str:
     """Return why there is no client, or nobody answers at an address that was named, or ""."""
     import gradient_oracle as package
 
@@ -308,7 +334,7 @@ def _fault(address: str) -> str:
     if not address:
         return ""
     try:
-        with connect(address, timeout=_REACHING, connect_timeout=_REACHING) as client:
+        with connect(address, timeout=_REACHING, connect_timeout=_REACHING, **access) as client:
             client.connection.prepare(0)
     except package.OracleError as error:
         return f"gradient-oracle: {error}"

@@ -19,7 +19,7 @@ import numpy as np
 
 from oracle.commands import files
 from oracle.commands.files import FileProblem
-from oracle.commands.options import Command, report_page, server_address
+from oracle.commands.options import Command, identity, report_page, server_address
 from oracle.values import DELTA, Array
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
@@ -137,11 +137,13 @@ FUNCTIONS = {
 }
 
 
-def client(address: str | None) -> AbstractContextManager[Any]:
+def client(address: str | None, access: Mapping[str, Any]) -> AbstractContextManager[Any]:
     """Return the client of a server at `address`, or of one that is started for this command."""
     import gradient_oracle
 
-    return gradient_oracle.connect(address) if address else gradient_oracle.embedded()
+    if address:
+        return gradient_oracle.connect(address, **access)
+    return gradient_oracle.embedded()
 
 
 def versions() -> str:
@@ -233,6 +235,7 @@ _TARGETS = (
 @report_page
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
 @server_address
+@identity
 def command(
     *,
     function: str,
@@ -244,6 +247,7 @@ def command(
     page: Path | None,
     quiet: bool,
     address: str | None,
+    access: Mapping[str, Any],
     **given: Path | None,
 ) -> None:
     """Check a gradient that is in files: .safetensors, .npz, .npy, .json or a folder of .npy.
@@ -275,7 +279,7 @@ def command(
         return functools.reduce(lambda noted, note: noted.noted(note), held.notes, report)
 
     try:
-        with client(address) as oracle:
+        with client(address, access) as oracle:
             report = check(oracle, column_major=order == "column-major", dtype=dtype)
             if report.verdict == "fail" and not quiet:
                 again = functools.partial(check, oracle)

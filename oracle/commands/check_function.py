@@ -12,7 +12,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 
 from oracle.commands.check import client, conclude, versions
 from oracle.commands.files import FileProblem, is_typed_array, numbers
-from oracle.commands.options import Command, Seconds, report_page, server_address
+from oracle.commands.options import Command, Seconds, identity, report_page, server_address
 from oracle.values import Array, InvalidInput
 
 _END_GRACE = 5.0
@@ -213,6 +213,7 @@ def _tensors(value: Any, dtype: str) -> dict[str, Array]:
 @report_page
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
 @server_address
+@identity
 def command(
     *,
     program: tuple[str, ...],
@@ -225,6 +226,7 @@ def command(
     page: Path | None,
     quiet: bool,
     address: str | None,
+    access: Mapping[str, Any],
 ) -> None:
     """Check the gradient of a function that a PROGRAM computes, in any language.
 
@@ -262,7 +264,7 @@ def command(
             return entries.dtype.type(subject.value(entries.tolist()))
 
         try:
-            with client(address) as oracle, progress(quiet=quiet) as show:
+            with client(address, access) as oracle, progress(quiet=quiet) as show:
                 report = oracle.check_gradient(
                     f,
                     x,

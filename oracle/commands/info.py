@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 import gradient_oracle
 
-from oracle.commands.options import Command, Seconds
+from oracle.commands.options import Command, Seconds, identity
 
 
 @click.command(cls=Command)
@@ -18,7 +21,8 @@ from oracle.commands.options import Command, Seconds
 )
 @click.option("--timeout", default=10.0, type=Seconds(0, min_open=True), help="Seconds to wait.")
 @click.option("--embedded", is_flag=True, help="Ask a server inside this process instead.")
-def command(address: str, timeout: float, *, embedded: bool) -> None:
+@identity
+def command(address: str, timeout: float, *, embedded: bool, access: Mapping[str, Any]) -> None:
     """Print what a server says about itself.
 
     That is its version, its limits, the libraries that compute, and its functions.
@@ -29,7 +33,7 @@ def command(address: str, timeout: float, *, embedded: bool) -> None:
         with (
             gradient_oracle.embedded()
             if embedded
-            else gradient_oracle.connect(address, timeout=timeout)
+            else gradient_oracle.connect(address, timeout=timeout, **access)
         ) as oracle:
             info = oracle.info()
     except gradient_oracle.OracleError as error:

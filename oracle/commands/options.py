@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,54 @@ report_page = click.option(
     help="Also write the report as a self-contained HTML page.",
 )
 """Where to leave the page of a report."""
+
+
+def _file(name: str, text: str) -> Callable[..., Any]:
+    path = click.Path(exists=True, dir_okay=False)
+    variable = f"GRADIENT_ORACLE_{name.upper()}"
+    return click.option(f"--{name}", type=path, envvar=variable, show_envvar=True, help=text)
+
+
+def identity(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command say who asks: it is given `access`, which are arguments of `connect`."""
+
+    @functools.wraps(command)
+    def told(
+        *,
+        token: str | None,
+        ca: str | None,
+        certificate: str | None,
+        key: str | None,
+        **given: Any,
+    ) -> Any:
+        import gradient_oracle
+
+        secured = ca or certificate or key
+        credentials = gradient_oracle.TLS(ca, certificate, key) if secured else None
+        return command(access={"token": token, "credentials": credentials}, **given)
+
+    for option in (
+        _file("key", "The key of --certificate, in PEM."),
+        _file("certificate", "What a server that asks for it is shown, in PEM."),
+        click.option(
+            "--ca",
+            envvar="GRADIENT_ORACLE_CA",
+            show_envvar=True,
+            metavar="FILE",
+            help="Encrypt: the authorities that may have signed the server's certificate, in PEM, "
+            "or the word public.",
+        ),
+        click.option(
+            "--token",
+            envvar="GRADIENT_ORACLE_TOKEN",
+            show_envvar=True,
+            help="What tells the server who asks; others on this machine see what a command is "
+            "told, and not its variables.",
+        ),
+    ):
+        told = option(told)
+    return told
+
 
 server_address = click.option(
     "--address",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
-from oracle.commands.options import Command, Fault, server_address
+from oracle.commands.options import Command, Fault, identity, server_address
 
 
 @click.command("self-test", cls=Command, short_help="Check wrong and right gradients.")
@@ -29,6 +32,7 @@ from oracle.commands.options import Command, Fault, server_address
 )
 @click.option("--rows", is_flag=True, help="print every gradient, not only those that went wrong")
 @server_address
+@identity
 def command(
     *,
     N: int,
@@ -40,6 +44,7 @@ def command(
     seed: int,
     rows: bool,
     address: str | None,
+    access: Mapping[str, Any],
 ) -> None:
     """Run known wrong and known correct gradients through the verdict.
 
@@ -48,8 +53,10 @@ def command(
     """
     import gradient_oracle
 
+    from oracle.commands.check import client
+
     try:
-        with gradient_oracle.connect(address) if address else gradient_oracle.embedded() as oracle:
+        with client(address, access) as oracle:
             result = oracle.self_test(
                 batch_size=N,
                 input_size=D,

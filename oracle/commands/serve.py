@@ -15,12 +15,13 @@ from pythonjsonlogger.json import JsonFormatter
 from oracle.commands.options import Seconds
 from oracle.service.gate import single_threaded_blas
 from oracle.service.memory import keep_freed_memory
-from oracle.service.ports import CannotServe, WrongAddress
+from oracle.service.ports import CannotServe, WrongSetting, risks
 from oracle.service.server import Server
 from oracle.service.settings import Settings
 from oracle.service.workers import Workers
 
 DEFAULT = Settings()
+File = click.Path(dir_okay=False)
 _LOG = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.001
@@ -48,7 +49,32 @@ class WrongOption(click.ClickException):
     "--allow-remote",
     is_flag=True,
     show_envvar=True,
-    help="Serve an address that is not loopback. There is neither encryption nor a password.",
+    help="Serve an address that is not loopback even without encryption, when others read and "
+    "change what is sent, and without tokens, when whoever reaches the port uses the server.",
+)
+@click.option(
+    "--tls-certificate",
+    type=File,
+    default="",
+    show_envvar=True,
+    help="Encrypt: the certificate of this server and those that signed it, in PEM. It is read "
+    "again when it changes, as all these files are.",
+)
+@click.option("--tls-key", type=File, default="", show_envvar=True, help="Its key, in PEM.")
+@click.option(
+    "--tls-client-ca",
+    type=File,
+    default="",
+    show_envvar=True,
+    help="Let only those clients in whose certificate one of these authorities has signed.",
+)
+@click.option(
+    "--token-file",
+    type=File,
+    default="",
+    show_envvar=True,
+    help="Let only those callers in who send a token of this file, which docs/operating.md "
+    "describes.",
 )
 @click.option(
     "--max-message-bytes",
@@ -125,7 +151,7 @@ def command(
         else:
             _several(workers, told, grace, log_level, signals)
     except CannotServe as error:
-        kind = WrongOption if isinstance(error, WrongAddress) else click.ClickException
+        kind = WrongOption if isinstance(error, WrongSetting) else click.ClickException
         raise kind(f"cannot serve {told.address}: {error}") from None
     _LOG.info("stopped")
 
@@ -144,6 +170,8 @@ def begin(log_level: str) -> list[int]:
 def serve(settings: Settings, grace: float, signals: list[int]) -> None:
     """Serve in this process until there is a signal."""
     server = Server(settings)
+    for risk in risks(settings, encrypted=bool(settings.tls_certificate)):
+        _LOG.warning(risk, extra={"address": server.address})
     with single_threaded_blas():
         server.start()
         _announce(server.address)

@@ -17,8 +17,8 @@ class CannotServe(Exception):
     """An address that cannot be served; the message says why and what to do."""
 
 
-class WrongAddress(CannotServe):
-    """An address that is none, or is not loopback where that is not allowed."""
+class WrongSetting(CannotServe):
+    """A setting that cannot be meant: an address that is none, a file that does not fit."""
 
 
 def options(settings: Settings) -> list[tuple[str, int]]:
@@ -40,9 +40,9 @@ def listen(
     Raises
     ------
     CannotServe
-        If the address is taken, or is not loopback and `allow_remote` is not set.
+        If the address is taken, or may not be served.
     """
-    host, _, _ = require_servable(settings)
+    host, _, _ = require_servable(settings, encrypted=credentials is not None)
     try:
         if credentials is None:
             port = server.add_insecure_port(settings.address)
@@ -62,13 +62,45 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def require_servable(settings: Settings) -> tuple[str, str, int]:
+def risks(settings: Settings, *, encrypted: bool) -> list[str]:
+    """Return what others could do to a server at its address, each with what prevents it.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the server is told.
+    encrypted : bool
+        Whether its connections are.
+    """
+    if _is_loopback(settings.address.rpartition(":")[0].strip("[]")):
+        return []
+    found = []
+    if not encrypted:
+        found.append(
+            "without --tls-certificate and --tls-key, whoever is on the way reads and changes "
+            "what is sent"
+        )
+    if not settings.token_file and not settings.tls_client_ca:
+        found.append(
+            "without --token-file or --tls-client-ca, whoever reaches the port uses the server"
+        )
+    return found
+
+
+def require_servable(settings: Settings, *, encrypted: bool) -> tuple[str, str, int]:
     """Return the host as it is written, the host without brackets, and the port of an address.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the server is told.
+    encrypted : bool
+        Whether its connections will be.
 
     Raises
     ------
-    WrongAddress
-        If it is no address, or is not loopback and `allow_remote` is not set.
+    WrongSetting
+        If it is no address, or is not loopback, open to strangers, and `allow_remote` is not set.
     CannotServe
         If it is taken.
     """
@@ -76,13 +108,14 @@ def require_servable(settings: Settings) -> tuple[str, str, int]:
     bare = host.strip("[]")
     # gRPC takes the port modulo 65536.
     if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise WrongAddress("it must be HOST:PORT with a port between 0 and 65535")
+        raise WrongSetting("it must be HOST:PORT with a port between 0 and 65535")
     if ":" in bare and host == bare:
-        raise WrongAddress(f"an IPv6 address stands in brackets: [{bare}]:{port}")
-    if not settings.allow_remote and not _is_loopback(bare):
-        raise WrongAddress(
-            f"{host or settings.address} is not a loopback address, and there is neither "
-            "encryption nor a password; --allow-remote serves it anyway"
+        raise WrongSetting(f"an IPv6 address stands in brackets: [{bare}]:{port}")
+    lacking = risks(settings, encrypted=encrypted)
+    if lacking and not settings.allow_remote:
+        raise WrongSetting(
+            f"{host or settings.address} is not a loopback address, and {'; and '.join(lacking)}. "
+            "--allow-remote serves it anyway"
         )
     if not settings.shared_port:
         _require_free(bare, int(port))

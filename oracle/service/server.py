@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -31,7 +32,8 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2_grpc,
 )
 from oracle.reference.requirements import MOST_NUMBERS
-from oracle.service import nets, servicers
+from oracle.service import nets, servicers, tls, tokens
+from oracle.service.admission import Admitted
 from oracle.service.black_box import IDLE_SECONDS, MAX_SESSIONS, BlackBoxServicer
 from oracle.service.calls import OPEN
 from oracle.service.decoding import Decoded
@@ -40,6 +42,7 @@ from oracle.service.gate import Calls, Gate
 from oracle.service.observing import Observed, log
 from oracle.service.pools import Placed, Pools
 from oracle.service.ports import CannotServe, listen, options, require_servable
+from oracle.service.reloading import Reloaded
 from oracle.service.self_test import SelfTest
 from oracle.service.settings import Settings
 from oracle.service.status import Statuses
@@ -96,14 +99,16 @@ class Server:
     settings : Settings
         What it is told.
     credentials : grpc.ServerCredentials, optional
-        What it shows to its clients and asks of them; without any, connections are plain.
+        What it shows to its clients and asks of them, in place of the files in the settings.
+        Without either, connections are plain.
     interceptors : sequence of grpc.ServerInterceptor
         What sees every call before the server's own do, in their order.
 
     Raises
     ------
     CannotServe
-        If the address is taken, or is not loopback and `allow_remote` is not set.
+        If the address is taken, a file does not fit, or the address is not loopback, strangers
+        could call, and `allow_remote` is not set.
     """
 
     def __init__(
@@ -112,7 +117,8 @@ class Server:
         credentials: grpc.ServerCredentials | None = None,
         interceptors: Sequence[grpc.ServerInterceptor] = (),
     ) -> None:
-        require_servable(settings)
+        credentials = credentials or tls.credentials(settings)
+        require_servable(settings, encrypted=credentials is not None)
         self.process = os.getpid()
         self.settings = settings
         self.gate = Gate(
@@ -127,7 +133,11 @@ class Server:
         # A few more threads than streams: those tell the caller that there are too many.
         own = {TRAIN: settings.max_streams + 4, CONVERSE: MAX_SESSIONS + 8, OPEN: 2, REFLECTION: 4}
         self.pools = Pools(shared, own)
-        ours = (Placed(self.pools), Observed(log), Statuses(), Drained(self.calls), Decoded())
+        ours: list[grpc.ServerInterceptor] = [Placed(self.pools), Observed(log), Statuses()]
+        if settings.token_file:
+            read = partial(tokens.read, settings.token_file)
+            ours.append(Admitted(Reloaded([settings.token_file], read).get))
+        ours += [Drained(self.calls), Decoded()]
         executor: Any = self.pools  # gRPC only submits to it.
         self.server = grpc.server(
             executor,

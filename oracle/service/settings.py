@@ -22,6 +22,11 @@ class Settings:
         Whether to serve addresses that are not loopback to anybody who reaches them, to describe
         the services to callers, and to share the port with other processes of
         `oracle.service.workers`.
+    tls_certificate, tls_key, tls_client_ca : str
+        Files in PEM: what the server shows, and the authorities of the certificates that clients
+        must show. "" is none.
+    token_file : str
+        The file of `oracle.service.tokens`, one of which each caller must send; "" is none.
     """
 
     address: str = "127.0.0.1:50051"
@@ -33,3 +38,7 @@ class Settings:
     allow_remote: bool = False
     reflection: bool = False
     shared_port: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    token_file: str = ""

@@ -12,9 +12,11 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from oracle.service.admission import TokenLimit
 from oracle.service.calls import CURRENT, Once, around, is_open
 from oracle.service.decoding import Undecodable
 from oracle.service.gate import CallerLeft, Overloaded, ServerStops, TimeOver
+from oracle.service.tokens import PermissionDenied, Unauthenticated
 from oracle.values import InvalidInput
 from oracle.wire.tensor import MalformedTensor
 
@@ -83,6 +85,8 @@ _OVER = "the call took longer than the caller waits or the server allows (max_ca
 _MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
     Overloaded: (code_pb2.RESOURCE_EXHAUSTED, "", "OVERLOADED", (_RETRY,)),
     Undecodable: (code_pb2.INVALID_ARGUMENT, "", "MALFORMED_MESSAGE", ()),
+    Unauthenticated: (code_pb2.UNAUTHENTICATED, "", "UNAUTHENTICATED", ()),
+    PermissionDenied: (code_pb2.PERMISSION_DENIED, "", "PERMISSION_DENIED", ()),
     Abandoned: (code_pb2.ABORTED, "", "ABANDONED", ()),
     CallerLeft: (code_pb2.CANCELLED, "the caller left", "CALLER_LEFT", ()),
     TimeOver: (code_pb2.DEADLINE_EXCEEDED, _OVER, "TIME_OVER", ()),
@@ -101,6 +105,10 @@ def status_of(error: Exception, request: Any = None) -> Any:
         reason = "MALFORMED_TENSOR" if isinstance(error, MalformedTensor) else "INVALID_ARGUMENT"
         bad = error_details_pb2.BadRequest(field_violations=[violation])
         return _status(code_pb2.INVALID_ARGUMENT, text, reason, bad)
+    if isinstance(error, TokenLimit):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(error.seconds * 1000))
+        return _status(code_pb2.RESOURCE_EXHAUSTED, str(error), "TOKEN_LIMIT", retry)
     if type(error) in _MAP:
         code, message, reason, details = _MAP[type(error)]
         return _status(code, message or str(error), reason, *details)

@@ -58,7 +58,7 @@ class Workers:
     ) -> None:
         if not hasattr(socket, "SO_REUSEPORT"):
             raise CannotServe("this system cannot share a port among processes; use --workers 1")
-        host, bare, port = require_servable(settings)
+        host, bare, port = require_servable(settings, encrypted=bool(settings.tls_certificate))
         # Bound, but not listening: it keeps the port ours while workers come and go.
         self._port = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
         self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

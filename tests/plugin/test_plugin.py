@@ -222,6 +222,23 @@ def test_the_address_is_taken_from_the_option_the_environment_and_the_ini_file(t
         assert f"`address` must be HOST:PORT, got '{asked}'" in done.stdout
 
 
+def test_who_asks_is_told_likewise(tmp_path):
+    """By options, variables and the ini file, whose files lie beside it."""
+    address = "--gradient-oracle-address=127.0.0.1:1"
+    (tmp_path / "ca.pem").write_text("no certificate")
+    ini = [f"--override-ini=gradient_oracle_{name}" for name in ("token=a b", "ca=ca.pem")]
+    done = run(tmp_path, PASSING, address, ini[0])
+    assert "`token` must be a text of printable ASCII" in done.stdout
+    done = run(tmp_path, PASSING, address, ini[0], GRADIENT_ORACLE_CA="none.pem")
+    assert "none.pem: No such file" in done.stdout
+    done = run(
+        tmp_path, PASSING, address, ini[1], "--gradient-oracle-key=x", GRADIENT_ORACLE_KEY="y"
+    )
+    assert "name a certificate and its key, got a key alone" in done.stdout
+    done = run(tmp_path, PASSING, address, ini[1], "--gradient-oracle-token=c")
+    assert f"{tmp_path / 'ca.pem'}, which is none" in done.stdout
+
+
 def test_the_checks_of_all_workers_are_counted(tmp_path):
     """With pytest-xdist the checks happen in other processes than the terminal."""
     pytest.importorskip("xdist")

@@ -32,6 +32,7 @@ from oracle.gradcheck.v1 import (
 from oracle.service.ports import options
 from oracle.service.settings import Settings
 from oracle.wire import tensor
+from tests.service.authorities import Authority
 
 COMMAND = [sys.executable, "-m", "oracle"]
 
@@ -159,6 +160,31 @@ def test_what_is_not_loopback_needs_a_flag(address):
     found = run("serve", "--address", address)
     assert found.returncode == 2
     assert "not a loopback address" in found.stderr
+    assert "without --tls-certificate and --tls-key, whoever is on the way reads" in found.stderr
+    assert "without --token-file or --tls-client-ca, whoever reaches the port" in found.stderr
+
+
+def test_what_a_flag_allows_is_said_again_in_the_log():
+    """A container is started by somebody who has not read its help."""
+    with running("--address", "0.0.0.0:0", "--allow-remote") as server:
+        assert info(f"127.0.0.1:{server.address.rpartition(':')[2]}").version
+    warnings = [line["message"] for line in server.log if line["level"] == "WARNING"]
+    assert ["on the way" in warnings[0], "reaches the port" in warnings[1]] == [True, True]
+
+
+def test_encryption_and_tokens_need_no_flag(tmp_path):
+    """One of them alone is not enough."""
+    certificate, key = Authority(tmp_path / "authority").issue("server")
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[ci]\ntokens = ["0123456789abcdef"]\n')
+    tls = ["--tls-certificate", certificate, "--tls-key", key]
+    for alone, said in ((tls, "--token-file"), (["--token-file", tokens], "--tls-certificate")):
+        found = run("serve", "--address", "0.0.0.0:0", *alone)
+        assert found.returncode == 2
+        assert f"without {said}" in found.stderr
+    with running("--address", "0.0.0.0:0", *tls, "--token-file", tokens) as server:
+        assert server.address.startswith("0.0.0.0:")
+    assert not [line for line in server.log if line["level"] == "WARNING"]
 
 
 @pytest.mark.parametrize("address", ["LOCALHOST:0", "[::1]:0"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradient_oracle import aio
+    from gradient_oracle.access import TLS
     from gradient_oracle.client import Oracle, connect, embedded
     from gradient_oracle.errors import (
         Cancelled,
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
         OracleError,
         OracleUnavailable,
         Overloaded,
+        PermissionDenied,
         ServerFailure,
+        Unauthenticated,
     )
     from gradient_oracle.information import Limits, ServerInfo
     from gradient_oracle.points import OutsideDomain
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from gradient_oracle.versions import VersionMismatch
 
 __all__ = [
+    "TLS",
     "Cancelled",
     "DeadlineExceeded",
     "InvalidRequest",
@@ -40,11 +44,13 @@ __all__ = [
     "OracleUnavailable",
     "OutsideDomain",
     "Overloaded",
+    "PermissionDenied",
     "Progress",
     "Report",
     "ServerFailure",
     "ServerInfo",
     "Trained",
+    "Unauthenticated",
     "VersionMismatch",
     "aio",
     "connect",
@@ -52,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "TLS": "access",
     "Oracle": "client",
     "OutsideDomain": "points",
     "Limits": "information",

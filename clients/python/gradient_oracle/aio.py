@@ -19,12 +19,14 @@ import contextlib
 import functools
 import inspect
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
 from gradient_oracle import black_box, channel, forks, waiting
+from gradient_oracle.access import TLS, Access, Options
+from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, simple_net, two_layer_net
 from gradient_oracle.client import method_like, start_server
 from gradient_oracle.information import ServerInfo
@@ -38,10 +40,13 @@ T = TypeVar("T")
 class Connection:
     """One server, greeted before the first call; its channel belongs to the running event loop."""
 
-    def __init__(self, address: str, *, timeout: float, connect_timeout: float) -> None:
+    def __init__(
+        self, address: str, *, timeout: float, connect_timeout: float, access: Access | None = None
+    ) -> None:
         self.blocking = BlockingConnection(
-            address, timeout=timeout, connect_timeout=connect_timeout
+            address, timeout=timeout, connect_timeout=connect_timeout, access=access
         )
+        self.access = self.blocking.access
         self.address, self.timeout = address, self.blocking.timeout
         self._channel: Any = None
 
@@ -50,7 +55,7 @@ class Connection:
         """The channel, made inside the event loop that awaits."""
         if self._channel is None:
             forks.make_unfit()
-            self._channel = grpc.aio.insecure_channel(self.address, channel.options(self.address))
+            self._channel = channel.asynchronous(self.address, self.access)
         return self._channel
 
     async def close(self) -> None:
@@ -70,11 +75,14 @@ class Connection:
     async def _greet(self) -> ServerInfo:
         call = functions.info()
         method = self.channel.unary_unary(call.path, response_deserializer=call.response)
-        seconds = self.blocking.connect_timeout
+        seconds, metadata = self.blocking.connect_timeout, self.access.metadata()
         try:
-            response = await method(call.serialize(), timeout=seconds, wait_for_ready=True)
+            response = await method(
+                call.serialize(), timeout=seconds, metadata=metadata, wait_for_ready=True
+            )
         except grpc.RpcError as error:
-            return channel.server_behind(error, self.address, seconds)
+            found = functools.partial(channel.server_behind, error, self.address, seconds)
+            return await asyncio.to_thread(found, self.access)
         return call.result(response)
 
     async def run(self, call: Call[T]) -> T:
@@ -82,10 +90,11 @@ class Connection:
         request = call.serialize()
         await self.prepare(len(request))
         method = self.channel.unary_unary(call.path, response_deserializer=call.response)
+        metadata = self.access.metadata()
         try:
-            response = await method(request, timeout=self.timeout)
+            response = await method(request, timeout=self.timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise self.blocking.failure(error) from error
+            raise self.blocking.failure(error, metadata) from error
         return call.result(response)
 
 
@@ -103,12 +112,13 @@ class TrainingRun(Unfinished):
         request = call.serialize()
         await connection.prepare(len(request))
         method = connection.channel.unary_stream(call.path, response_deserializer=call.response)
-        events = method(request, timeout=connection.timeout)
+        metadata = connection.access.metadata()
+        events = method(request, timeout=connection.timeout, metadata=metadata)
         try:
             async for event in events:
                 yield call.result(event)
         except grpc.RpcError as error:
-            raise connection.blocking.failure(error) from error
+            raise connection.blocking.failure(error, metadata) from error
         finally:
             events.cancel()
 
@@ -286,10 +296,21 @@ def connect(
     *,
     timeout: float = channel.TIMEOUT,
     connect_timeout: float = channel.CONNECT_TIMEOUT,
+    credentials: grpc.ChannelCredentials | TLS | None = None,
+    token: str | None = None,
+    interceptors: Sequence[Any] = (),
+    options: Options = (),
 ) -> Oracle:
-    """Return a client of an existing server; the arguments are those of the blocking `connect`."""
+    """Return a client of an existing server; the arguments are those of the blocking `connect`.
+
+    Of the interceptors those of `grpc.aio` see what is awaited, and the others the conversations
+    about a function of the caller, which take place in a thread.
+    """
     target = channel.resolve(address)
-    return Oracle(Connection(target, timeout=timeout, connect_timeout=connect_timeout))
+    access = access_of(credentials, token, interceptors, options)
+    return Oracle(
+        Connection(target, timeout=timeout, connect_timeout=connect_timeout, access=access)
+    )
 
 
 def embedded(

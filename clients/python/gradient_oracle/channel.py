@@ -1,4 +1,4 @@
-"""What both transports share: addresses, options of a channel, retries and limits."""
+"""What both transports share: addresses, the channels themselves, retries and limits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import ipaddress
 import json
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
+import grpc.aio
 from google.protobuf.descriptor_pb2 import MethodOptions
 
+from gradient_oracle import reaching
+from gradient_oracle.access import Access
 from gradient_oracle.arrays import real
 from gradient_oracle.calls import SERVICES
 from gradient_oracle.errors import MessageTooLarge, from_call, invalid, unavailable
@@ -56,21 +60,68 @@ def positive(argument: str, seconds: Any) -> float:
     return number
 
 
-def options(address: str) -> list[tuple[str, Any]]:
-    """Return the options of a channel to `address`.
+def require_secret(address: str, access: Access) -> None:
+    """Raise if a token would be readable on its way.
+
+    Raises
+    ------
+    InvalidRequest
+        If the connection is plain and the address is not on this machine.
+    """
+    if access.token and access.credentials is None and not is_loopback(address):
+        remedy = "pass credentials=gradient_oracle.TLS(ca=) or set GRADIENT_ORACLE_CA"
+        raise invalid("token", "travel over TLS", f"a plain connection to {address}; {remedy}")
+
+
+def blocking(address: str, access: Access) -> grpc.Channel:
+    """Open a channel; what an asyncio client is told of interceptors is partly for the other."""
+    require_secret(address, access)
+    chosen = options(address, access.options)
+    opened = (
+        grpc.insecure_channel(address, chosen)
+        if access.credentials is None
+        else grpc.secure_channel(address, access.credentials, chosen)
+    )
+    theirs = [item for item in access.interceptors if not _is_asynchronous(item)]
+    return grpc.intercept_channel(opened, *theirs) if theirs else opened
+
+
+def asynchronous(address: str, access: Access) -> grpc.aio.Channel:
+    """Open a channel in the running event loop, with those interceptors that are for one."""
+    theirs: Any = [item for item in access.interceptors if _is_asynchronous(item)]
+    chosen = options(address, access.options)
+    if access.credentials is None:
+        return grpc.aio.insecure_channel(address, chosen, interceptors=theirs)
+    return grpc.aio.secure_channel(address, access.credentials, chosen, interceptors=theirs)
+
+
+def _is_asynchronous(interceptor: Any) -> bool:
+    return isinstance(interceptor, grpc.aio.ClientInterceptor)
+
+
+def require_blocking(access: Access) -> None:
+    """Raise if an interceptor is for asyncio, in a client that is not."""
+    for interceptor in access.interceptors:
+        if _is_asynchronous(interceptor):
+            kind = type(interceptor).__name__
+            raise invalid("interceptors", "be those of a blocking channel", f"{kind} of grpc.aio")
+
+
+def options(address: str, more: Iterable[tuple[str, Any]] = ()) -> list[tuple[str, Any]]:
+    """Return the options of a channel to `address`; of two with one name, the caller's counts.
 
     Messages have no limit of gRPC's own: the server's is asked for, and checked before sending.
     """
-    chosen: list[tuple[str, Any]] = [
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.service_config", json.dumps(service_config())),
-    ]
+    chosen: dict[str, Any] = {
+        "grpc.max_receive_message_length": -1,
+        "grpc.max_send_message_length": -1,
+        "grpc.keepalive_time_ms": 30_000,
+        "grpc.service_config": json.dumps(service_config()),
+    }
     if is_loopback(address):
         # A proxy of the environment cannot reach this machine's own loopback.
-        chosen.append(("grpc.enable_http_proxy", 0))
-    return chosen
+        chosen["grpc.enable_http_proxy"] = 0
+    return list({**chosen, **dict(more)}.items())
 
 
 def is_loopback(address: str) -> bool:
@@ -120,7 +171,7 @@ def require_size(size: int, server: ServerInfo, address: str) -> None:
         )
 
 
-def server_behind(error: Any, address: str, seconds: float) -> ServerInfo:
+def server_behind(error: Any, address: str, seconds: float, access: Access) -> ServerInfo:
     """Return what is known of a server that did not tell about itself: nothing.
 
     An implementation of the contract may leave ServerService out.
@@ -133,5 +184,5 @@ def server_behind(error: Any, address: str, seconds: float) -> ServerInfo:
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
         return ServerInfo.of(server_pb2.GetServerInfoResponse())
     if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
-        raise unavailable(address, seconds) from error
+        raise unavailable(address, seconds, reaching.explain(address, access)) from error
     raise from_call(error, address, seconds) from error

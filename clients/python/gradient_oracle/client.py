@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import grpc
+
 from gradient_oracle import black_box, channel, forks, waiting
+from gradient_oracle.access import TLS, Options
+from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, simple_net, two_layer_net
 from gradient_oracle.training import Progress, Trained
 from gradient_oracle.transport import Connection, TrainingRun
@@ -145,6 +149,10 @@ def connect(
     *,
     timeout: float = channel.TIMEOUT,
     connect_timeout: float = channel.CONNECT_TIMEOUT,
+    credentials: grpc.ChannelCredentials | TLS | None = None,
+    token: str | None = None,
+    interceptors: Sequence[Any] = (),
+    options: Options = (),
 ) -> Oracle:
     """Return a client of an existing server, without waiting for it.
 
@@ -157,14 +165,28 @@ def connect(
         Seconds that a call may take.
     connect_timeout : float
         Seconds that the first call waits for the server to be there.
+    credentials : TLS or grpc.ChannelCredentials, optional
+        For an encrypted connection; by default that of the files that the environment variables
+        GRADIENT_ORACLE_CA, _CERTIFICATE and _KEY name, and a plain one without them.
+    token : str, optional
+        What says to the server who calls; by default GRADIENT_ORACLE_TOKEN, and "" is none.
+    interceptors : sequence of grpc client interceptors
+        What sees every call, in their order.
+    options : mapping or pairs of str and value
+        Arguments of the channel of gRPC, beside those of this client or in their place.
 
     Raises
     ------
     InvalidRequest
-        If the address has no port, or a time is not positive.
+        If the address has no port, a time is not positive, a file cannot be read, or a token would
+        be sent to another machine without encryption.
     """
     target = channel.resolve(address)
-    return Oracle(Connection(target, timeout=timeout, connect_timeout=connect_timeout))
+    access = access_of(credentials, token, interceptors, options)
+    channel.require_blocking(access)
+    return Oracle(
+        Connection(target, timeout=timeout, connect_timeout=connect_timeout, access=access)
+    )
 
 
 def embedded(

@@ -29,14 +29,15 @@ def _stream(client: Connection, timeout: float | None) -> Iterator[Say]:
     turns: queue.SimpleQueue[pb.BlackBoxServiceConverseRequest | None] = queue.SimpleQueue()
     stub = black_box_pb2_grpc.BlackBoxServiceStub(client.channel)
     # Nobody knows how long the caller's f takes, but a forgotten conversation ends some day.
-    call = stub.Converse(iter(turns.get, None), timeout=timeout or DAY)
+    metadata = client.access.metadata()
+    call = stub.Converse(iter(turns.get, None), timeout=timeout or DAY, metadata=metadata)
 
     def say(turn: pb.Turn) -> pb.Reply:
         turns.put(pb.BlackBoxServiceConverseRequest(turn=turn))
         try:
             response = next(call, None)
         except grpc.RpcError as error:
-            raise client.failure(error, timeout or DAY) from error
+            raise client.failure(error, metadata, timeout or DAY) from error
         if response is None:
             raise ServerFailure("the server ended the conversation without a result")
         return response.reply
@@ -58,10 +59,11 @@ def _unary(client: Connection, timeout: float | None) -> Iterator[Say]:
         nonlocal token
         request = pb.BlackBoxServiceStepRequest(token=token, turn=turn)
         client.prepare(request.ByteSize())
+        metadata = client.access.metadata()
         try:
-            response = stub.Step(request, timeout=seconds, wait_for_ready=True)
+            response = stub.Step(request, timeout=seconds, metadata=metadata, wait_for_ready=True)
         except grpc.RpcError as error:
-            raise client.failure(error, seconds) from error
+            raise client.failure(error, metadata, seconds) from error
         token = response.token
         return response.reply
 

@@ -11,7 +11,12 @@ from gradient_oracle import versions
 
 
 class OracleError(Exception):
-    """Anything that went wrong between the caller and an answer."""
+    """Anything that went wrong between the caller and an answer.
+
+    `request_id` names the call in the log of the server, or is "" if none was made.
+    """
+
+    request_id: str = ""
 
 
 class InvalidRequest(OracleError):
@@ -35,6 +40,14 @@ class OracleUnavailable(OracleError):
     """No server answered."""
 
 
+class Unauthenticated(OracleError):
+    """The server asks who calls, and was shown no token or none of its own."""
+
+
+class PermissionDenied(OracleError):
+    """The server knows the caller and does not let him do this."""
+
+
 class DeadlineExceeded(OracleError):
     """The answer took longer than the caller waits."""
 
@@ -56,8 +69,10 @@ def invalid(argument: str, requirement: str, was: object) -> InvalidRequest:
     return InvalidRequest(f"`{argument}` must {requirement}, got {was}", argument=argument)
 
 
-def unavailable(address: str, seconds: float) -> OracleUnavailable:
+def unavailable(address: str, seconds: float, reason: str = "") -> OracleUnavailable:
     """Return the error of a server that does not answer, with what to do about it."""
+    if reason:
+        return OracleUnavailable(f"no connection to the oracle at {address}: {reason}")
     return OracleUnavailable(
         f"no oracle at {address} after {seconds:.3g} s; start one with gradient-oracle serve"
     )
@@ -113,7 +128,9 @@ def argument_of(field: str) -> str:
     return re.split(r"[.\[]", path)[0]
 
 
-def from_call(error: Any, address: str, seconds: float | None, version: str = "") -> OracleError:
+def from_call(
+    error: Any, address: str, seconds: float | None, version: str = "", request_id: str = ""
+) -> OracleError:
     """Return the error of a failed call.
 
     Parameters
@@ -126,6 +143,8 @@ def from_call(error: Any, address: str, seconds: float | None, version: str = ""
         The deadline of the call.
     version : str
         The version of the server, if it told it.
+    request_id : str
+        What the call was named.
 
     Returns
     -------
@@ -145,6 +164,12 @@ def from_call(error: Any, address: str, seconds: float | None, version: str = ""
     elif code is grpc.StatusCode.UNAVAILABLE:
         hint = "start one with gradient-oracle serve"
         made = OracleUnavailable(f"the oracle at {address} is gone ({details}); {hint}")
+    elif code is grpc.StatusCode.UNAUTHENTICATED:
+        remedy = "pass token= to connect, or set GRADIENT_ORACLE_TOKEN"
+        made = Unauthenticated(f"the oracle at {address} does not know you: {details}; {remedy}")
+    elif code is grpc.StatusCode.PERMISSION_DENIED:
+        remedy = "use another token, or ask who runs the server"
+        made = PermissionDenied(f"the oracle at {address} forbids this: {details}; {remedy}")
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         waited = "in time" if seconds is None else f"within {seconds:.3g} s"
         made = DeadlineExceeded(f"no answer from the oracle at {address} {waited}")
@@ -157,7 +182,11 @@ def from_call(error: Any, address: str, seconds: float | None, version: str = ""
     elif code is grpc.StatusCode.UNIMPLEMENTED:
         made = unserved(address, f"serve this method ({details})", version)
     else:
-        made = ServerFailure(details or str(code))
+        text = details or str(code)
+        made = ServerFailure(f"{text} (request {request_id})" if request_id else text)
+    made.request_id = request_id
+    if request_id:
+        made.add_note(f"request {request_id}, in the log of the server at {address}")
     return made
 
 

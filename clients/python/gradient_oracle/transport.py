@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 
 from gradient_oracle import channel, errors, forks, versions
+from gradient_oracle.access import Access, Metadata
 from gradient_oracle.calls import Call, functions
 from gradient_oracle.information import ServerInfo
 from gradient_oracle.training import Progress, Trained, Unfinished
@@ -27,14 +28,16 @@ class Connection:
         *,
         timeout: float = channel.TIMEOUT,
         connect_timeout: float = channel.CONNECT_TIMEOUT,
+        access: Access | None = None,
     ) -> None:
         forks.require_grpc()
         self.process = os.getpid()
         self.address = address
+        self.access = access or Access()
         self.timeout = channel.positive("timeout", timeout)
         wait = channel.positive("connect_timeout", connect_timeout)
         self.connect_timeout = min(wait, self.timeout)
-        self.channel: Any = grpc.insecure_channel(address, channel.options(address))
+        self.channel: Any = channel.blocking(address, self.access)
         self.server: ServerInfo | None = None
         self._meeting = threading.Lock()
         self._methods: dict[str, Any] = {}
@@ -63,11 +66,14 @@ class Connection:
     def _greet(self) -> ServerInfo:
         """Ask for the limits, waiting for a server that is just starting."""
         call = functions.info()
-        seconds = self.connect_timeout
+        seconds, metadata = self.connect_timeout, self.access.metadata()
+        method = self._method(call)
         try:
-            response = self._method(call)(call.serialize(), timeout=seconds, wait_for_ready=True)
+            response = method(
+                call.serialize(), timeout=seconds, metadata=metadata, wait_for_ready=True
+            )
         except grpc.RpcError as error:
-            return channel.server_behind(error, self.address, seconds)
+            return channel.server_behind(error, self.address, seconds, self.access)
         return call.result(response)
 
     def meet(self, server: ServerInfo, *, anew: bool = False) -> ServerInfo:
@@ -91,19 +97,23 @@ class Connection:
             self._methods[kind] = method
         return self._methods[kind]
 
-    def failure(self, error: Any, seconds: float | None = None) -> errors.OracleError:
-        """Return the error of a call that failed."""
+    def failure(
+        self, error: Any, metadata: Metadata, seconds: float | None = None
+    ) -> errors.OracleError:
+        """Return the error of a call that failed, which was sent with this metadata."""
         version = self.server.version if self.server else ""
-        return errors.from_call(error, self.address, seconds or self.timeout, version)
+        name = metadata[0][1]
+        return errors.from_call(error, self.address, seconds or self.timeout, version, name)
 
     def run(self, call: Call[T]) -> T:
         """Carry out a call."""
         request = call.serialize()
         self.prepare(len(request))
+        metadata = self.access.metadata()
         try:
-            response = self._method(call)(request, timeout=self.timeout)
+            response = self._method(call)(request, timeout=self.timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise self.failure(error) from error
+            raise self.failure(error, metadata) from error
         return call.result(response)
 
 
@@ -121,12 +131,13 @@ class TrainingRun(Unfinished):
         request = call.serialize()
         connection.prepare(len(request))
         method = connection.channel.unary_stream(call.path, response_deserializer=call.response)
-        events = method(request, timeout=connection.timeout)
+        metadata = connection.access.metadata()
+        events = method(request, timeout=connection.timeout, metadata=metadata)
         try:
             for event in events:
                 yield call.result(event)
         except grpc.RpcError as error:
-            raise connection.failure(error) from error
+            raise connection.failure(error, metadata) from error
         finally:
             events.cancel()
 

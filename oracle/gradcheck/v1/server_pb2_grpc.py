@@ -31,7 +31,8 @@ if _version_not_supported:
 
 
 class ServerServiceStub(object):
-    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it, to anybody. Where the
+    server asks for a token, every other call sends the metadata `authorization: Bearer TOKEN`.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
     grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
@@ -42,6 +43,8 @@ class ServerServiceStub(object):
     - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
     path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
     description, like the message of the status, says what the field must be and what it was.
+    - `RequestInfo`, always: the `request_id` that the log of the server has, too. It is what the caller sent as
+    the metadata `x-request-id` (letters, digits and _.:/+=-, at most 128 of them), or made by the server.
     - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
 
     | code | reason | because |
@@ -49,6 +52,9 @@ class ServerServiceStub(object):
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
     | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
     | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
+    | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
+    | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
     | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
     | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
     | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
@@ -71,7 +77,8 @@ class ServerServiceStub(object):
 
 
 class ServerServiceServicer(object):
-    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it, to anybody. Where the
+    server asks for a token, every other call sends the metadata `authorization: Bearer TOKEN`.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
     grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
@@ -82,6 +89,8 @@ class ServerServiceServicer(object):
     - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
     path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
     description, like the message of the status, says what the field must be and what it was.
+    - `RequestInfo`, always: the `request_id` that the log of the server has, too. It is what the caller sent as
+    the metadata `x-request-id` (letters, digits and _.:/+=-, at most 128 of them), or made by the server.
     - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
 
     | code | reason | because |
@@ -89,6 +98,9 @@ class ServerServiceServicer(object):
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
     | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
     | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
+    | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
+    | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
     | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
     | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
     | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
@@ -121,7 +133,8 @@ def add_ServerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ServerService(object):
-    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it, to anybody. Where the
+    server asks for a token, every other call sends the metadata `authorization: Bearer TOKEN`.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
     grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
@@ -132,6 +145,8 @@ class ServerService(object):
     - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
     path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
     description, like the message of the status, says what the field must be and what it was.
+    - `RequestInfo`, always: the `request_id` that the log of the server has, too. It is what the caller sent as
+    the metadata `x-request-id` (letters, digits and _.:/+=-, at most 128 of them), or made by the server.
     - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
 
     | code | reason | because |
@@ -139,6 +154,9 @@ class ServerService(object):
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
     | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
     | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
+    | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
+    | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
     | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
     | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
     | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |

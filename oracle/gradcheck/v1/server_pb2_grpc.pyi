@@ -18,7 +18,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class ServerServiceStub:
-    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it, to anybody. Where the
+    server asks for a token, every other call sends the metadata `authorization: Bearer TOKEN`.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
     grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
@@ -29,6 +30,8 @@ class ServerServiceStub:
     - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
       path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
       description, like the message of the status, says what the field must be and what it was.
+    - `RequestInfo`, always: the `request_id` that the log of the server has, too. It is what the caller sent as
+      the metadata `x-request-id` (letters, digits and _.:/+=-, at most 128 of them), or made by the server.
     - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
 
     | code | reason | because |
@@ -36,6 +39,9 @@ class ServerServiceStub:
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
     | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
     | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
+    | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
+    | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
     | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
     | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
     | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
@@ -52,7 +58,8 @@ class ServerServiceStub:
     """GetServerInfo tells the version, the limits, and what computes."""
 
 class ServerServiceAsyncStub:
-    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it, to anybody. Where the
+    server asks for a token, every other call sends the metadata `authorization: Bearer TOKEN`.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
     grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
@@ -63,6 +70,8 @@ class ServerServiceAsyncStub:
     - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
       path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
       description, like the message of the status, says what the field must be and what it was.
+    - `RequestInfo`, always: the `request_id` that the log of the server has, too. It is what the caller sent as
+      the metadata `x-request-id` (letters, digits and _.:/+=-, at most 128 of them), or made by the server.
     - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
 
     | code | reason | because |
@@ -70,6 +79,9 @@ class ServerServiceAsyncStub:
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
     | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
     | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
+    | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
+    | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
     | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
     | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
     | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
@@ -85,7 +97,8 @@ class ServerServiceAsyncStub:
     """GetServerInfo tells the version, the limits, and what computes."""
 
 class ServerServiceServicer(metaclass=abc.ABCMeta):
-    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it.
+    """ServerService tells about the server. `grpc.health.v1.Health` is served beside it, to anybody. Where the
+    server asks for a token, every other call sends the metadata `authorization: Bearer TOKEN`.
 
     Every error of every method is a status with these details (`google.rpc`, in the trailer
     grpc-status-details-bin), but for what gRPC answers by itself: UNIMPLEMENTED for a method that is not
@@ -96,6 +109,8 @@ class ServerServiceServicer(metaclass=abc.ABCMeta):
     - `BadRequest`, with INVALID_ARGUMENT but for MALFORMED_MESSAGE: one violation, whose `field` is the
       path in the request, as in "targets.labels.data" or "turn.start.check.tensors[0].name". Its
       description, like the message of the status, says what the field must be and what it was.
+    - `RequestInfo`, always: the `request_id` that the log of the server has, too. It is what the caller sent as
+      the metadata `x-request-id` (letters, digits and _.:/+=-, at most 128 of them), or made by the server.
     - `RetryInfo`, with RESOURCE_EXHAUSTED and UNAVAILABLE: when to call again.
 
     | code | reason | because |
@@ -103,6 +118,9 @@ class ServerServiceServicer(metaclass=abc.ABCMeta):
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
     | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
     | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
+    | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
+    | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
     | RESOURCE_EXHAUSTED | OVERLOADED | more calls, trainings or conversations than the limits allow |
     | DEADLINE_EXCEEDED | TIME_OVER | the caller's deadline, or `Limits.max_call_seconds`, has passed |
     | CANCELLED | CALLER_LEFT | the caller cancelled the call or closed the connection |
