@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from oracle import findings, values
 from oracle.gradcheck.v1 import report_pb2
-from oracle.service import gate, status
+from oracle.service import admission, gate, status, tokens
 from oracle.wire.tensor import MalformedTensor
 
 SERVER = Path(__file__).parents[2] / "protos/oracle/gradcheck/v1/server.proto"
@@ -48,6 +48,9 @@ def test_every_error_is_in_the_table_of_the_contract():
         values.InvalidInput("y", "be", "not"),
         MalformedTensor("y.data", "be", "not"),
         status.Undecodable("none"),
+        tokens.Unauthenticated("none"),
+        tokens.PermissionDenied("not this"),
+        admission.TokenLimit("spent"),
         gate.Overloaded("full"),
         gate.TimeOver(),
         gate.CallerLeft(),
