@@ -98,10 +98,9 @@ _MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
 def status_of(error: Exception, request: Any = None) -> Any:
     """Return the status that tells a caller about an exception; only the log has the rest."""
     if isinstance(error, InvalidInput | MalformedTensor):
-        text = _shortened(str(error))
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_field(error, request), description=text
-        )
+        field = _field(error, request)
+        text = _shortened(f"`{field}` must {error.requirement}, got {error.was}")
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
         reason = "MALFORMED_TENSOR" if isinstance(error, MalformedTensor) else "INVALID_ARGUMENT"
         bad = error_details_pb2.BadRequest(field_violations=[violation])
         return _status(code_pb2.INVALID_ARGUMENT, text, reason, bad)

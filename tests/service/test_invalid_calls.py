@@ -272,10 +272,10 @@ VALUES = [
     ("field", "method", "request_fields"), VALUES, ids=[f"{m}-{f}" for f, m, _ in VALUES]
 )
 def test_an_invalid_call_names_its_field(call, field, method, request_fields):
-    """The reason is for programs, the text for people: "`argument` must ..., got ..."."""
+    """The reason is for programs, the text for people: "`field` must ..., got ..."."""
     found = call.failure(method, **request_fields)
     assert (found.code, found.field) == ("INVALID_ARGUMENT", field)
-    assert " must " in found.text
+    assert found.text.startswith(f"`{field}` must ")
     assert ", got " in found.text
 
 

@@ -156,9 +156,8 @@ def from_call(
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         field = _first_field(error)
         argument = argument_of(field)
-        if field.startswith("turn.start."):
-            # The caller knows the argument of the method and not the path in the conversation.
-            details = details.replace(f"`{field}`", f"`{argument}`", 1)
+        # The caller knows the argument of the method and not the path in the request.
+        details = details.replace(f"`{field}`", f"`{argument}`", 1)
         kind = MessageTooLarge if "(max_message_bytes)" in details else InvalidRequest
         made = kind(details, field=field, argument=argument)
     elif code is grpc.StatusCode.UNAVAILABLE:
