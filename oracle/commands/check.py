@@ -93,29 +93,23 @@ def _loss(paths: Mapping[str, Path], column_major: bool) -> Read:
             files.arranged({"y": a}, shapes, column_major=column_major, stored={"y": y})["y"]
             for a in (gradient, y)
         )
-    elif t.dtype.kind in "iub" and t.shape == y.shape:
-        t = t.astype(np.float64)
     return Read((y, t), gradient)
 
 
 def _targets(t: Array, x_shape: tuple[int, ...], K: int, column_major: bool) -> Array:
     """Return labels or rows of targets as the sizes tell them apart, whichever type they have."""
     N = x_shape[0] if len(x_shape) == 2 else 1
-    whole = t.dtype.kind in "iub"
-    if t.size == max(N, *t.shape) == N and (
-        whole or (K > 1 and bool(((np.floor(t) == t) & np.isfinite(t)).all()))
-    ):
+    whole = t.dtype.kind in "iu" or (K > 1 and bool((np.isfinite(t) & (np.floor(t) == t)).all()))
+    if t.size == max(N, *t.shape) == N and whole:
         return _labels(t.reshape(-1), K)
-    if t.size == N * K:
-        t = t.astype(np.float64) if whole else t
-    elif t.ndim < 2:
+    if t.size != N * K and t.ndim < 2:
         return t
     return files.arranged({"t": t}, {"t": (N, K)}, column_major=column_major)["t"]
 
 
 def _of_targets(t: Array, taken: Array) -> tuple[str, ...]:
-    """Say so if floating numbers were taken for labels: they may have been meant for targets."""
-    if t.dtype.kind != "f" or taken.dtype.kind == "f":
+    """Say so if numbers were taken for labels whose type or shape is another in Python."""
+    if taken.ndim == 2 or taken.dtype.kind == "f" or (t.dtype.kind != "f" and t.ndim == 1):
         return ()
     return (f"The targets are {t.dtype} of shape {t.shape}: taken for labels.",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
+import shlex
 import struct
 import tokenize
 import zipfile
@@ -18,12 +18,9 @@ from numpy.lib.format import read_array as read_array_format
 
 from oracle.commands.options import Fault
 from oracle.values import Array
-from oracle.wire.names import NET, Names, UnknownNames, documented, layers, listed
+from oracle.wire.names import NET, Names, UnknownNames, listed, recognised
 
 FORMS = ".safetensors, .npz, .npy, .json or a folder of .npy"
-
-
-_DERIVED = re.compile(r"(?:d|g|grad)_?([wb][12])|([wb][12])[._]?grad", re.IGNORECASE)
 
 
 class FileProblem(Fault):
@@ -58,12 +55,52 @@ def read_tensors(path: Path) -> dict[str, Array]:
     """
     read = _read_folder if path.is_dir() else _READERS.get(path.suffix)
     if read is None:
-        raise FileProblem(f"{path} must be {FORMS}")
+        raise FileProblem(f"{path} must be {FORMS}{_converted(path)}")
     try:
         return read(path)
     except DAMAGED as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileProblem(f"cannot read {path}: {why}") from error
+
+
+_CONVERSIONS = {
+    "npy": "numpy.save({new!r}, {read})",
+    "npz": "numpy.savez({new!r}, **{read})",
+    "safetensors": "safetensors.torch.save_file({read}, {new!r})",
+}
+_TORCH = ("safetensors", "torch, safetensors.torch", "torch.load({old!r}, weights_only=True)")
+_TABLE = ("npy", "numpy", "numpy.loadtxt({old!r}, delimiter={comma!r})")
+_OTHER_FORMS = {
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".bin": _TORCH,
+    ".csv": _TABLE,
+    ".tsv": _TABLE,
+    ".txt": _TABLE,
+    ".mat": (
+        "npz",
+        "numpy, scipy.io",
+        "{{k: v for k, v in scipy.io.loadmat({old!r}).items() if k[0] != '_'}}",
+    ),
+    ".h5": (
+        "npz",
+        "numpy, h5py",
+        "{{k: v[()] for k, v in h5py.File({old!r}).items()}}",
+    ),
+    ".pkl": ("npz", "numpy, pickle", "pickle.load(open({old!r}, 'rb'))"),
+}
+"""What other files can be made into: the form, what to import, and what reads them."""
+
+
+def _converted(path: Path) -> str:
+    """Return the line of Python that makes one of the forms of a file, or "" if none is known."""
+    if path.suffix.lower() not in _OTHER_FORMS:
+        return ""
+    form, modules, read = _OTHER_FORMS[path.suffix.lower()]
+    comma = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    source = read.format(old=str(path), comma=comma)
+    made = _CONVERSIONS[form].format(new=str(path.with_suffix(f".{form}")), read=source)
+    return f"; this makes one: python -c {shlex.quote(f'import {modules}; {made}')}"
 
 
 def _read_folder(path: Path) -> dict[str, Array]:
@@ -181,10 +218,7 @@ def read_gradient(path: Path, of: Names) -> tuple[dict[str, Array], Names]:
 
     That of W1 may be called dW1 or W1_grad, or as the parameters that it is a gradient `of`.
     """
-    arrays = read_tensors(path)
-    matches = {name: _DERIVED.fullmatch(name) for name in arrays}
-    derived = {match[1] or match[2]: arrays[name] for name, match in matches.items() if match}
-    found, names = named(derived or arrays, path, of)
+    found, names = named(read_tensors(path), path, of)
     return {name: floating(array, path) for name, array in found.items()}, names
 
 
@@ -202,21 +236,17 @@ def floating(array: Array, path: Path) -> Array:
 def named(
     arrays: Mapping[str, Array], path: Path, like: Names | None = None
 ) -> tuple[dict[str, Array], Names]:
-    """Return arrays as W1, b1, W2, b2, and what they are called: so in any case, or as in PyTorch.
-
-    Some may be missing, not all; of layers of PyTorch only if their names are those of `like`.
+    """Return arrays as W1, b1, W2, b2, and what they are called.
 
     Raises
     ------
     FileProblem
-        If no name is known, or nothing says which layer is the first; the message lists what the
-        file holds.
+        If nothing says what they are, or there are others; the message lists what the file holds.
     """
-    names = documented(arrays)
-    if names is None and like is not None and arrays and set(arrays) <= set(like.theirs.values()):
-        names = like
     try:
-        names = names or layers({name: array.shape for name, array in arrays.items()})
+        # A gradient without any array is another file rather than one that lacks them all.
+        shapes = {name: array.shape for name, array in arrays.items()}
+        names = recognised(shapes, like if shapes else None)
     except UnknownNames as problem:
         raise FileProblem(f"{path} {problem}") from problem
     return names.take(arrays), names

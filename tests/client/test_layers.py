@@ -97,3 +97,71 @@ def test_a_gradient_of_other_layers_is_refused(oracle, case):
     wrong = gradients(model) | {"4.weight": torch.ones(3, 3)}
     with pytest.raises(gradient_oracle.InvalidRequest, match=r"got .*4\.weight"):
         oracle.check_two_layer_net(model.state_dict(), x, t, wrong)
+
+
+TINY = {"W1": np.ones((2, 3)), "b1": np.zeros(3), "W2": np.ones((3, 2)), "b2": np.zeros(2)}
+BATCH, LABELS = np.linspace(-1, 1, 8).reshape(4, 2), np.array([0, 1, 1, 0])
+ONE_HOT = np.eye(2, dtype=int)[LABELS]
+
+
+def in_rows(params):
+    return {n: a[None] if n[0] == "b" else a for n, a in params.items()}
+
+
+def test_biases_in_a_row_are_biases(oracle):
+    """Programs that add them to (N, H) keep them so; gradients come back as they are."""
+    right = oracle.two_layer_net.gradient(TINY, BATCH, LABELS)
+    rows = oracle.two_layer_net.gradient(in_rows(TINY), BATCH, LABELS)
+    assert all(np.array_equal(rows[n], a) for n, a in in_rows(right).items())
+    assert oracle.check_two_layer_net(in_rows(TINY), BATCH, LABELS, in_rows(right)).passed
+    assert oracle.check_two_layer_net(in_rows(TINY), BATCH, LABELS, right).passed
+    mixed = oracle.check_two_layer_net(TINY, BATCH, LABELS, in_rows(right))
+    assert {(f.kind, f.tensor) for f in mixed.findings} == {
+        ("shape_mismatch", "b1"),
+        ("shape_mismatch", "b2"),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, bool])
+def test_integers_of_the_shape_of_y_are_one_hot(oracle, dtype):
+    """As in the document; so in every method that takes targets."""
+    hot = ONE_HOT.astype(dtype)
+    net = oracle.two_layer_net
+    y = net.predict(TINY, BATCH)
+    assert oracle.cross_entropy_error(y, hot) == oracle.cross_entropy_error(y, LABELS)
+    assert oracle.cross_entropy_error(y[0], hot[0]) == oracle.cross_entropy_error(y[0], 0)
+    assert net.loss(TINY, BATCH, hot) == net.loss(TINY, BATCH, LABELS)
+    assert net.loss(TINY, BATCH[1], hot[1]) == net.loss(TINY, BATCH[1], 1)
+    assert net.accuracy(TINY, BATCH, hot) == net.accuracy(TINY, BATCH, LABELS)
+    gradient = net.gradient(TINY, BATCH, hot)
+    assert oracle.check_two_layer_net(TINY, BATCH, hot, gradient).passed
+    W = oracle.simple_net.gradient(TINY["W1"], BATCH, np.eye(3, dtype=dtype)[LABELS])
+    assert oracle.check_simple_net(TINY["W1"], BATCH, LABELS, W).passed
+
+
+def test_images_may_be_integers(oracle):
+    """Pixels are uint8; they are the numbers that they are."""
+    pixels = np.arange(8, dtype=np.uint8).reshape(4, 2)
+    net = oracle.two_layer_net
+    assert net.loss(TINY, pixels, LABELS) == net.loss(TINY, pixels.astype(float), LABELS)
+    with pytest.raises(gradient_oracle.InvalidRequest, match="float64 holds, got int64"):
+        net.loss(TINY, np.full((4, 2), 2**53 + 1), LABELS)
+
+
+@pytest.mark.parametrize("form", ["d{}", "grad_{}", "{}_grad"])
+def test_a_gradient_may_be_named_as_a_derivative(oracle, form):
+    """As in files."""
+    right = oracle.two_layer_net.gradient(TINY, BATCH, LABELS)
+    named = {form.format(name): a for name, a in right.items()}
+    assert oracle.check_two_layer_net(TINY, BATCH, LABELS, named).passed
+    del named[form.format("b2")]
+    report = oracle.check_two_layer_net(TINY, BATCH, LABELS, named)
+    assert [(f.kind, f.tensor) for f in report.findings] == [("missing_tensor", "b2")]
+
+
+def test_the_documents_example_is_called_as_it_is_printed(oracle):
+    """Its t is an array of integers."""
+    W = np.array([[0.47355232, 0.9977393, 0.84668094], [0.85557411, 0.03563661, 0.69422093]])
+    x, t = np.array([0.6, 0.9]), np.array([0, 0, 1])
+    loss = oracle.simple_net.loss(W, x, t, delta=0)
+    assert loss == pytest.approx(0.92806853663411326, abs=1e-8)

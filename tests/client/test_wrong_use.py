@@ -109,20 +109,22 @@ P = {"W1": np.ones((2, 3)), "b1": np.zeros(3), "W2": np.ones((3, 2)), "b2": np.z
 W, B, LABELS, Y = P["W1"], np.ones((4, 2)), np.array([0, 1, 1, 0]), np.full((2, 2), 0.5)
 WRONG_BATCHES = [
     (B[:, :1], LABELS, "x", "(4, 2), got shape (4, 1)"),
-    (B.astype(int), LABELS, "x", "got int64"),
     (B * np.nan, LABELS, "x", "be finite, got nan at (0, 0)"),
     (B[:0], LABELS[:0], "x", "not be empty"),
     (B, LABELS + 1, "t", "have labels between 0 and 1, got 2"),
     (B, LABELS - 1, "t", "have labels between 0 and 1, got -1"),
     (B, LABELS[:3], "t", "shape (4,)"),
-    (B, LABELS[:, None], "t", "one integer label for each sample"),
+    (B, LABELS[:, None], "t", "got int64 of shape (4, 1); use t.ravel()"),
+    (B, np.ones((4, 2), int), "t", "hold rows of 0 and a single 1"),
     (B, np.full((4, 2), np.inf), "t", "be finite"),
 ]
 WRONG_NETS = [
     ({**P, "b1": np.zeros((3, 1))}, "b1", "(3,), got shape (3, 1)"),
     ({**P, "W1": W.astype(int)}, "W1", "got int64"),
     ({**P, "b2": P["b2"] * np.nan}, "b2", "be finite"),
-    ({**P, "W3": W}, "params", "got W3"),
+    ({**P, "W3": W, "b3": W}, "params", "unexpected W3, b3: the two-layer net has W1, b1, W2, b2."),
+    (None, "params", "to arrays, got None"),
+    ([*P.values()], "params", 'dict(zip(("W1", "b1", "W2", "b2"), params)) names them'),
     ({name: P[name] for name in ("W1", "W2", "b2")}, "params", "hold W1, b1, W2, b2"),
 ]
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import gradient_oracle
@@ -251,6 +252,47 @@ def test_a_gradient_of_nan_from_javascript_is_a_finding(tmp_path, net):
         1,
         True,
     )
+
+
+@pytest.mark.parametrize("which", [0, 3])
+def test_a_file_with_a_third_layer_is_another_network(tmp_path, net, which):
+    """As in Python: to check the first two layers in silence would check another net."""
+    trees = list(net)
+    trees[which] = trees[which] | {"W3": np.ones((2, 2)), "b3": np.ones(2)}
+    done = check(tmp_path, tuple(trees))
+    assert done.exit_code == 3
+    assert "unexpected W3, b3: the two-layer net has W1, b1, W2, b2" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("p.pt", "torch.load('{}', weights_only=True)"),
+        ("p.csv", "numpy.loadtxt('{}', delimiter=',')"),
+        ("p.mat", "scipy.io.loadmat('{}')"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_the_line_that_converts_it(
+    tmp_path, net, name, said
+):
+    """The reader has the file, and need not look for what reads it."""
+    check(tmp_path, net)
+    (tmp_path / name).write_text("1,2\n3,4\n")
+    arguments = [f"--{n}={tmp_path / name}" for n in NET]
+    done = CliRunner().invoke(command, ["two-layer-net", *arguments])
+    assert done.exit_code == 3
+    line = said.format(tmp_path / name)
+    assert line in done.output.replace("'\"'\"'", "'"), done.output
+
+
+def test_the_line_that_converts_a_table_works(tmp_path):
+    """It is run as it is printed."""
+    table = tmp_path / "x.csv"
+    table.write_text("1,2\n3,4\n")
+    done = CliRunner().invoke(command, ["two-layer-net", *(f"--{n}={table}" for n in NET)])
+    line = done.output.partition("this makes one: ")[2].replace("python", sys.executable, 1)
+    subprocess.run(["/bin/sh", "-c", line], check=True)
+    assert np.array_equal(np.load(tmp_path / "x.npy"), [[1, 2], [3, 4]])
 
 
 @pytest.mark.parametrize("name", ["d{}", "D_{}", "grad_{}", "{}_grad", "{}.grad"])

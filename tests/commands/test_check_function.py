@@ -70,7 +70,7 @@ def test_the_wrong_entry_is_named(logistic):
     """It is the second weight."""
     report = json.loads(check([logistic, "wrong"], "--json").output)
     assert report["verdict"] == "fail"
-    assert [entry["index"] for entry in report["tensors"][0]["worst"]] == [[1]]
+    assert [entry["index"] for entry in report["measured"]["tensors"][0]["located"]] == [[1]]
 
 
 def test_tensors_have_names_and_travel_flat(tmp_path):
@@ -90,8 +90,8 @@ def test_a_float32_program_is_judged_as_one(tmp_path):
     body = "import numpy as np; v = np.array(x, np.float32); print(repr(float(v @ v)))"
     done = check(python(tmp_path, body, first), "--json")
     report = json.loads(done.output)
-    assert (done.exit_code, report["candidate_dtype"]) == (0, "float32")
-    assert 1e-7 < report["detection_limit"] < 0.05
+    assert (done.exit_code, report["measured"]["argument_data_type"]) == (0, "float32")
+    assert 1e-7 < report["measured"]["detection_limit"] < 0.05
 
 
 def test_a_function_without_a_value_is_inconclusive(tmp_path):

@@ -49,7 +49,11 @@ def loss(oracle, **changed):
             "a label below zero": ("t", lambda o: o.cross_entropy_error(Y, LABELS - 1)),
             "labels in a column": ("t", lambda o: o.cross_entropy_error(Y, LABELS[:, None])),
             "too few labels": ("t", lambda o: o.cross_entropy_error(Y, LABELS[:2])),
-            "one-hot integers": ("t", lambda o: o.cross_entropy_error(Y, np.eye(3, 4, dtype=int))),
+            "integers that are not one-hot": (
+                "t",
+                lambda o: o.cross_entropy_error(Y, 2 * np.eye(3, 4, dtype=int)),
+            ),
+            "two ones in a row": ("t", lambda o: loss(o, t=np.ones((3, 4), int))),
             "a negative delta": ("delta", lambda o: o.cross_entropy_error(Y, LABELS, delta=-1e-7)),
             "an endless delta": ("delta", lambda o: loss(o, delta=np.inf)),
             "NaN for a score": ("a", lambda o: o.softmax(NAN)),
@@ -57,7 +61,7 @@ def loss(oracle, **changed):
             "too many inputs": ("x", lambda o: loss(o, x=np.ones((3, 3)))),
             "too few hidden units": ("b1", lambda o: loss(o, b1=np.zeros(4))),
             "a transposed weight": ("W2", lambda o: loss(o, W2=NET["W2"].T)),
-            "a bias in a row": ("b2", lambda o: loss(o, b2=np.zeros((1, 4)))),
+            "a bias in a column": ("b2", lambda o: loss(o, b2=np.zeros((4, 1)))),
             "no step": (
                 "h",
                 lambda o: o.two_layer_net.numerical_gradient(NET, X, LABELS, h=0.0),

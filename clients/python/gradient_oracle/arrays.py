@@ -147,12 +147,57 @@ def decode(message: tensor_pb2.Tensor) -> Array:
     return np.array(tensor.decode(message))
 
 
-def encode_targets(t: Any) -> Any:
-    """Return the fields of targets: integers are labels, anything else is one-hot or soft."""
-    fields = encode("t", t)
-    if fields["data_type"] in (tensor_pb2.DATA_TYPE_INT64, tensor_pb2.DATA_TYPE_INT32):
-        return {"labels": fields}
-    return {"probabilities": fields}
+def encode_numbers(argument: str, value: Any) -> Any:
+    """Return the fields of an array of numbers; whole numbers and bools become float64.
+
+    Images are often uint8. A gradient is never widened: its dtype is part of the question.
+    """
+    array = to_numpy(value, argument)
+    if array.dtype.kind in "iub":
+        if array.itemsize == 8 and array.size and int(np.abs(array).max()) > 2**53:
+            raise invalid(argument, "hold whole numbers that float64 holds", f"{array.dtype}")
+        array = array.astype(np.float64)
+    return encode(argument, array)
+
+
+def columns(W: Any) -> int:
+    """Return how many units a matrix of weights leads to, if it is one."""
+    shape = np.shape(to_numpy(W, "W"))
+    return shape[-1] if shape else 1
+
+
+def encode_targets(t: Any, x: Any, classes: int | None = None) -> Any:
+    """Return the fields of targets: labels, or one-hot or soft targets.
+
+    Integers of the shape of the predictions are one-hot, as in the document; other integers are
+    labels. Anything else is one-hot or soft.
+
+    Parameters
+    ----------
+    t : array
+        The targets.
+    x : array
+        The inputs that they belong to, or the predictions.
+    classes : int, optional
+        K, if `x` is the inputs.
+    """
+    array, shape = to_numpy(t, "t"), np.shape(to_numpy(x))
+    scores = shape if classes is None else (*shape[:-1], classes)
+    if array.dtype.kind not in "iub":
+        return {"probabilities": encode("t", array)}
+    # One integer for one sample of one class is its label.
+    if array.ndim == 2 or (array.shape == scores and array.size > 1):
+        if array.shape != scores and 1 in array.shape:
+            remedy = f"{array.dtype} of shape {array.shape}; use t.ravel()"
+            raise invalid("t", "have shape (N,) if it holds labels", remedy)
+        if not (np.isin(array, (0, 1)).all() and (array.sum(-1) == 1).all()):
+            hint = "hold rows of 0 and a single 1 if it has the shape of the predictions"
+            was = f"other integers; labels have shape (N,), soft targets {array.shape} are floats"
+            raise invalid("t", hint, was)
+        return {"probabilities": encode("t", array.astype(np.float64))}
+    if array.dtype.kind == "b":
+        raise invalid("t", "hold integers if it holds labels", "bool")
+    return {"labels": encode("t", array)}
 
 
 def encode_data_type(argument: str, name: Any) -> tensor_pb2.DataType.ValueType:

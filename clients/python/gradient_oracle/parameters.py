@@ -1,4 +1,4 @@
-"""W1, b1, W2, b2 of a two-layer net, under the document's names or those of PyTorch's layers."""
+"""W1, b1, W2, b2 of a two-layer net, under the document's names or those of a library's layers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradient_oracle.arrays import called, decode, encode, to_numpy
-from gradient_oracle.errors import invalid
+from gradient_oracle.errors import InvalidRequest, invalid
 from oracle.gradcheck.v1 import two_layer_net_pb2
 from oracle.values import Array
-from oracle.wire.names import DOCUMENT, NET, Names, UnknownNames, documented, layers
+from oracle.wire.names import NET, Names, UnknownNames, recognised
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,13 @@ class Net:
 
     arrays: Mapping[str, Array]
     names: Names
+    rows: frozenset[str] = frozenset()
+    """Biases that the caller keeps as (1, H)."""
+
+    @property
+    def classes(self) -> int:
+        """K, as the last bias has it."""
+        return int(self.arrays["b2"].size)
 
     def fields(self, prefix: str = "") -> Any:
         """Return the fields of the message; `prefix` is for errors."""
@@ -26,7 +33,8 @@ class Net:
 
     def like(self, message: two_layer_net_pb2.TwoLayerNetParameters) -> dict[str, Array]:
         """Return the arrays of a message under the caller's names, in the caller's orientation."""
-        return self.names.give(decode_parameters(message))
+        arrays = decode_parameters(message)
+        return self.names.give({n: a[None] if n in self.rows else a for n, a in arrays.items()})
 
 
 def parameters(params: Any) -> Net:
@@ -47,7 +55,7 @@ def parameters(params: Any) -> Net:
 def gradient(candidate: Any, net: Net) -> Net:
     """Read a gradient of parameters, of which some may be missing, under either's names."""
     given = _mapping(candidate, "gradient")
-    return _net(given, "gradient", "gradient.", net.names)
+    return _net(given, "gradient", "gradient.", net)
 
 
 def decode_parameters(message: two_layer_net_pb2.TwoLayerNetParameters) -> dict[str, Array]:
@@ -57,29 +65,27 @@ def decode_parameters(message: two_layer_net_pb2.TwoLayerNetParameters) -> dict[
 
 def _mapping(params: Any, argument: str) -> dict[str, Any]:
     if not isinstance(params, Mapping):
-        was = called(params)
+        was = "None" if params is None else called(params)
         if hasattr(params, "state_dict"):
             was += "; a module of PyTorch has them in state_dict()"
+        elif isinstance(params, (list, tuple)):
+            was += f'; dict(zip(("W1", "b1", "W2", "b2"), {argument})) names them'
         raise invalid(argument, "map W1, b1, W2, b2 to arrays", was)
     return {str(name): array for name, array in params.items()}
 
 
-def _net(given: Mapping[str, Any], argument: str, prefix: str, like: Names | None) -> Net:
-    def array(name: str) -> Array:
-        return to_numpy(given[name], prefix + name)
+def _net(given: Mapping[str, Any], argument: str, prefix: str, like: Net | None) -> Net:
+    present = {n: to_numpy(a, prefix + n) for n, a in given.items() if a is not None}
+    try:
+        names = recognised({n: a.shape for n, a in present.items()}, like.names if like else None)
+    except UnknownNames as problem:
+        raise InvalidRequest(f"`{argument}` {problem}", argument=argument) from None
+    arrays = names.take(present)
+    rows = like.rows if like else frozenset(n for n, a in arrays.items() if _is_row(n, a))
+    flat = {n: a.reshape(-1) if n in rows and _is_row(n, a) else a for n, a in arrays.items()}
+    return Net(flat, names, rows)
 
-    present = [name for name, value in given.items() if value is not None]
-    names = documented(given)
-    if names is None and like is not None and set(given) <= set(like.theirs.values()):
-        names = like
-    if names is None and any("." in name for name in given):
-        try:
-            names = layers({name: array(name).shape for name in present})
-        except UnknownNames as problem:
-            raise invalid(argument, problem.requirement, problem.was) from None
-    names = names or DOCUMENT
-    unknown = sorted(set(given) - set(names.theirs.values()))
-    if unknown:
-        wanted = ", ".join(NET if names == DOCUMENT else names.theirs.values())
-        raise invalid(argument, f"hold nothing but {wanted}", ", ".join(unknown))
-    return Net(names.take({name: array(name) for name in present}), names)
+
+def _is_row(name: str, array: Array) -> bool:
+    """Tell whether a bias is (1, H), as programs keep it that add it to (N, H)."""
+    return name in {"b1", "b2"} and array.ndim == 2 and len(array) == 1

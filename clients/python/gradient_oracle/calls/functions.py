@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from gradient_oracle.arrays import (
+    columns,
     decode,
     encode,
     encode_arithmetic,
     encode_data_type,
+    encode_numbers,
     encode_targets,
     integer,
     real,
@@ -64,7 +66,9 @@ def mean_squared_error(y: Any, t: Any) -> Call[float]:
         If the shapes differ, or an entry is not finite.
     """
     request = build(
-        loss.MeanSquaredErrorRequest, predictions=encode("y", y), targets=encode("t", t)
+        loss.MeanSquaredErrorRequest,
+        predictions=encode("y", y),
+        targets=encode("t", t),
     )
     return Call(request, lambda response: float(response.error))
 
@@ -72,7 +76,9 @@ def mean_squared_error(y: Any, t: Any) -> Call[float]:
 def mean_squared_error_gradient(y: Any, t: Any) -> Call[Array]:
     """Compute dE/dy = y - t of `mean_squared_error`, correctly rounded."""
     request = build(
-        loss.MeanSquaredErrorGradientRequest, predictions=encode("y", y), targets=encode("t", t)
+        loss.MeanSquaredErrorGradientRequest,
+        predictions=encode("y", y),
+        targets=encode("t", t),
     )
     return Call(request, lambda response: decode(response.gradient))
 
@@ -84,8 +90,8 @@ def cross_entropy_error(y: Any, t: Any, delta: float = DELTA) -> Call[float]:
     ----------
     y : (N, K) or (K,) array
         Probabilities; (K,) is one sample.
-    t : (N,) or () integers, or the shape of `y` in a floating type
-        Labels, or one-hot or soft targets.
+    t : (N,) or () integers, or an array of the shape of `y`
+        Labels, or one-hot or soft targets; integers of the shape of `y` are one-hot.
     delta : float
         The constant inside the logarithm, at least 0.
 
@@ -97,7 +103,7 @@ def cross_entropy_error(y: Any, t: Any, delta: float = DELTA) -> Call[float]:
     request = build(
         loss.CrossEntropyErrorRequest,
         predictions=encode("y", y),
-        targets=encode_targets(t),
+        targets=encode_targets(t, y),
         delta=real("delta", delta),
     )
     return Call(request, lambda response: float(response.error))
@@ -108,7 +114,7 @@ def cross_entropy_error_gradient(y: Any, t: Any, delta: float = DELTA) -> Call[A
     request = build(
         loss.CrossEntropyErrorGradientRequest,
         predictions=encode("y", y),
-        targets=encode_targets(t),
+        targets=encode_targets(t, y),
         delta=real("delta", delta),
     )
     return Call(request, lambda response: decode(response.gradient))
@@ -168,7 +174,7 @@ def check_cross_entropy_error(
     request = build(
         loss.CheckCrossEntropyErrorRequest,
         predictions=encode("y", y),
-        targets=encode_targets(t),
+        targets=encode_targets(t, y),
         gradient=encode("gradient", gradient),
         delta=real("delta", delta),
         arithmetic=encode_arithmetic(accumulation_dtype),
@@ -199,8 +205,8 @@ def check_simple_net(
     request = build(
         simple_net.SimpleNetServiceCheckGradientRequest,
         weights=encode("W", W),
-        inputs=encode("x", x),
-        targets=encode_targets(t),
+        inputs=encode_numbers("x", x),
+        targets=encode_targets(t, x, columns(W)),
         gradient=encode("gradient", gradient),
         delta=real("delta", delta),
         arithmetic=encode_arithmetic(accumulation_dtype),
@@ -239,8 +245,8 @@ def check_two_layer_net(
     request = build(
         two_layer_net.TwoLayerNetServiceCheckGradientRequest,
         parameters=net.fields(),
-        inputs=encode("x", x),
-        targets=encode_targets(t),
+        inputs=encode_numbers("x", x),
+        targets=encode_targets(t, x, net.classes),
         gradient=candidate.fields("gradient."),
         delta=real("delta", delta),
         arithmetic=encode_arithmetic(accumulation_dtype),

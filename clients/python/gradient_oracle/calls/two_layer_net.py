@@ -6,8 +6,8 @@ from typing import Any
 
 from gradient_oracle.arrays import (
     decode,
-    encode,
     encode_data_type,
+    encode_numbers,
     encode_targets,
     integer,
     real,
@@ -52,7 +52,7 @@ def predict(params: Any, x: Any) -> Call[Array]:
     request = build(
         pb.TwoLayerNetServicePredictRequest,
         parameters=net.fields(),
-        inputs=encode("x", x),
+        inputs=encode_numbers("x", x),
     )
     return Call(request, lambda response: decode(response.probabilities))
 
@@ -67,8 +67,8 @@ def loss(params: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
         under PyTorch's names, as in a `state_dict`. Gradients come back under the same names.
     x : (N, D) or (D,) array
         Inputs; (D,) is one sample.
-    t : (N,) integers or (N, K) of a floating type
-        Labels, or one-hot or soft targets.
+    t : (N,) integers or (N, K) array
+        Labels, or one-hot or soft targets; integers (N, K) are one-hot.
     delta : float
         The constant inside the logarithm, at least 0.
     """
@@ -76,8 +76,8 @@ def loss(params: Any, x: Any, t: Any, delta: float = DELTA) -> Call[float]:
     request = build(
         pb.TwoLayerNetServiceLossRequest,
         parameters=net.fields(),
-        inputs=encode("x", x),
-        targets=encode_targets(t),
+        inputs=encode_numbers("x", x),
+        targets=encode_targets(t, x, net.classes),
         delta=real("delta", delta),
     )
     return Call(request, lambda response: float(response.loss))
@@ -89,8 +89,8 @@ def accuracy(params: Any, x: Any, t: Any) -> Call[float]:
     request = build(
         pb.AccuracyRequest,
         parameters=net.fields(),
-        inputs=encode("x", x),
-        targets=encode_targets(t),
+        inputs=encode_numbers("x", x),
+        targets=encode_targets(t, x, net.classes),
     )
     return Call(request, lambda response: float(response.accuracy))
 
@@ -101,8 +101,8 @@ def gradient(params: Any, x: Any, t: Any, delta: float = DELTA) -> Call[dict[str
     request = build(
         pb.TwoLayerNetServiceGradientRequest,
         parameters=net.fields(),
-        inputs=encode("x", x),
-        targets=encode_targets(t),
+        inputs=encode_numbers("x", x),
+        targets=encode_targets(t, x, net.classes),
         delta=real("delta", delta),
     )
     return Call(request, lambda response: net.like(response.gradient))
@@ -116,8 +116,8 @@ def numerical_gradient(
     request = build(
         pb.TwoLayerNetServiceNumericalGradientRequest,
         parameters=net.fields(),
-        inputs=encode("x", x),
-        targets=encode_targets(t),
+        inputs=encode_numbers("x", x),
+        targets=encode_targets(t, x, net.classes),
         step=real("h", h),
         delta=real("delta", delta),
     )
@@ -197,8 +197,8 @@ def train(
     request = build(
         pb.TrainRequest,
         parameters=net.fields(),
-        inputs=encode("x", x),
-        targets=encode_targets(t),
+        inputs=encode_numbers("x", x),
+        targets=encode_targets(t, x, net.classes),
         step_num=integer("step_num", step_num),
         batch_size=integer("batch_size", batch_size),
         learning_rate=real("lr", lr),
