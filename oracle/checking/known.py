@@ -262,9 +262,10 @@ def _report(
         return found
 
     def explain(comparison: Comparison) -> tuple[Finding, ...]:
-        from oracle.checking.diagnosis import explain_tensors  # noqa: PLC0415
+        from oracle.diagnosis import walk  # noqa: PLC0415
 
-        return explain_tensors(comparison, sizes(what.plan))
+        asked = walk.Question(what.plan, what.wanted, what.cotangents)
+        return walk.explain(asked, comparison, sizes(what.plan))
 
     question = Question(
         subject,

@@ -93,8 +93,22 @@ def _scaled(x: Number, c: float) -> Number:
     return x if c == 1.0 else x * c
 
 
-def _reduced(reduce: Any) -> Any:
+def _bias(reduce: Any) -> Any:
     """Return a vjp in which the bias is not the sum over the rows."""
+
+    def wrong(
+        xp: Numbers, dY: Number, A: Number, B: Number, C: Number | None = None, **_: Any
+    ) -> dict[str, Number]:
+        if C is None or (C.ndim > 1 and C.shape[0] != 1) or C.shape[-1:] != dY.shape[1:]:
+            return {}
+        held = np.broadcast_to(reduce(dY), dY.shape[1:])
+        return {"C": np.reshape(held, C.shape)}
+
+    return wrong
+
+
+def _weights(change: Any) -> Any:
+    """Return a vjp whose dA goes back through other weights, of the shape of B'."""
 
     def wrong(
         xp: Numbers,
@@ -103,50 +117,103 @@ def _reduced(reduce: Any) -> Any:
         B: Number,
         C: Number | None = None,
         *,
-        beta: float,
+        alpha: float,
+        transA: int,
+        transB: int,
         **_: Any,
     ) -> dict[str, Number]:
-        if C is None or (C.ndim > 1 and C.shape[0] != 1) or C.shape[-1:] == (1,):
-            return {}
-        return {"C": np.reshape(reduce(dY) * beta, C.shape)}
+        used = change(_turned(xp, B, transB))
+        return {"A": _turned(xp, alpha * dY @ used.T, transA)}
 
     return wrong
 
 
-def _untransposed(
-    xp: Numbers,
-    dY: Number,
-    A: Number,
-    B: Number,
-    C: Number | None = None,
-    *,
-    alpha: float,
-    transA: int,
-    transB: int,
-    **_: Any,
-) -> dict[str, Number]:
-    right = _turned(xp, B, transB)
-    if right.shape[0] != right.shape[1]:
-        return {"A": _turned(xp, alpha * dY @ right.reshape(right.shape[::-1]), transA)}
-    return {"A": _turned(xp, alpha * dY @ right, transA)}
+def _inputs(change: Any) -> Any:
+    """Return a vjp whose dB is formed with other inputs, of the shape of A'."""
+
+    def wrong(
+        xp: Numbers,
+        dY: Number,
+        A: Number,
+        B: Number,
+        C: Number | None = None,
+        *,
+        alpha: float,
+        transA: int,
+        transB: int,
+        **_: Any,
+    ) -> dict[str, Number]:
+        used = np.broadcast_to(change(_turned(xp, A, transA)), dY.shape[:1] + _inner(A, transA))
+        return {"B": _turned(xp, alpha * used.T @ dY, transB)}
+
+    return wrong
+
+
+def _inner(A: Number, transA: int) -> tuple[int, ...]:
+    return (A.shape[0],) if transA else (A.shape[1],)
+
+
+def _square(B: Number) -> Number:
+    return B.T if B.shape[0] == B.shape[1] else B.reshape(B.shape[::-1]).T
 
 
 _SUM = "The gradient of a bias that is added to every row is dY.sum(axis=0)."
+_BACK = "Write dA = dY @ B.T, with the weights of the forward pass."
+_FORMED = "Write dB = A.T @ dY, with the inputs of the forward pass."
+
+_BIASES = (
+    ("is reduced over the batch by its mean", lambda e: e.mean(axis=0)),
+    ("holds the last sample of dY only", lambda e: e[-1]),
+    ("holds the first sample of dY only", lambda e: e[0]),
+    ("holds the sum of dY over samples and units", lambda e: e.sum()),
+    ("holds the mean of dY over samples and units", lambda e: e.mean()),
+    ("holds the largest of dY over the samples", lambda e: e.max(axis=0)),
+    ("holds the sum of |dY| over the samples", lambda e: np.abs(e).sum(axis=0)),
+)
+
+_BACKWARDS = (
+    ("the weights without their transpose", _square),
+    ("ones", np.ones_like),
+    ("the signs of the weights", np.sign),
+    ("the absolute values of the weights", np.abs),
+    ("weights whose rows are in reverse order", lambda B: B[::-1]),
+    ("weights whose columns are in reverse order", lambda B: B[:, ::-1]),
+    ("weights whose rows are moved by one", lambda B: np.roll(B, 1, axis=0)),
+    ("weights whose columns are moved by one", lambda B: np.roll(B, 1, axis=1)),
+    ("weights whose rows are moved back by one", lambda B: np.roll(B, -1, axis=0)),
+    ("weights whose columns are moved back by one", lambda B: np.roll(B, -1, axis=1)),
+    ("weights without their last column", lambda B: B * (np.arange(B.shape[1]) < B.shape[1] - 1)),
+)
+
+_FORWARDS = (
+    ("those of the sample before", lambda h: np.roll(h, 1, axis=0)),
+    ("those of the sample after", lambda h: np.roll(h, -1, axis=0)),
+    ("those of the samples in reverse order", lambda h: h[::-1]),
+    ("those of the first sample", lambda h: h[:1]),
+    ("those of the last sample", lambda h: h[-1:]),
+    ("their mean over the batch", lambda h: h.mean(axis=0, keepdims=True)),
+    ("them less their mean over the batch", lambda h: h - h.mean(axis=0, keepdims=True)),
+    ("them less their mean", lambda h: h - h.mean()),
+    ("their squares", lambda h: h * h),
+    ("1 less them", lambda h: 1.0 - h),
+    ("whether they are positive", lambda h: (h > 0) * 1.0),
+    ("their slope as of a sigmoid, A (1 - A)", lambda h: h * (1.0 - h)),
+)
 
 SLIPS = (
-    Slip(
-        "bias_reduction",
-        "the bias is reduced over the batch by its mean",
-        _reduced(lambda dY: dY.mean(0)),
-        _SUM,
+    *(Slip("bias_reduction", f"the bias {says}", _bias(f), _SUM) for says, f in _BIASES),
+    *(
+        Slip("wrong_weights", f"the error goes back through {says}", _weights(f), _BACK)
+        for says, f in _BACKWARDS
     ),
-    Slip("bias_reduction", "the bias holds the last row of dY", _reduced(lambda dY: dY[-1]), _SUM),
-    Slip("bias_reduction", "the bias holds the first row of dY", _reduced(lambda dY: dY[0]), _SUM),
-    Slip(
-        "wrong_weights",
-        "the error goes back through the weights without their transpose",
-        _untransposed,
-        "Write dA = dY @ B.T.",
+    *(
+        Slip(
+            "wrong_inputs",
+            f"in place of its inputs the weights' gradient has {says}",
+            _inputs(f),
+            _FORMED,
+        )
+        for says, f in _FORWARDS
     ),
 )
 

@@ -18,8 +18,9 @@ from oracle.checking.backward import Pass, backward, forward
 from oracle.checking.diagnosis import hidden, recovery
 from oracle.checking.diagnosis.earlier import at_other_parameters
 from oracle.checking.diagnosis.elimination import located, nearly_right
-from oracle.checking.diagnosis.faults import clipped, decayed, decayed_alike, fault
+from oracle.checking.diagnosis.faults import decayed, decayed_alike, fault
 from oracle.checking.mistakes import OUTPUTS, SAMPLES, SLOPES, Mistake, other_forwards
+from oracle.diagnosis.alone import clipped
 from oracle.diagnosis.comparison import LARGER, Comparison
 from oracle.diagnosis.evidence import even, independent, misfit, tells
 from oracle.diagnosis.returned import changed, in_place_of_parameters

@@ -1,0 +1,203 @@
+"""What may have been done to one node of a graph, or to the graph: the table of a diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from oracle.graphs.graph import Node, Plan, Step, plan
+from oracle.operators.elementwise import same_shape
+from oracle.operators.operator import Operator, Vjp
+from oracle.operators.table import OPERATORS
+from oracle.values import Float64, InvalidInput
+
+TABLE = 8.0
+"""Bits that one of some two hundred slips costs."""
+
+DELTA = 1.0
+"""Bits that the loss without its guard costs: one of two that people mean."""
+
+
+BIASES = ((0.0, "left out of"), (2.0, "added twice in"), (-1.0, "subtracted in"))
+"""What is done to a bias in a forward pass."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One thing that was written otherwise: in which node, what it is called, and its vjp.
+
+    `node` is -1 if it is another forward pass. `part` names the derivatives that it changes.
+    `fitted` counts numbers that were fitted to what was sent.
+    """
+
+    node: int
+    code: str
+    says: str
+    remedy: str
+    wrong: Vjp
+    part: frozenset[str] = frozenset()
+    cost: float = TABLE
+    fitted: int = 0
+
+
+@dataclass(frozen=True)
+class World:
+    """Another forward pass: its plan, what is said of it, and derivatives that are kept."""
+
+    plan: Plan
+    hypothesis: Hypothesis | None
+    cost: float
+    kept: Mapping[int, Vjp] = field(default_factory=dict)
+
+
+def _nothing(*_: Any, **__: Any) -> dict[str, Any]:
+    return {}
+
+
+def hypotheses(what: Plan, values: Mapping[str, Float64]) -> Iterator[Hypothesis]:
+    """Yield the slips of every node, and the tensors that may have stood in another's place."""
+    for k, step in enumerate(what.steps):
+        for slip in step.operator.slips:
+            yield Hypothesis(k, slip.code, slip.says, slip.remedy, slip.wrong)
+        if _is_elementwise(step.operator):
+            yield from _other_slopes(k, step)
+        yield from _substituted(what, values, k, step)
+
+
+def _other_slopes(place: int, step: Step) -> Iterator[Hypothesis]:
+    """Yield the derivatives of other functions, at the input and at the output of the node."""
+    own = step.operator.name
+    remedy = f"Multiply by the derivative of {own}, at its input."
+    for other in OPERATORS.values():
+        if _is_elementwise(other) and other.name != own:
+            for at_output, where in ((False, ""), (True, " at its output")):
+                said = f"the derivative is that of {other.name}{where}, not that of {own}"
+                wrong = _slope_of(step, other, at_output)
+                yield Hypothesis(place, "wrong_activation_derivative", said, remedy, wrong)
+
+
+def _slope_of(step: Step, other: Operator, at_output: bool) -> Vjp:
+    attributes = other.complete({})
+
+    def wrong(xp: Any, dY: Any, X: Any, **own: Any) -> dict[str, Any]:
+        at = step.operator.evaluate(xp, X, **own) if at_output else X
+        return dict(other.differentiate(xp, dY, at, **attributes))
+
+    return wrong
+
+
+def _substituted(
+    what: Plan, values: Mapping[str, Float64], place: int, step: Step
+) -> Iterator[Hypothesis]:
+    """Yield derivatives of a node that are formed with another tensor of the same shape."""
+    signature = step.operator.signature
+    near = _neighbours(what, place)
+    for k, name in enumerate(step.node.inputs):
+        wanted = signature.input_at(k)
+        if not name or wanted.constant or wanted.variadic:
+            continue
+        for other in near:
+            if other == name or values[other].shape != values[name].shape:
+                continue
+            if np.array_equal(values[other], values[name]):
+                continue
+            yield Hypothesis(
+                place,
+                "wrong_inputs",
+                f"the derivative is formed with {other} in place of {name}",
+                f"Use {name}.",
+                _with(step, k, values[other]),
+            )
+
+
+def _neighbours(what: Plan, place: int) -> list[str]:
+    """Return the tensors around a node: what it takes and gives, and what those are made of."""
+    step = what.steps[place]
+    found = [*step.node.inputs, *step.node.outputs]
+    for other in what.steps:
+        if not set(other.node.outputs).isdisjoint(step.node.inputs):
+            found += other.node.inputs
+        if not set(other.node.inputs).isdisjoint(step.node.outputs):
+            found += other.node.outputs
+    floating = [n for n in dict.fromkeys(found) if n and n in what.shapes]
+    return [n for n in floating if n not in what.inputs or what.inputs[n].dtype.kind != "i"]
+
+
+def _with(step: Step, place: int, other: Float64) -> Vjp:
+    outputs = len(step.operator.signature.outputs)
+
+    def wrong(xp: Any, *given: Any, **attributes: Any) -> dict[str, Any]:
+        arguments = list(given)
+        arguments[outputs + place] = other
+        found = step.operator.differentiate(xp, *arguments, **attributes)
+        return {n: g() if callable(g) else g for n, g in found.items()}
+
+    return wrong
+
+
+def worlds(what: Plan) -> Iterator[World]:
+    """Yield other forward passes: another activation, no bias, a loss without its guard."""
+    for k, step in enumerate(what.steps):
+        if step.attributes.get("delta"):
+            node = replace(step.node, attributes={**step.node.attributes, "delta": 0.0})
+            yield from _changed(what, k, node, None)
+        if _is_elementwise(step.operator):
+            for other in OPERATORS.values():
+                if other.name != step.operator.name and _is_elementwise(other):
+                    node = replace(step.node, operator=other.name, attributes={})
+                    said = Hypothesis(
+                        -1 - k,
+                        "wrong_forward",
+                        f"the gradient is that of {other.name} in place of {step.operator.name}",
+                        f"Differentiate {step.operator.name}.",
+                        _nothing,
+                    )
+                    kept = {k: step.operator.differentiate}
+                    yield from _changed(what, k, node, said, kept)
+        if step.operator.name == "Gemm" and len(step.node.inputs) == 3 and step.node.inputs[2]:
+            for beta, says in BIASES:
+                node = replace(step.node, attributes={**step.node.attributes, "beta": beta})
+                bias = step.node.inputs[2]
+                said = Hypothesis(
+                    -1 - k,
+                    "wrong_forward",
+                    f"{bias} is {says} the forward pass",
+                    f"Add {bias} once.",
+                    _nothing,
+                )
+                yield from _changed(what, k, node, said, {k: _of(step)})
+
+
+def _of(step: Step) -> Vjp:
+    """Return the derivative of a node with its own attributes, whatever those of its world are."""
+
+    def vjp(*arguments: Any, **_: Any) -> dict[str, Any]:
+        found = step.operator.differentiate(*arguments, **step.attributes)
+        return {n: g() if callable(g) else g for n, g in found.items()}
+
+    return vjp
+
+
+def _changed(
+    what: Plan,
+    place: int,
+    node: Node,
+    said: Hypothesis | None,
+    kept: Mapping[int, Vjp] | None = None,
+) -> Iterator[World]:
+    nodes = [*what.graph.nodes]
+    nodes[place] = node
+    graph = replace(what.graph, nodes=tuple(nodes))
+    try:
+        yield World(plan(graph, what.inputs), said, said.cost if said else DELTA, kept or {})
+    except InvalidInput:
+        return
+
+
+def _is_elementwise(operator: Operator) -> bool:
+    signature = operator.signature
+    required = [v for v in signature.attributes.values() if not isinstance(v, int | float | str)]
+    return operator.shapes is same_shape and len(signature.inputs) == 1 and not required

@@ -1,0 +1,219 @@
+"""The walk through a graph: which slips, in which node, give the gradient that was sent.
+
+A gradient with a slip is the reverse pass with the derivative of one node replaced; a compound has
+several replaced; another forward pass is another graph. Each is an account, and the bits that are
+left of it decide (`bits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from oracle.arithmetic.float64 import Float64Numbers
+from oracle.diagnosis import returned
+from oracle.diagnosis.alone import alone
+from oracle.diagnosis.bits import DECISIVE, Evidence, Match
+from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.hypotheses import Hypothesis, hypotheses, worlds
+from oracle.diagnosis.sentences import of_factor, of_hypothesis
+from oracle.diagnosis.tensors import (
+    explain_tensor,
+    low_precision,
+    merged,
+    moved,
+    representable_in,
+    unexplained,
+)
+from oracle.findings import FindingKind as Kind
+from oracle.graphs.evaluation import cotangents_of, forward, reverse
+from oracle.graphs.graph import Plan
+from oracle.operators.operator import Vjp
+from oracle.values import Array, Finding, Float64
+
+DEEPEST = 4
+"""Slips of one account, at most."""
+
+KEPT = 3
+"""First slips that are followed further: a wrong one may explain more bits than a right one alone.
+"""
+
+ALIKE = 1.0
+"""Bits by which two accounts may differ that cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A graph at its inputs, and by what it is differentiated."""
+
+    plan: Plan
+    wanted: tuple[str, ...]
+    cotangents: Mapping[str, Array] | None = None
+
+    def values(self) -> dict[str, Float64]:
+        """Return every tensor of the forward pass."""
+        with np.errstate(all="ignore"):
+            return forward(Float64Numbers(), self.plan)
+
+    def gradient(
+        self, values: Mapping[str, Float64], instead: Mapping[int, Vjp]
+    ) -> dict[str, Float64]:
+        """Return the derivatives with those of some nodes replaced."""
+        xp = Float64Numbers()
+        with np.errstate(all="ignore"):
+            above = cotangents_of(xp, self.plan, self.cotangents)
+            found = reverse(xp, self.plan, values, above, wanted=self.wanted, instead=instead)
+        zeros = {n: np.zeros(self.plan.shapes[n]) for n in self.wanted if n not in found}
+        return {n: np.asarray(found[n]) for n in self.wanted if n in found} | zeros
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was done, in which world, and what that leaves unexplained."""
+
+    slips: tuple[Hypothesis, ...] = ()
+    match: Match | None = None
+    prediction: Mapping[str, Float64] = field(default_factory=dict)
+    bits: float = 0.0
+
+    @property
+    def explained(self) -> tuple[str, ...]:
+        """Names of the tensors that follow from it."""
+        return self.match.names if self.match else ()
+
+
+def explain(
+    question: Question, comparison: Comparison, sizes: Mapping[str, int]
+) -> tuple[Finding, ...]:
+    """Name what is wrong with a gradient of a graph that failed its check."""
+    if found := low_precision(comparison):
+        return found
+    first = _explain(question, comparison, sizes)
+    if any(f.kind is Kind.UNEXPLAINED for f in first) and (narrow := representable_in(comparison)):
+        return _explain(question, narrow[1], sizes)
+    return first
+
+
+def _explain(
+    question: Question, comparison: Comparison, sizes: Mapping[str, int]
+) -> tuple[Finding, ...]:
+    evidence = Evidence(comparison, sizes)
+    parameters = {n: question.plan.inputs[n] for n in question.wanted}
+    if found := returned.in_place_of_parameters(parameters, comparison):
+        return found
+    if found := returned.changed(comparison):
+        return found
+    if not any(np.any(evidence.sent(n)) for n in comparison.candidate):
+        each = (explain_tensor(comparison, n, sizes) for n in evidence.wrong)
+        return merged([f for f in each if f is not None])
+    accounts = [_grown(question, evidence, Account(), question.values())]
+    for world in worlds(question.plan):
+        changed = replace(question, plan=world.plan)
+        values = changed.values()
+        if not all(np.isfinite(v).all() for v in values.values()):
+            continue
+        begun = Account((world.hypothesis,) if world.hypothesis else (), bits=-world.cost)
+        for kept in ({}, world.kept):
+            plain = changed.gradient(values, kept)
+            match = evidence.match(plain)
+            if match and match.bits - world.cost >= DECISIVE:
+                begun_here = replace(
+                    begun, match=match, prediction=plain, bits=match.bits - world.cost
+                )
+                accounts.append(_grown(changed, evidence, begun_here, values, kept))
+            if not world.kept:
+                break
+    best = max(accounts, key=lambda a: (a.bits, -len(a.slips)))
+    findings, open_ = _said(question, evidence, best)
+    rest = [unexplained(comparison, n) for n in open_]
+    return merged([*findings, *rest]) or (unexplained(comparison, ""),)
+
+
+def _grown(
+    question: Question,
+    evidence: Evidence,
+    begun: Account,
+    values: Mapping[str, Float64],
+    kept: Mapping[int, Vjp] | None = None,
+) -> Account:
+    """Return the account to which slips were added as long as they explain more than they cost."""
+    table = list(hypotheses(question.plan, values))
+    if begun.match is None:
+        plain = question.gradient(values, kept or {})
+        match = evidence.match(plain)
+        begun = Account(begun.slips, match, plain, (match.bits if match else 0.0) + begun.bits)
+    front, best = [begun], begun
+    for _ in range(DEEPEST):
+        found: list[Account] = []
+        for account in front:
+            if set(evidence.wrong) <= set(account.explained):
+                continue
+            for slip in table:
+                if any(slip.node == other.node for other in account.slips):
+                    continue
+                instead = dict(kept or {})
+                for one in (*account.slips, slip):
+                    if one.node >= 0:
+                        instead[one.node] = _both(instead.get(one.node), one.wrong)
+                prediction = question.gradient(values, instead)
+                found += _extended(evidence, account, slip, prediction)
+        found.sort(key=lambda a: -a.bits)
+        front = [a for a in found if a.bits >= best.bits + DECISIVE][:KEPT]
+        if not front:
+            return best
+        best = front[0]
+    return best
+
+
+def _extended(
+    evidence: Evidence, account: Account, slip: Hypothesis, prediction: Mapping[str, Float64]
+) -> list[Account]:
+    """Return the account with one more slip, if it explains more and takes nothing back."""
+    if not all(np.isfinite(p).all() for p in prediction.values()):
+        return []
+    match = evidence.match(prediction, slip.fitted)
+    if match is None or not set(account.explained) <= set(match.names):
+        return []
+    slips = (*account.slips, slip)
+    return [Account(slips, match, prediction, match.bits - sum(one.cost for one in slips))]
+
+
+def _both(first: Vjp | None, second: Vjp) -> Vjp:
+    if first is None:
+        return second
+
+    def both(*arguments: Any, **attributes: Any) -> dict[str, Any]:
+        return {**first(*arguments, **attributes), **second(*arguments, **attributes)}
+
+    return both
+
+
+def _said(
+    question: Question, evidence: Evidence, account: Account
+) -> tuple[list[Finding], list[str]]:
+    """Return the findings of an account, and the tensors of which none speaks."""
+    comparison = evidence.comparison
+    findings = [of_hypothesis(question.plan, slip) for slip in account.slips]
+    factor = account.match.factor if account.match else 1.0
+    explained = [n for n in account.explained if n in evidence.wrong]
+    rest = [n for n in evidence.wrong if n not in explained]
+    if explained and factor != 1.0:
+        every = not rest and set(evidence.wrong) == set(comparison.candidate)
+        findings += of_factor(factor, explained, evidence.sizes, every=every)
+    expected = {n: factor * account.prediction[n] for n in rest}
+    view = moved(comparison, expected) if rest else comparison
+    open_ = []
+    for name in rest:
+        parameter = np.asarray(question.plan.inputs[name], np.float64)
+        found = alone(view, name, parameter, evidence.sizes)
+        if found is None:
+            open_.append(name)
+        else:
+            findings.append(found)
+    return findings, open_
+
+
+__all__ = ["Question", "explain"]
