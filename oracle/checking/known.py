@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from oracle.arithmetic.balls import BallNumbers, enclose
-from oracle.arithmetic.dtypes import FLOAT64, Arithmetic, arithmetic
+from oracle.arithmetic.dtypes import FLOAT64, ROUNDING, Arithmetic, arithmetic
 from oracle.arithmetic.errors import one_sign
 from oracle.arithmetic.float64 import Float64Numbers
 from oracle.arithmetic.numbers import Number, Numbers
@@ -202,6 +202,7 @@ def check(
     cotangents: Mapping[str, Array] | None = None,
     compute: str | None = None,
     accumulate: str | None = None,
+    store: str | None = None,
     stored: Collection[str] | None = None,
     subject: str | None = None,
 ) -> Report:
@@ -217,8 +218,10 @@ def check(
         Weights of the outputs; ones where nothing is given.
     compute, accumulate : str, optional
         Types of the candidate's operations and sums; see `oracle.arithmetic.dtypes.arithmetic`.
+    store : str, optional
+        Type in which tensors go through memory, if it is narrower than the candidate's dtype.
     stored : collection of str, optional
-        Tensors that go through memory in the candidate's dtype; all if None.
+        Tensors that go through memory in that type; all if None.
 
     Returns
     -------
@@ -228,7 +231,9 @@ def check(
     name = subject or plan.graph.name
 
     def arithmetic_of(dtype: str) -> Arithmetic:
-        return arithmetic(dtype, compute=compute, accumulate=accumulate)
+        if store and dtype in ROUNDING and ROUNDING[store].u < ROUNDING[dtype].u:
+            raise InvalidInput("store", f"not be wider than {dtype}, the gradient's type", store)
+        return arithmetic(store or dtype, compute=compute, accumulate=accumulate)
 
     def judged(kink: float) -> tuple[Report, int]:
         return _report(name, what, gradient, arithmetic_of, kink)

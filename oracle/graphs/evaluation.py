@@ -125,11 +125,10 @@ def _by_name(step: Step, found: Mapping[str, Any]) -> list[tuple[str, Number]]:
 def cotangents_of(
     xp: Numbers, plan: Plan, given: Mapping[str, Array] | None = None
 ) -> dict[str, Number]:
-    """Return the cotangents of the outputs: 1 for scalars, or those that were given."""
-    found = {}
-    for name in plan.graph.outputs:
-        if given is not None and name in given:
-            found[name] = xp.held(given[name])
-        else:
-            found[name] = xp.exact(np.ones(plan.shapes[name]))
-    return found
+    """Return the cotangents of the outputs: those that were given, or 1 where none is.
+
+    If there are some, an output without one does not count.
+    """
+    if given:
+        return {name: xp.held(given[name]) for name in plan.graph.outputs if name in given}
+    return {name: xp.exact(np.ones(plan.shapes[name])) for name in plan.graph.outputs}

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from oracle.operators.operator import Operator, Shape
+from oracle.operators.operator import Operator, Shape, Signature
 from oracle.operators.table import OPERATORS
 from oracle.values import Array, InvalidInput
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operator of a graph: ONNX's NodeProto. An absent input has the name ""."""
+    """One operator of a graph: ONNX's NodeProto. An absent input has the name "".
+
+    `name` is what an error calls the node beside its place; `domain` may be left out.
+    """
 
     operator: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    domain: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.operator} {self.name!r}" if self.name else self.operator
 
 
 @dataclass(frozen=True)
@@ -80,28 +89,23 @@ def plan(graph: Graph, inputs: Mapping[str, Array]) -> Plan:
         If an operator, attribute or name is unknown, a name is given twice or used before it is
         computed, or a shape does not fit; `argument` is the place, as ``nodes[2].inputs[0]``.
     """
-    _require_names("inputs", graph.inputs, inputs)
+    _require_names(graph.inputs, inputs)
     if not graph.nodes:
         raise InvalidInput("nodes", "hold at least one node", "none")
     if not graph.outputs:
         raise InvalidInput("outputs", "name at least one tensor", "none")
     shapes: dict[str, Shape] = {name: tuple(inputs[name].shape) for name in graph.inputs}
-    later = {name for node in graph.nodes for name in node.outputs}
+    later = {name: k for k, node in reversed([*enumerate(graph.nodes)]) for name in node.outputs}
     steps = []
     for k, node in enumerate(graph.nodes):
-        step = _step(f"nodes[{k}]", node)
-        _require_known(f"nodes[{k}]", node, shapes, later)
-        arguments = [_argument(f"nodes[{k}]", step, j, shapes, inputs) for j in range(_most(step))]
+        where = f"nodes[{k}]"
+        step = _step(where, node)
+        _require_known(where, node, shapes, later)
+        arguments = [_argument(where, step, j, shapes, inputs) for j in range(_most(step))]
         try:
             found = step.operator.shapes(*arguments, **step.attributes)
         except InvalidInput as error:
-            names = [one.name for one in step.operator.signature.inputs]
-            where = f"nodes[{k}] ({node.operator})"
-            if error.argument in names and names.index(error.argument) < len(node.inputs):
-                where += f", {error.argument} = {node.inputs[names.index(error.argument)]}"
-            else:
-                where += f", {error.argument}"
-            raise InvalidInput(where, error.requirement, error.was) from None
+            raise _placed(where, node, step.operator.signature, error) from None
         for name, shape in zip(node.outputs, found, strict=False):
             if name:
                 shapes[name] = tuple(shape)
@@ -109,6 +113,8 @@ def plan(graph: Graph, inputs: Mapping[str, Array]) -> Plan:
     for j, name in enumerate(graph.outputs):
         if name not in shapes:
             raise InvalidInput(f"outputs[{j}]", "name a tensor of the graph", repr(name))
+    if len(set(graph.outputs)) < len(graph.outputs):
+        raise InvalidInput("outputs", "name each tensor once", ", ".join(graph.outputs))
     return Plan(graph, tuple(steps), dict(inputs), shapes)
 
 
@@ -117,74 +123,106 @@ def _most(step: Step) -> int:
     return max(len(step.operator.signature.inputs), len(step.node.inputs))
 
 
-def _require_names(argument: str, names: Sequence[str], inputs: Mapping[str, Array]) -> None:
+def _require_names(names: Sequence[str], inputs: Mapping[str, Array]) -> None:
+    known: set[str] = set()
     for name in names:
         if not name:
-            raise InvalidInput(argument, "have names", "an empty one")
-        if names.count(name) > 1:
-            raise InvalidInput(argument, "have names that differ", f"{name!r} twice")
+            raise InvalidInput("inputs", "have names", "an empty one")
+        if name in known:
+            raise InvalidInput("inputs", "have names that differ", f"{name!r} twice")
         if name not in inputs:
-            raise InvalidInput(argument, f"hold {name}", ", ".join(inputs) or "nothing")
+            raise InvalidInput("inputs", f"hold {name}", ", ".join(inputs) or "nothing")
+        known.add(name)
     for name in inputs:
-        if name not in names:
-            known = ", ".join(names) or "no inputs"
-            raise InvalidInput(argument, f"hold inputs of the graph ({known})", repr(name))
+        if name not in known:
+            has = ", ".join(names) or "none"
+            raise InvalidInput("inputs", f"hold nothing but inputs of the graph ({has})", name)
 
 
 def _step(where: str, node: Node) -> Step:
     operator = OPERATORS.get(node.operator)
     if operator is None:
-        raise InvalidInput(f"{where}.op_type", "be an operator that is served", node.operator)
+        near = difflib.get_close_matches(node.operator, OPERATORS, 1)
+        was = f"{node.operator!r}" + (f"; {near[0]} is one" if near else "")
+        raise InvalidInput(f"{where}.op_type", "be an operator that is served", was)
     signature = operator.signature
+    if node.domain and node.domain not in {signature.domain, signature.domain or "ai.onnx"}:
+        requirement = f"be {signature.domain or 'ai.onnx'} for {node}, or empty"
+        raise InvalidInput(f"{where}.domain", requirement, repr(node.domain))
     most = len(signature.inputs)
     least = sum(not one.optional for one in signature.inputs)
     count = len(node.inputs)
     if count < least or (count > most and not signature.inputs[-1].variadic):
         names = ", ".join(one.name for one in signature.inputs)
         numbers = f"{least}" if least == most else f"{least} to {most}"
-        raise InvalidInput(
-            f"{where} ({node.operator}) inputs", f"have {numbers} names ({names})", str(count)
-        )
-    outputs = len(signature.outputs)
-    if not outputs - signature.optional_outputs <= len(node.outputs) <= outputs:
-        raise InvalidInput(
-            f"{where} ({node.operator}) outputs",
-            f"have at most {outputs} names ({', '.join(signature.outputs)})",
-            str(len(node.outputs)),
-        )
+        numbers = f"at least {least}" if signature.inputs[-1].variadic else numbers
+        requirement = f"hold {numbers} names, the inputs of {node} ({names})"
+        raise InvalidInput(f"{where}.inputs", requirement, str(count))
+    most = len(signature.outputs)
+    least = most - signature.optional_outputs
+    if not least <= len(node.outputs) <= most:
+        names = ", ".join(signature.outputs)
+        numbers = f"{least}" if least == most else f"{least} to {most}"
+        requirement = f"hold {numbers} names, the outputs of {node} ({names})"
+        raise InvalidInput(f"{where}.outputs", requirement, str(len(node.outputs)))
     try:
         attributes = operator.complete(node.attributes)
     except InvalidInput as error:
-        place = f"{where} ({node.operator}) attribute {error.argument}"
-        raise InvalidInput(place, error.requirement, error.was) from None
+        raise _placed(where, node, signature, error) from None
     return Step(node, operator, attributes)
 
 
-def _require_known(where: str, node: Node, shapes: Mapping[str, Shape], later: set[str]) -> None:
+def _placed(where: str, node: Node, signature: Signature, error: InvalidInput) -> InvalidInput:
+    """Return the error of an operator about one of its inputs or attributes, with its place."""
+    requirement, was = f"{error.requirement} as {error.argument} of {node}", error.was
+    names = [one.name for one in signature.inputs]
+    given = list(node.attributes)
+    if error.argument in names:
+        place = names.index(error.argument)
+        if place < len(node.inputs) and node.inputs[place]:
+            where, was = f"{where}.inputs[{place}]", f"{was} of {node.inputs[place]!r}"
+        else:
+            where = f"{where}.inputs"
+    elif error.argument in given:
+        where = f"{where}.attributes[{given.index(error.argument)}]"
+        if error.argument not in signature.attributes:
+            requirement = error.requirement
+    else:
+        where = f"{where}.attributes"
+    return InvalidInput(where, requirement, was)
+
+
+def _require_known(
+    where: str, node: Node, shapes: Mapping[str, Shape], later: Mapping[str, int]
+) -> None:
     for j, name in enumerate(node.inputs):
         if name and name not in shapes:
-            requirement = "be computed by an earlier node" if name in later else "be known"
-            raise InvalidInput(f"{where}.inputs[{j}]", f"{requirement}", repr(name))
+            requirement = "be an input of the graph, or an output of an earlier node"
+            was = f"{name!r}, which nodes[{later[name]}] computes" if name in later else repr(name)
+            raise InvalidInput(f"{where}.inputs[{j}]", f"{requirement}, as {node} reads it", was)
     for j, name in enumerate(node.outputs):
         if name in shapes or (name and node.outputs.count(name) > 1):
-            raise InvalidInput(f"{where}.outputs[{j}]", "have a name of its own", repr(name))
+            requirement = f"have a name of its own, as {node} writes it"
+            raise InvalidInput(f"{where}.outputs[{j}]", requirement, f"{name!r} twice")
+    if not node.outputs[0]:
+        raise InvalidInput(f"{where}.outputs[0]", f"have a name, as {node} writes it", "none")
 
 
 def _argument(
     where: str, step: Step, place: int, shapes: Mapping[str, Shape], inputs: Mapping[str, Array]
 ) -> Any:
-    signature = step.operator.signature
     given = step.node.inputs[place] if place < len(step.node.inputs) else ""
-    wanted = signature.input_at(place)
+    wanted = step.operator.signature.input_at(place)
     if not given:
         if not wanted.optional:
-            raise InvalidInput(f"{where}.inputs[{place}]", f"be given as {wanted.name}", "nothing")
+            requirement = f"have a name, as {step.node} needs its {wanted.name}"
+            raise InvalidInput(f"{where}.inputs[{place}]", requirement, "none")
         return None
     if wanted.constant:
         if given not in inputs:
             raise InvalidInput(
                 f"{where}.inputs[{place}]",
-                f"be an input of the graph, as {wanted.name} is not differentiated",
+                f"be an input of the graph, as {step.node} does not differentiate {wanted.name}",
                 f"{given!r}, which a node computes",
             )
         return inputs[given]

@@ -21,6 +21,7 @@ and, where they are known,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -192,22 +193,36 @@ class Operator:
         return {name: xp.widest([each[name] for each in found]) for name in found[0]}
 
     def complete(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return attributes with their defaults.
+        """Return attributes with their defaults, of whose type they are.
 
         Raises
         ------
         InvalidInput
-            If an attribute is unknown, or one is missing that has no default.
+            If an attribute is unknown or of another type than its default, or one is missing that
+            has no default.
         """
         known = self.signature.attributes
-        for name in attributes:
+        for name, given in attributes.items():
             if name not in known:
                 has = ", ".join(known) or "none"
-                raise InvalidInput(name, f"be an attribute of {self.name}, which has {has}", name)
+                requirement = f"be an attribute of {self.name} ({has})"
+                raise InvalidInput(name, requirement, repr(name))
+            _require_like(name, given, known[name])
         for name, default in known.items():
             if default is REQUIRED and name not in attributes:
-                raise InvalidInput(name, f"be given to {self.name}", "nothing")
+                raise InvalidInput(name, "be given", "nothing")
         return {**known, **attributes}
+
+
+def _require_like(name: str, given: Any, default: Any) -> None:
+    """Raise unless an attribute has the type of its default; a number may be a whole one."""
+    for kind, wanted in ((int, "a whole number"), (float, "a number"), (str, "a text")):
+        if isinstance(default, kind):
+            held = int | float if kind is float else kind
+            if isinstance(given, bool) or not isinstance(given, held):
+                raise InvalidInput(name, f"be {wanted}", repr(given))
+    if isinstance(given, float) and not math.isfinite(given):
+        raise InvalidInput(name, "be finite", repr(given))
 
 
 def broadcast(**shapes: Shape) -> Shape:

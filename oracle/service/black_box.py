@@ -21,7 +21,7 @@ from oracle.service.gate import CallerLeft, Overloaded, Watchdog
 from oracle.service.requests import Fields, require
 from oracle.service.status import Abandoned
 from oracle.values import Array, Checkpoint, InvalidInput, Report, never_stop
-from oracle.wire import black_box, report, tensor
+from oracle.wire import report, tensor, tensors
 
 MAX_MESSAGE_BYTES = 2**26
 """Of a server that is told nothing else."""
@@ -149,14 +149,14 @@ def _encode_ask(ask: Any) -> pb.Ask:
     message.coordinates.CopyFrom(
         pb.CoordinateProbes(tensor=ask.tensor, begin=ask.begin, end=ask.end, step=ask.step)
     )
-    message.point.extend(black_box.encode_tensors(ask.point or {}))
+    message.point.extend(tensors.encode(ask.point or {}))
     return message
 
 
 def _encode_result(value: Any) -> pb.Result:
     if isinstance(value, Report):
         return pb.Result(report=report.encode(value))
-    return pb.Result(tensors=black_box.encode_tensors(value))
+    return pb.Result(tensors=tensors.encode(value))
 
 
 def seal(turns: Sequence[bytes], checkpoint: Checkpoint = never_stop) -> bytes:

@@ -18,6 +18,8 @@ from oracle.gradcheck.v1 import (
     activation_pb2_grpc,
     black_box_pb2,
     black_box_pb2_grpc,
+    graph_pb2,
+    graph_pb2_grpc,
     loss_pb2,
     loss_pb2_grpc,
     mini_batch_pb2,
@@ -39,6 +41,7 @@ from oracle.service.calls import OPEN
 from oracle.service.decoding import Decoded
 from oracle.service.draining import Drained
 from oracle.service.gate import Calls, Gate
+from oracle.service.graphs import Graphs
 from oracle.service.observing import Observed, log
 from oracle.service.pools import Placed, Pools
 from oracle.service.ports import CannotServe, listen, options, require_servable
@@ -54,6 +57,7 @@ __all__ = ["FUNCTIONS", "SERVICES", "CannotServe", "Server", "Settings", "option
 CONTRACT = (
     activation_pb2,
     black_box_pb2,
+    graph_pb2,
     loss_pb2,
     mini_batch_pb2,
     self_test_pb2,
@@ -191,6 +195,7 @@ class Server:
                 black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server,
                 BlackBoxServicer(max_message_bytes=settings.max_message_bytes, look=self.gate.turn),
             ),
+            (graph_pb2_grpc.add_GraphServiceServicer_to_server, Graphs(*shared)),
             (self_test_pb2_grpc.add_SelfTestServiceServicer_to_server, SelfTest(*shared)),
             (health_pb2_grpc.add_HealthServicer_to_server, self.health),
         ]

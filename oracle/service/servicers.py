@@ -30,6 +30,7 @@ from oracle.reference import (
 )
 from oracle.service import requests
 from oracle.service.gate import Gate, blas_name, single_threaded_blas
+from oracle.service.operators import encode_operators
 from oracle.service.requests import Fields
 from oracle.values import Array, never_stop
 from oracle.wire import report, tensor
@@ -220,6 +221,7 @@ class Server(server_pb2_grpc.ServerServiceServicer):
     def __init__(self, limits: Any, functions: Sequence[str]) -> None:
         self.limits = limits
         self.functions = functions
+        self.operators = encode_operators()
 
     def GetServerInfo(
         self, request: server_pb2.GetServerInfoRequest, context: grpc.ServicerContext
@@ -233,4 +235,5 @@ class Server(server_pb2_grpc.ServerServiceServicer):
             blas_threads=single_threaded_blas().threads(),
             flint_version=version("python-flint"),
             python_version=platform.python_version(),
+            operators=self.operators,
         )

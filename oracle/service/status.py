@@ -37,6 +37,9 @@ FIELDS = {
     "lr": "learning_rate",
     "dtype": "data_type",
     "accumulation_dtype": "arithmetic.accumulation_data_type",
+    "accumulate": "arithmetic.accumulation_data_type",
+    "compute": "arithmetic.compute_data_type",
+    "store": "arithmetic.store_data_type",
 }
 """Paths in the request of the arguments that the document names otherwise."""
 

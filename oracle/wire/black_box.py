@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import tensor_pb2
 from oracle.values import Array, InvalidInput
-from oracle.wire import tensor
+from oracle.wire import tensors
 
 DTYPES = {
     tensor_pb2.DATA_TYPE_FLOAT64: "float64",
@@ -41,14 +41,6 @@ def encode_evaluation(value: float, predicted: float, moved: float) -> pb.Evalua
     return pb.Evaluation(outside=f"f is {value}", predicted=predicted, moved=moved)
 
 
-def encode_tensors(tensors: Mapping[str, Array]) -> list[tensor_pb2.NamedTensor]:
-    """Name tensors on the wire."""
-    return [
-        tensor_pb2.NamedTensor(name=name, tensor=tensor.encode(array))
-        for name, array in tensors.items()
-    ]
-
-
 def decode_tensors(messages: Sequence[tensor_pb2.NamedTensor], field: str) -> dict[str, Array]:
     """Read named tensors as arrays that may be written; `field` is their place, for errors.
 
@@ -57,13 +49,7 @@ def decode_tensors(messages: Sequence[tensor_pb2.NamedTensor], field: str) -> di
     InvalidInput, MalformedTensor
         If one is not set, or does not describe an array.
     """
-    for index, message in enumerate(messages):
-        if not message.HasField("tensor"):
-            raise InvalidInput(f"{field}[{index}].tensor", "be set", "nothing")
-    return {
-        message.name: np.array(tensor.decode(message.tensor, f"{field}[{index}].tensor"))
-        for index, message in enumerate(messages)
-    }
+    return {name: np.array(array) for name, array in tensors.decode(messages, field).items()}
 
 
 def concatenate(values: Sequence[Array]) -> Array:

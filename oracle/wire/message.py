@@ -46,9 +46,10 @@ class Draft:
 
 
 def build(kind: Callable[P, M], *none: P.args, **fields: P.kwargs) -> M:
-    """Return the message of these fields: dicts for messages, views for the bytes of arrays.
+    """Return the message of these fields: dicts for messages, lists of them for repeated ones.
 
-    What is sent is typed as the message that it becomes, whose stub knows the names of its fields.
+    Bytes of arrays may be views. What is sent is typed as the message that it becomes, whose stub
+    knows the names of its fields.
     """
     if not _holds_view(fields):
         return kind(*none, **fields)
@@ -62,28 +63,28 @@ def part(_: Callable[P, M], *_none: P.args, **fields: P.kwargs) -> M:
     return cast("M", inner)
 
 
-def _holds_view(fields: Mapping[str, Any]) -> bool:
-    return any(
-        _holds_view(value) if type(value) is dict else type(value) is memoryview
-        for value in fields.values()
-    )
+def _holds_view(value: Any) -> bool:
+    if type(value) is dict:
+        return any(map(_holds_view, value.values()))
+    if type(value) is list:
+        return any(map(_holds_view, value))
+    return type(value) is memoryview
 
 
 def _written(kind: type[Message], fields: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
     """Yield the pieces of a message; the order of fields means nothing."""
     small = {}
     for name, value in fields.items():
-        if type(value) is memoryview:
-            pieces: list[bytes | memoryview] = [value]
-        elif type(value) is dict and _holds_view(value):
-            inner: Any = kind.DESCRIPTOR.fields_by_name[name].message_type
-            pieces = list(_written(GetMessageClass(inner), value))
-        else:
+        if not _holds_view(value):
             small[name] = value
             continue
-        number = kind.DESCRIPTOR.fields_by_name[name].number
-        yield _varint(number << 3 | LENGTH_DELIMITED) + _varint(sum(map(len, pieces)))
-        yield from pieces
+        field: Any = kind.DESCRIPTOR.fields_by_name[name]
+        for item in value if type(value) is list else [value]:
+            pieces: list[bytes | memoryview] = [item]
+            if type(item) is dict:
+                pieces = list(_written(GetMessageClass(field.message_type), item))
+            yield _varint(field.number << 3 | LENGTH_DELIMITED) + _varint(sum(map(len, pieces)))
+            yield from pieces
     yield kind(**small).SerializeToString()
 
 
@@ -98,7 +99,10 @@ def _varint(value: int) -> bytes:
 
 
 class Arrived:
-    """A message as it came; `large` has the bytes of tensors that it lacks, as views."""
+    """A message as it came; `large` has the bytes of tensors that it lacks, as views.
+
+    Those of a repeated field are by the place of the message that lacks them.
+    """
 
     def __init__(self, message: Message, large: Mapping[str, Any]) -> None:
         self._message = message
@@ -106,9 +110,12 @@ class Arrived:
 
     def __getattr__(self, name: str) -> Any:
         found = self._large.get(name)
-        if type(found) is dict:
-            return Arrived(getattr(self._message, name), found)
-        return getattr(self._message, name) if found is None else found
+        if type(found) is not dict:
+            return getattr(self._message, name) if found is None else found
+        held = getattr(self._message, name)
+        if isinstance(held, Message):
+            return Arrived(held, found)
+        return [Arrived(m, found[k]) if k in found else m for k, m in enumerate(held)]
 
 
 class _Unusual(Exception):
@@ -150,7 +157,7 @@ def _split(kind: Any, data: memoryview) -> tuple[bytes, dict[str, Any]]:
         if end > len(data):
             raise _Unusual
         field = kind.fields_by_number.get(number)
-        if wire_type == LENGTH_DELIMITED and size >= LARGE and field and not field.is_repeated:
+        if wire_type == LENGTH_DELIMITED and size >= LARGE and field:
             if field.full_name == _DATA:
                 large[field.name] = data[at:end]
                 at = end
@@ -158,13 +165,17 @@ def _split(kind: Any, data: memoryview) -> tuple[bytes, dict[str, Any]]:
             if field.message_type:
                 inner, found = _split(field.message_type, data[at:end])
                 if found:
-                    large[field.name] = found
+                    if field.is_repeated:
+                        large.setdefault(field.name, {})[seen[number] - 1] = found
+                    else:
+                        large[field.name] = found
                     small += _varint(key) + _varint(len(inner)) + inner
                     at = end
                     continue
         small += data[begin:end]
         at = end
-    if any(seen[kind.fields_by_name[name].number] > 1 for name in large):
+    once = (kind.fields_by_name[name] for name in large)
+    if any(seen[field.number] > 1 and not field.is_repeated for field in once):
         raise _Unusual
     return bytes(small), large
 

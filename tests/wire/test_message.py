@@ -10,8 +10,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from oracle.gradcheck.v1 import graph_pb2
 from oracle.gradcheck.v1 import two_layer_net_pb2 as pb
-from oracle.wire import message, tensor
+from oracle.wire import message, tensor, tensors
 
 REQUEST = pb.TwoLayerNetServiceLossRequest
 SIZES = st.sampled_from([0, 1, message.LARGE // 8 - 1, message.LARGE // 8, message.LARGE // 8 + 17])
@@ -66,6 +67,24 @@ def test_a_message_reads_as_protobuf_reads_it(fields):
     """The order of fields and the split into large and small change nothing."""
     data = REQUEST(**whole(fields)).SerializeToString()
     assert fields_of(message.reader(REQUEST)(data)) == fields_of(REQUEST.FromString(data))
+
+
+@given(sizes=st.lists(SIZES, max_size=4))
+def test_named_tensors_are_read_and_written_as_protobuf_does(sizes):
+    """Each of several is a view of its own, or small; the order is kept."""
+    arrays = {f"W{k}": np.arange(size, dtype=float) for k, size in enumerate(sizes)}
+    sent = message.build(graph_pb2.EvaluateRequest, inputs=tensors.fields(arrays))
+    data = sent.SerializeToString()
+    expected = graph_pb2.EvaluateRequest(inputs=tensors.encode(arrays))
+    assert graph_pb2.EvaluateRequest.FromString(data) == expected
+    for whole in (data, expected.SerializeToString()):
+        found = tensors.decode(message.reader(graph_pb2.EvaluateRequest)(whole).inputs, "inputs")
+        assert {n: a.tolist() for n, a in found.items()} == {
+            n: a.tolist() for n, a in arrays.items()
+        }
+        for array in found.values():
+            shared = np.shares_memory(array, np.frombuffer(whole, np.uint8))
+            assert shared == (array.nbytes >= message.LARGE)
 
 
 LARGE = REQUEST(inputs=tensor.encode(np.zeros(message.LARGE // 8))).SerializeToString()

@@ -28,7 +28,7 @@ from gradient_oracle.report import Report
 from gradient_oracle.transport import Connection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.values import STEP, Array
-from oracle.wire import black_box, tensor
+from oracle.wire import black_box, tensor, tensors
 
 
 def check_gradient(
@@ -417,7 +417,7 @@ def gradient_descent(
     initial = {leaf.path: leaf.array for leaf in point.floating}
     start = pb.Start(
         gradient_descent=pb.BlackBoxGradientDescent(
-            initial=black_box.encode_tensors(initial),
+            initial=tensors.encode(initial),
             step=arrays.real("h", h),
             learning_rate=arrays.real("lr", lr),
             step_count=arrays.integer("step_num", step_num, least=-(2**31), most=2**31 - 1),
