@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -75,6 +79,12 @@ class WrongOption(click.ClickException):
     show_envvar=True,
     help="Let only those callers in who send a token of this file, which docs/operating.md "
     "describes.",
+)
+@click.option(
+    "--metrics-address",
+    default="",
+    show_envvar=True,
+    help="HOST:PORT where Prometheus reads the metrics; they hold no data of callers.",
 )
 @click.option(
     "--max-message-bytes",
@@ -170,6 +180,8 @@ def begin(log_level: str) -> list[int]:
 def serve(settings: Settings, grace: float, signals: list[int]) -> None:
     """Serve in this process until there is a signal."""
     server = Server(settings)
+    if server.exposition is not None:
+        _announce_metrics(server.exposition.address)
     for risk in risks(settings, encrypted=bool(settings.tls_certificate)):
         _LOG.warning(risk, extra={"address": server.address})
     with single_threaded_blas():
@@ -178,6 +190,8 @@ def serve(settings: Settings, grace: float, signals: list[int]) -> None:
         # A signal may reach a thread of gRPC, which wakes no lock or sleep of this one.
         while not signals:
             time.sleep(0.1)
+            if server.metrics is not None:
+                server.metrics.sample()
         _announce_end(signals[0], grace)
         server.stop(grace, partial(_repeated, signals))
 
@@ -186,13 +200,30 @@ def _several(
     count: int, settings: Settings, grace: float, log_level: str, signals: list[int]
 ) -> None:
     workers = Workers(settings, count, grace, log_level)
-    try:
-        workers.start()
-        _announce(workers.address)
-        workers.watch(lambda: signals)
-        _announce_end(signals[0], grace)
-    finally:
-        workers.stop(grace, partial(_repeated, signals))
+    with _counting(settings.metrics_address) as replaced:
+        try:
+            workers.start()
+            _announce(workers.address)
+            workers.watch(lambda: signals, replaced)
+            _announce_end(signals[0], grace)
+        finally:
+            workers.stop(grace, partial(_repeated, signals))
+
+
+@contextmanager
+def _counting(address: str) -> Iterator[Callable[[int], None]]:
+    """Tell what all workers count, who leave it in a folder; yield what counts their ends."""
+    if not address:
+        yield lambda _: None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        from oracle.service.metrics import Processes
+
+        processes = Processes(address)
+        _announce_metrics(processes.exposition.address)
+        yield processes.replaced
+        processes.exposition.stop()
 
 
 def _repeated(signals: list[int]) -> bool:
@@ -202,6 +233,10 @@ def _repeated(signals: list[int]) -> bool:
 def _announce(address: str) -> None:
     _LOG.info("listening", extra={"address": address})
     click.echo(f"listening on {address}")
+
+
+def _announce_metrics(address: str) -> None:
+    _LOG.info("telling metrics", extra={"address": address})
 
 
 def _announce_end(number: int, grace: float) -> None:

@@ -159,6 +159,19 @@ class Watchdog:
         self._timer.cancel()
 
 
+class Slots(threading.BoundedSemaphore):
+    """The slots of a gate, and how many of them are taken."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+    @property
+    def taken(self) -> int:
+        """How many calls compute at this moment."""
+        return self.count - self._value
+
+
 class Turn:
     """One call at the gate. Calling it is the checkpoint of the computation."""
 
@@ -263,7 +276,7 @@ class Gate:
     """
 
     def __init__(self, slots: int, waiting: int, streams: int, seconds: float) -> None:
-        self.slots = threading.BoundedSemaphore(slots)
+        self.slots = Slots(slots)
         self.places = threading.BoundedSemaphore(slots + waiting)
         self.streams = threading.BoundedSemaphore(streams)
         self.seconds = seconds

@@ -1,12 +1,12 @@
-"""Observing: a line in the log for every call, with what is known of it."""
+"""Observing: what is told of every call when it begins and when it has ended."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import grpc
 
@@ -14,8 +14,15 @@ from oracle.service.calls import Call, Once, around, begin, is_open
 
 _LOG = logging.getLogger(__name__)
 
-Observer: TypeAlias = Callable[[Call, float], None]
-"""Is told of a call that has ended, and how many seconds it took."""
+
+class Observer(Protocol):
+    """Is told of calls."""
+
+    def began(self, call: Call) -> None:
+        """Take note of a call that begins."""
+
+    def ended(self, call: Call, seconds: float) -> None:
+        """Take note of a call that has ended, and how many seconds it took."""
 
 
 class Observed(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
@@ -39,6 +46,8 @@ class Observed(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
 @contextmanager
 def _observing(method: str, context: Any, observers: Sequence[Observer]) -> Iterator[None]:
     call = begin(method, context)
+    for observer in observers:
+        observer.began(call)
     try:
         yield
     except GeneratorExit:
@@ -47,14 +56,20 @@ def _observing(method: str, context: Any, observers: Sequence[Observer]) -> Iter
         raise
     finally:
         seconds = time.monotonic() - call.began
-        for observe in observers:
-            observe(call, seconds)
+        for observer in observers:
+            observer.ended(call, seconds)
 
 
-def log(call: Call, seconds: float) -> None:
-    """Write the line of a call."""
-    if not _LOG.isEnabledFor(logging.INFO):
-        return
-    known = {"method": call.method, "code": call.code, "seconds": round(seconds, 6)}
-    named = {"token": call.token, "peer": call.peer, "request_id": call.request_id}
-    _LOG.info("call", extra=known | named)
+class Log:
+    """Writes a line for each call that has ended."""
+
+    def began(self, call: Call) -> None:
+        """Wait for its end."""
+
+    def ended(self, call: Call, seconds: float) -> None:
+        """Write the line."""
+        if not _LOG.isEnabledFor(logging.INFO):
+            return
+        known = {"method": call.method, "code": call.code, "seconds": round(seconds, 6)}
+        named = {"token": call.token, "peer": call.peer, "request_id": call.request_id}
+        _LOG.info("call", extra=known | named)

@@ -87,6 +87,24 @@ def risks(settings: Settings, *, encrypted: bool) -> list[str]:
     return found
 
 
+def split_address(address: str) -> tuple[str, str, int]:
+    """Return the host as it is written, the host without brackets, and the port of an address.
+
+    Raises
+    ------
+    WrongSetting
+        If it is none.
+    """
+    host, _, port = address.rpartition(":")
+    bare = host.strip("[]")
+    # gRPC takes the port modulo 65536.
+    if not (port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise WrongSetting(f"{address} must be HOST:PORT with a port between 0 and 65535")
+    if ":" in bare and host == bare:
+        raise WrongSetting(f"an IPv6 address stands in brackets: [{bare}]:{port}")
+    return host, bare, int(port)
+
+
 def require_servable(settings: Settings, *, encrypted: bool) -> tuple[str, str, int]:
     """Return the host as it is written, the host without brackets, and the port of an address.
 
@@ -104,13 +122,7 @@ def require_servable(settings: Settings, *, encrypted: bool) -> tuple[str, str, 
     CannotServe
         If it is taken.
     """
-    host, _, port = settings.address.rpartition(":")
-    bare = host.strip("[]")
-    # gRPC takes the port modulo 65536.
-    if not (port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise WrongSetting("it must be HOST:PORT with a port between 0 and 65535")
-    if ":" in bare and host == bare:
-        raise WrongSetting(f"an IPv6 address stands in brackets: [{bare}]:{port}")
+    host, bare, port = split_address(settings.address)
     lacking = risks(settings, encrypted=encrypted)
     if lacking and not settings.allow_remote:
         raise WrongSetting(
@@ -118,8 +130,8 @@ def require_servable(settings: Settings, *, encrypted: bool) -> tuple[str, str, 
             "--allow-remote serves it anyway"
         )
     if not settings.shared_port:
-        _require_free(bare, int(port))
-    return host, bare, int(port)
+        _require_free(bare, port)
+    return host, bare, port
 
 
 def _require_free(host: str, port: int) -> None:

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -42,7 +42,7 @@ from oracle.service.decoding import Decoded
 from oracle.service.draining import Drained
 from oracle.service.gate import Calls, Gate
 from oracle.service.graphs import Graphs
-from oracle.service.observing import Observed, log
+from oracle.service.observing import Log, Observed
 from oracle.service.pools import Placed, Pools
 from oracle.service.ports import CannotServe, listen, options, require_servable
 from oracle.service.reloading import Reloaded
@@ -51,6 +51,9 @@ from oracle.service.settings import Settings
 from oracle.service.status import Statuses
 from oracle.service.tasks import MAX_ENTRIES
 from oracle.wire.tensor import MAX_RANK
+
+if TYPE_CHECKING:
+    from oracle.service.metrics import Exposition, Metrics
 
 __all__ = ["FUNCTIONS", "SERVICES", "CannotServe", "Server", "Settings", "options"]
 
@@ -137,7 +140,12 @@ class Server:
         # A few more threads than streams: those tell the caller that there are too many.
         own = {TRAIN: settings.max_streams + 4, CONVERSE: MAX_SESSIONS + 8, OPEN: 2, REFLECTION: 4}
         self.pools = Pools(shared, own)
-        ours: list[grpc.ServerInterceptor] = [Placed(self.pools), Observed(log), Statuses()]
+        self.metrics = _metrics(settings, self.gate)
+        ours: list[grpc.ServerInterceptor] = [Placed(self.pools)]
+        if self.metrics is None:
+            ours += [Observed(Log()), Statuses()]
+        else:
+            ours += [*self.metrics.interceptors(), Observed(Log(), self.metrics), Statuses()]
         if settings.token_file:
             read = partial(tokens.read, settings.token_file)
             ours.append(Admitted(Reloaded([settings.token_file], read).get))
@@ -153,6 +161,7 @@ class Server:
         """Of clients in this process; at its end they close first, or gRPC may log that we went."""
         self._register()
         self.address = listen(self.server, settings, credentials)
+        self.exposition = _exposition(settings, self.metrics)
 
     def _register(self) -> None:
         server, settings = self.server, self.settings
@@ -236,8 +245,28 @@ class Server:
         stopped = self.server.stop(SETTLING)
         self.gate.stopping.set()
         stopped.wait(5)
+        if self.exposition is not None:
+            self.exposition.stop()
         self.pools.shutdown(wait=False)
         self.gate.helpers.shutdown(wait=False)
+
+
+def _metrics(settings: Settings, gate: Gate) -> Metrics | None:
+    """Return what counts, if anybody asks: others do not pay for it, nor for its library."""
+    if not settings.metrics_address:
+        return None
+    from oracle.service.metrics import Metrics  # noqa: PLC0415 - see above
+
+    return Metrics(gate)
+
+
+def _exposition(settings: Settings, metrics: Metrics | None) -> Exposition | None:
+    """Return what tells the metrics, unless it is another process that tells those of all."""
+    if metrics is None or settings.shared_port:
+        return None
+    from oracle.service.metrics import Exposition  # noqa: PLC0415 - see above
+
+    return Exposition(settings.metrics_address, metrics.registry)
 
 
 def _stop_if_alive(reference: weakref.ref[Server]) -> None:

@@ -25,6 +25,9 @@ class Settings:
     tls_certificate, tls_key, tls_client_ca : str
         Files in PEM: what the server shows, and the authorities of the certificates that clients
         must show. "" is none.
+    metrics_address : str
+        HOST:PORT where Prometheus reads; "" is none. With a shared port the process that started
+        this one reads there what all count.
     token_file : str
         The file of `oracle.service.tokens`, one of which each caller must send; "" is none.
     """
@@ -42,3 +45,4 @@ class Settings:
     tls_key: str = ""
     tls_client_ca: str = ""
     token_file: str = ""
+    metrics_address: str = ""

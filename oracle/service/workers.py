@@ -99,8 +99,17 @@ class Workers:
         if not process.stdout.readline():
             raise CannotServe(f"a worker ended with exit code {process.wait()}")
 
-    def watch(self, stopped: Callable[[], object]) -> None:
+    def watch(
+        self, stopped: Callable[[], object], replaced: Callable[[int], None] = lambda _: None
+    ) -> None:
         """Put a new worker in the place of each that ends, until `stopped()` is true.
+
+        Parameters
+        ----------
+        stopped : callable
+            Tells whether to stop.
+        replaced : callable
+            Is told the number of each process that has ended.
 
         Raises
         ------
@@ -127,6 +136,7 @@ class Workers:
                     extra={"exit_code": code, "pause": pause},
                 )
                 due.append(now + pause)
+                replaced(process.pid)
             for at in [at for at in due if at <= now]:
                 due.remove(at)
                 self._spawn()
