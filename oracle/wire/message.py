@@ -9,12 +9,13 @@ the bytes that came. On the wire, both are what protobuf writes and reads.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from oracle.gradcheck.v1 import tensor_pb2
@@ -24,6 +25,17 @@ M = TypeVar("M", bound=Message)
 
 LARGE = 2**16
 """Bytes of a field from which on its copies cost more than the detour around them."""
+
+MOST_FIELDS = 512
+"""Fields that are looked at one by one, in Python; a message of more is protobuf's to read.
+
+The requests with large tensors have some twenty, a start of many tensors some hundred.
+"""
+
+MOST_MESSAGES = 2**19
+"""Messages in one, such as the evaluations of an answer: protobuf reads as many in 0.2 s, into
+some 40 MB. Of two bytes each, a request of 64 MB would hold 32 million: 8 s and 2 GB.
+"""
 
 VARINT, LENGTH_DELIMITED = 0, 2
 """Wire types: numbers of variable length; bytes and messages, after their length."""
@@ -118,8 +130,15 @@ class Arrived:
         return [Arrived(m, found[k]) if k in found else m for k, m in enumerate(held)]
 
 
+class TooManyMessages(DecodeError):
+    """A message that holds more messages than are read: each takes far more memory than bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(f"hold at most {MOST_MESSAGES:,} messages")
+
+
 class _Unusual(Exception):
-    """Bytes that protobuf should look at as a whole: cut off, or with a field that comes twice."""
+    """Bytes that protobuf should look at as a whole: cut off, of many fields, or with one twice."""
 
 
 def reader(kind: type[Message]) -> Callable[[bytes], Message | Arrived]:
@@ -130,49 +149,98 @@ def reader(kind: type[Message]) -> Callable[[bytes], Message | Arrived]:
 def _read(kind: type[Message], data: bytes) -> Message | Arrived:
     if len(data) >= LARGE:
         try:
-            small, large = _split(kind.DESCRIPTOR, memoryview(data))
+            small, large = _split(kind.DESCRIPTOR, memoryview(data), iter(range(MOST_FIELDS)))
         except _Unusual:
-            return kind.FromString(data)
-        if large:
-            return Arrived(kind.FromString(small), large)
+            small, large = data, {}
+        _require_few_messages(kind.DESCRIPTOR, small)
+        message = kind.FromString(small)
+        return Arrived(message, large) if large else message
     return kind.FromString(data)
 
 
-def _split(kind: Any, data: memoryview) -> tuple[bytes, dict[str, Any]]:
-    """Return a message without the bytes of its large tensors, and views of those."""
+@functools.cache
+def _beginnings(kind: Any, *outer: Any) -> frozenset[bytes]:
+    """Return what fields with several messages begin with, in messages of a class and in theirs."""
+    found: frozenset[bytes] = frozenset()
+    for field in kind.fields:
+        if field.message_type and field.message_type not in outer:
+            found |= _beginnings(field.message_type, kind, *outer)
+            if field.is_repeated:
+                found |= {_varint(field.number << 3 | LENGTH_DELIMITED)}
+    return found
+
+
+def _require_few_messages(kind: Any, data: bytes) -> None:
+    """Raise if there are too many; only where there may be as many, they are counted in Python."""
+    if any(data.count(beginning) > MOST_MESSAGES for beginning in _beginnings(kind)):
+        _count_messages(kind, memoryview(data), iter(range(MOST_MESSAGES)))
+
+
+def _count_messages(kind: Any, data: memoryview, places: Iterator[int]) -> None:
+    """Raise if the fields of a message and of those that hold several are more than the places."""
+    at = 0
+    while at < len(data):
+        if next(places, None) is None:
+            raise TooManyMessages
+        try:
+            number, wire_type, begin, end = _field(data, at)
+        except _Unusual:  # Protobuf refuses it, or leaves what there is out.
+            return
+        field = kind.fields_by_number.get(number)
+        inner = field.message_type if wire_type == LENGTH_DELIMITED and field else None
+        if inner and _beginnings(inner):
+            _count_messages(inner, data[begin:end], places)
+        at = end
+
+
+def _field(data: memoryview, at: int) -> tuple[int, int, int, int]:
+    """Return number, wire type, begin and end of the content of the field at a place."""
+    key, at = _number(data, at)
+    wire_type = key & 7
+    size = _FIXED.get(wire_type, 0)
+    begin = at
+    if wire_type == VARINT:
+        _, at = _number(data, at)
+    elif wire_type == LENGTH_DELIMITED:
+        size, begin = _number(data, at)
+        at = begin
+    elif not size:
+        raise _Unusual
+    if at + size > len(data):
+        raise _Unusual
+    return key >> 3, wire_type, begin, at + size
+
+
+def _split(kind: Any, data: memoryview, places: Iterator[int]) -> tuple[bytes, dict[str, Any]]:
+    """Return a message without the bytes of its large tensors, and views of those.
+
+    Every field, of inner messages too, takes one of the `places`.
+    """
     small, at = bytearray(), 0
     large: dict[str, Any] = {}
     seen: Counter[int] = Counter()
     while at < len(data):
-        begin = at
-        key, at = _number(data, at)
-        number, wire_type = key >> 3, key & 7
+        if next(places, None) is None:
+            raise _Unusual
+        number, wire_type, begin, end = _field(data, at)
         seen[number] += 1
-        size = _FIXED.get(wire_type, 0)
-        if wire_type in (VARINT, LENGTH_DELIMITED):
-            size, at = _number(data, at)
-        elif not size:
-            raise _Unusual
-        end = at if wire_type == VARINT else at + size
-        if end > len(data):
-            raise _Unusual
         field = kind.fields_by_number.get(number)
-        if wire_type == LENGTH_DELIMITED and size >= LARGE and field:
+        if wire_type == LENGTH_DELIMITED and end - begin >= LARGE and field:
             if field.full_name == _DATA:
-                large[field.name] = data[at:end]
+                large[field.name] = data[begin:end]
                 at = end
                 continue
             if field.message_type:
-                inner, found = _split(field.message_type, data[at:end])
+                inner, found = _split(field.message_type, data[begin:end], places)
                 if found:
                     if field.is_repeated:
                         large.setdefault(field.name, {})[seen[number] - 1] = found
                     else:
                         large[field.name] = found
-                    small += _varint(key) + _varint(len(inner)) + inner
+                    small += _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(inner)) + inner
                     at = end
                     continue
-        small += data[begin:end]
+        small += data[at:end]
         at = end
     once = (kind.fields_by_name[name] for name in large)
     if any(seen[field.number] > 1 and not field.is_repeated for field in once):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from oracle.gradcheck.v1 import black_box_pb2
 from oracle.gradcheck.v1 import graph_pb2
 from oracle.gradcheck.v1 import two_layer_net_pb2 as pb
 from oracle.wire import message, tensor, tensors
@@ -131,3 +133,56 @@ def test_a_large_tensor_is_copied_once_out_and_not_at_all_in():
     assert np.shares_memory(found, np.frombuffer(data, np.uint8))
     assert sent < 1.01 * array.nbytes
     assert received < 0.01 * array.nbytes
+
+
+@given(fields=requests(), unknown=st.sampled_from([0, 1, 300, 2 * message.MOST_FIELDS]))
+def test_a_message_of_many_fields_reads_as_protobuf_reads_it(fields, unknown):
+    """Fields nobody knows come before the large tensors; who reads them does not matter."""
+    data = b"\xf8\x7f\x00" * unknown + REQUEST(**whole(fields)).SerializeToString()
+    assert fields_of(message.reader(REQUEST)(data)) == fields_of(REQUEST.FromString(data))
+
+
+@pytest.mark.parametrize("field", [b"\x00", b"\xf8\x7f\x00", b"\x0a\x00", b"\xfa\x7f\x00"])
+def test_few_fields_are_looked_at_in_python(field, monkeypatch):
+    """Millions of fields in a message of some megabytes would hold up all that are served."""
+    looks = []
+    number = message._number
+    monkeypatch.setattr(message, "_number", lambda *at: looks.append(at) or number(*at))
+    with suppress(DecodeError):
+        message.reader(REQUEST)(field * 2**20)
+    assert len(looks) <= 2 * message.MOST_FIELDS
+
+
+STEP = black_box_pb2.BlackBoxServiceStepRequest
+
+
+def answered(evaluation, count):
+    """Return the bytes of a step whose answer holds the same evaluation many times."""
+    answer = black_box_pb2.Answer.FromString(b"\x12" + bytes([len(evaluation)]) + evaluation)
+    assert len(answer.evaluations) == 1
+    data = answer.SerializeToString() * count
+    for field in (b"\x12", b"\x12"):
+        data = field + message._varint(len(data)) + data
+    return data
+
+
+def test_messages_that_take_no_bytes_are_counted_before_they_take_memory():
+    """Each takes 2 bytes of a request and 64 of memory."""
+    with pytest.raises(message.TooManyMessages, match="524,288"):
+        message.reader(STEP)(answered(b"", 2**20))
+
+
+def test_an_answer_of_many_evaluations_is_read():
+    """As many as one check may ask for at once."""
+    evaluation = black_box_pb2.Evaluation(value=3.25, predicted=3.25, moved=3.25)
+    read = message.reader(STEP)(answered(evaluation.SerializeToString(), 250_000))
+    assert len(read.turn.answer.evaluations) == 250_000
+
+
+def test_numbers_that_look_like_fields_are_numbers():
+    """Each entry holds the byte that an inner message begins with: 0x0a."""
+    start = STEP()
+    start.turn.start.gradient_descent.initial.add(
+        name="x", tensor=tensor.encode(np.full(2**20, 3.25))
+    )
+    assert message.reader(STEP)(start.SerializeToString()) == start
