@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from oracle.service.calls import CURRENT, Once, behaviour, is_open
+from oracle.service.calls import CURRENT, Once, behaviour, described, is_open
 from oracle.service.tokens import Holder, PermissionDenied, Unauthenticated, holder_of
 
 MINUTE = 60.0
@@ -124,13 +124,14 @@ class Admitted(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
 
     def _admitting(self, method: str, handler: Any) -> Any:
         name, answer = behaviour(handler)
+        conversation = described(method).client_streaming
 
         @contextmanager
         def admitted(context: Any) -> Iterator[Callable[[], None]]:
             holder = self._identify(method, context.invocation_metadata())
             CURRENT.get().token = holder.name
             usage = self._usage.setdefault(holder.name, Usage())
-            with usage.call(holder, conversation=handler.request_streaming):
+            with usage.call(holder, conversation=conversation):
                 charge = _meter(usage)
                 try:
                     yield charge

@@ -17,8 +17,9 @@ from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service import requests as decoded
 from oracle.service import tasks
-from oracle.service.gate import CallerLeft, Overloaded, Watchdog
+from oracle.service.gate import CallerLeft, Watchdog
 from oracle.service.requests import Fields, require
+from oracle.service.shares import Overloaded
 from oracle.service.status import Abandoned
 from oracle.values import Array, Checkpoint, InvalidInput, Report, never_stop
 from oracle.wire import report, tensor, tensors

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from google.protobuf import descriptor_pool
+
 REQUEST_ID = "x-request-id"
 """Metadata that names a call, in the caller's words or in ours."""
 
@@ -28,6 +30,7 @@ class Call:
     request_id: str
     token: str = ""
     code: str = "OK"
+    request: Any = None
     began: float = field(default_factory=time.monotonic)
 
 
@@ -60,16 +63,22 @@ def around(handler: Any, layer: Layer) -> Any:
     name, answer = behaviour(handler)
 
     @functools.wraps(answer)
-    def unary(request: Any, context: Any) -> Any:
+    def unary(request: Any, context: Any, *send: Any) -> Any:
         with layer(request, context):
-            return answer(request, context)
+            return answer(request, context, *send)
 
     @functools.wraps(answer)
     def streaming(request: Any, context: Any) -> Iterator[Any]:
         with layer(request, context):
             yield from answer(request, context)
 
-    return handler._replace(**{name: streaming if handler.response_streaming else unary})
+    blocking = handler.response_streaming and not is_unblocking(answer)
+    return handler._replace(**{name: streaming if blocking else unary})
+
+
+def is_unblocking(answer: Callable[..., Any]) -> bool:
+    """Tell whether what answers a call by a stream holds no thread: gRPC gives it what sends."""
+    return getattr(answer, "experimental_non_blocking", False) is True
 
 
 class Once:
@@ -85,8 +94,14 @@ class Once:
         return known or self._changed.setdefault((method, handler), self._change(method, handler))
 
 
+def described(method: str) -> Any:
+    """Return what the contract says of a method: to gRPC, every request is a stream."""
+    known: Any = descriptor_pool.Default()
+    return known.FindMethodByName(method.strip("/").replace("/", "."))
+
+
 PACKAGE = "/oracle.gradcheck."
-"""Methods of this package are ours; health and reflection bring their own statuses."""
+"""Methods of this package are ours, and not those of health and reflection."""
 
 OPEN = "/grpc.health.v1.Health/"
 """Health is told to anybody: what asks for it, a probe of Kubernetes say, has nothing to show."""

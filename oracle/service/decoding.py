@@ -1,74 +1,118 @@
-"""Reading requests: what is no message is an error of the caller, and tensors are views."""
+"""Reading requests: in the thread of the call, soon, within bounds, and with errors of ours.
+
+To gRPC, a request of every method is a stream, whose one message is read here. What gRPC reads by
+itself it reads on the one thread that serves, and it waits for a message that never comes as long
+as the caller likes.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Iterator
 from operator import methodcaller
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 
-from oracle.service.calls import PACKAGE, Once, behaviour
-from oracle.wire.message import reader
+from oracle.service.calls import CURRENT, Once, behaviour, described, is_unblocking
+from oracle.service.gate import CallerLeft
+from oracle.service.pools import Pools
+from oracle.service.shares import Shares, caller_of
+from oracle.wire.message import TooManyMessages, reader
+
+SHORT = 2**16
+"""Bytes of a request that counts as none: of those there are no more than threads."""
 
 
 class Undecodable(Exception):
-    """Bytes that came as a request and are no message of its class."""
+    """A request that is no message of its class, or holds more than is read."""
+
+
+class NoMessage(Exception):
+    """A call whose caller said that there is no request."""
 
 
 class Decoded(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
-    """Reads the requests of our methods by `oracle.wire.message`, and writes their responses.
+    """Reads the requests of all methods by `oracle.wire.message`, and writes their responses.
 
-    The generated code reads and writes messages whole, with a copy of every tensor for each.
+    Parameters
+    ----------
+    pools : Pools
+        Where the calls run: one caller has a share of each pool.
+    held : Shares
+        The bytes of all requests under way.
     """
 
-    def __init__(self) -> None:
-        self._changed = Once(_decoded)
+    def __init__(self, pools: Pools, held: Shares) -> None:
+        self._changed = Once(functools.partial(_decoded, pools, held))
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Return the handler of a call."""
         handler = continuation(details)
-        if handler is None or not details.method.startswith(PACKAGE):
-            return handler
-        return self._changed(details.method, handler)
+        return handler and self._changed(details.method, handler)
 
 
-def _decoded(_method: str, handler: Any) -> Any:
+def _decoded(pools: Pools, held: Shares, method: str, handler: Any) -> Any:
     name, answer = behaviour(handler)
+    pool = pools.of(method)
+    kind = described(method).input_type
+    read = reader(GetMessageClass(kind))
 
-    @functools.wraps(answer)
-    def call(request: Any, context: Any) -> Any:
-        if handler.request_streaming:
-            return answer(map(_require_decoded, request), context)
-        return answer(_require_decoded(request), context)
-
-    return handler._replace(
-        request_deserializer=_deserializer(handler.request_deserializer.__self__),
-        response_serializer=methodcaller("SerializeToString"),
-        **{name: call},
-    )
-
-
-# What a deserializer raises, gRPC answers with INTERNAL and logs with a traceback. So it returns
-# what went wrong, and the handler raises that.
-
-
-def _deserializer(kind: type[Message]) -> Callable[[bytes], Any]:
-    read = reader(kind)
-
-    def deserialize(data: bytes) -> Any:
+    def decode(data: bytes) -> Any:
         try:
             return read(data)
+        except TooManyMessages as error:
+            raise Undecodable(f"the request must {error}") from None
         except DecodeError:
-            name = kind.DESCRIPTOR.full_name
-            return Undecodable(f"the request must be a {name}, got {len(data)} bytes that are none")
+            was = f"{len(data)} bytes that are none"
+            raise Undecodable(f"the request must be a {kind.full_name}, got {was}") from None
 
-    return deserialize
+    def first(requests: Iterator[bytes], context: Any) -> bytes:
+        with pool.silence(context):
+            try:
+                return next(requests)
+            except StopIteration:
+                raise NoMessage("the call must hold a request, got none") from None
+            except grpc.RpcError:
+                raise CallerLeft from None
 
+    def rest(data: bytes, requests: Iterator[bytes]) -> Iterator[Any]:
+        yield decode(data)
+        yield from map(decode, requests)
 
-def _require_decoded(request: Any) -> Any:
-    if isinstance(request, Undecodable):
-        raise request
-    return request
+    def argument(data: bytes, requests: Iterator[bytes]) -> Any:
+        if handler.request_streaming:
+            return rest(data, requests)
+        request = decode(data)
+        if call := CURRENT.get(None):
+            call.request = request
+        return request
+
+    @functools.wraps(answer)
+    def unary(requests: Iterator[bytes], context: Any, *send: Any) -> Any:
+        caller = caller_of(context)
+        with pool.shares.held(caller):
+            data = first(requests, context)
+            with held.held(caller, len(data) if len(data) > SHORT else 0):
+                return answer(argument(data, requests), context, *send)
+
+    @functools.wraps(answer)
+    def streaming(requests: Iterator[bytes], context: Any) -> Iterator[Any]:
+        caller = caller_of(context)
+        with pool.shares.held(caller):
+            data = first(requests, context)
+            with held.held(caller, len(data) if len(data) > SHORT else 0):
+                request = argument(data, requests)
+                del data
+                yield from answer(request, context)
+
+    blocking = handler.response_streaming and not is_unblocking(answer)
+    served = f"stream_{'stream' if handler.response_streaming else 'unary'}"
+    return handler._replace(
+        request_streaming=True,
+        request_deserializer=None,
+        response_serializer=methodcaller("SerializeToString"),
+        **{name: None} | {served: streaming if blocking else unary},
+    )

@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from oracle.service.alarms import alarms
+from oracle.service.pools import Threads
+from oracle.service.shares import Overloaded
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -51,10 +55,6 @@ class TimeOver(Stopped):
 
 class ServerStops(Stopped):
     """The server shuts down."""
-
-
-class Overloaded(Exception):
-    """One call more than the server takes; the message says of what."""
 
 
 class Calls:
@@ -149,14 +149,13 @@ class Watchdog:
     """Cancels a call that is still inside after so many seconds."""
 
     def __init__(self, context: Any, seconds: float) -> None:
-        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), context.cancel)
-        self._timer.daemon = True
+        self._context, self._seconds = context, seconds
 
     def __enter__(self) -> None:
-        self._timer.start()
+        self._alarm = alarms().after(self._seconds, self._context.cancel)
 
     def __exit__(self, *exception: object) -> None:
-        self._timer.cancel()
+        self._alarm.cancel()
 
 
 class Slots(threading.BoundedSemaphore):
@@ -286,7 +285,7 @@ class Gate:
         self.waiting = 0
         self._count = threading.Lock()
         self.helpers_at_most = slots - 1
-        self.helpers = futures.ThreadPoolExecutor(max(1, slots - 1), "helper")
+        self.helpers = Threads(max(1, slots - 1), "helper")
 
     @contextmanager
     def enter(self, context: Any) -> Iterator[Turn]:

@@ -29,7 +29,28 @@ def options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.max_connection_idle_ms", 600_000),
+        ("grpc.max_connection_age_ms", 3_600_000),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.max_concurrent_streams", MOST_STREAMS),
+        ("grpc.max_allowed_incoming_connections", _connections()),
     ]
+
+
+MOST_STREAMS = 512
+"""Calls of one connection; gRPC's clients wait with the next until one has ended."""
+
+
+def _connections() -> int:
+    """Return how many connections may be open: as many files, but for a quarter of them."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return 8192
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 8192 if files == resource.RLIM_INFINITY else min(8192, files - files // 4)
 
 
 def listen(

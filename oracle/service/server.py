@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from oracle.gradcheck.v1 import (
     activation_pb2,
@@ -36,18 +38,22 @@ from oracle.gradcheck.v1 import (
 from oracle.reference.requirements import MOST_NUMBERS
 from oracle.service import nets, servicers, tls, tokens
 from oracle.service.admission import Admitted
+from oracle.service.alarms import alarms
 from oracle.service.black_box import IDLE_SECONDS, MAX_SESSIONS, BlackBoxServicer
-from oracle.service.calls import OPEN
 from oracle.service.decoding import Decoded
 from oracle.service.draining import Drained
 from oracle.service.gate import Calls, Gate
 from oracle.service.graphs import Graphs
+from oracle.service.health import SERVICE as HEALTH
+from oracle.service.health import Health
+from oracle.service.machine import threads
 from oracle.service.observing import Log, Observed
-from oracle.service.pools import Placed, Pools
+from oracle.service.pools import SPARE, Placed, Pools
 from oracle.service.ports import CannotServe, listen, options, require_servable
 from oracle.service.reloading import Reloaded
 from oracle.service.self_test import SelfTest
 from oracle.service.settings import Settings
+from oracle.service.shares import Shares
 from oracle.service.status import Statuses
 from oracle.service.tasks import MAX_ENTRIES
 from oracle.wire.tensor import MAX_RANK
@@ -81,6 +87,7 @@ FUNCTIONS = tuple(
 
 TRAIN = "/oracle.gradcheck.v1.TwoLayerNetService/Train"
 CONVERSE = "/oracle.gradcheck.v1.BlackBoxService/Converse"
+CHECK, WATCH = f"/{HEALTH}/Check", f"/{HEALTH}/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 """Paths of what has threads of its own."""
 
@@ -92,6 +99,13 @@ Linux drops what was sent and not yet read, if the one who closes has not read e
 So gRPC's own shutdown, which closes at the last byte, lost 14 of 450 answers that it had waited
 for; with these seconds, none of 450.
 """
+
+
+LATEST_BEGIN = 5.0
+"""Seconds in which a call is begun; one that is not means that calls are not served."""
+
+REQUESTS_HELD = 4
+"""Requests of the largest size that may be under way at once, and as many bytes of smaller ones."""
 
 
 SETTLING = 0.1
@@ -128,18 +142,21 @@ class Server:
         require_servable(settings, encrypted=credentials is not None)
         self.process = os.getpid()
         self.settings = settings
-        self.gate = Gate(
-            settings.compute_slots,
-            settings.max_waiting_calls,
-            settings.max_streams,
-            settings.max_call_seconds,
-        )
         self.calls = Calls()
         # Calls that wait at the gate hold a thread; sixteen more keep short calls going.
         shared = settings.compute_slots + settings.max_waiting_calls + 16
         # A few more threads than streams: those tell the caller that there are too many.
-        own = {TRAIN: settings.max_streams + 4, CONVERSE: MAX_SESSIONS + 8, OPEN: 2, REFLECTION: 4}
+        self.trainings, self.conversations = _streams(settings, shared + 16)
+        self.gate = Gate(
+            settings.compute_slots,
+            settings.max_waiting_calls,
+            self.trainings,
+            settings.max_call_seconds,
+        )
+        own = {TRAIN: self.trainings + 4, CONVERSE: self.conversations + 8}
+        own |= {CHECK: 4, WATCH: 4, REFLECTION: 4}
         self.pools = Pools(shared, own)
+        held = Shares(REQUESTS_HELD * settings.max_message_bytes, "bytes of requests under way")
         self.metrics = _metrics(settings, self.gate)
         ours: list[grpc.ServerInterceptor] = [Placed(self.pools)]
         if self.metrics is None:
@@ -149,18 +166,21 @@ class Server:
         if settings.token_file:
             read = partial(tokens.read, settings.token_file)
             ours.append(Admitted(Reloaded([settings.token_file], read).get))
-        ours += [Drained(self.calls), Decoded()]
+        ours += [Drained(self.calls), Decoded(self.pools, held)]
         executor: Any = self.pools  # gRPC only submits to it.
         self.server = grpc.server(
             executor,
             interceptors=[*interceptors, *ours],
             options=options(settings),
         )
-        self.health = health.HealthServicer()
+        services = [service.full_name for service in SERVICES]
+        self.health = Health(services, self.pools.of(WATCH).submit)
         self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
         """Of clients in this process; at its end they close first, or gRPC may log that we went."""
         self._register()
         self.address = listen(self.server, settings, credentials)
+        self.gate.helpers.start(1)
+        self.pools.start()
         self.exposition = _exposition(settings, self.metrics)
 
     def _register(self) -> None:
@@ -172,8 +192,8 @@ class Server:
             max_waiting_calls=settings.max_waiting_calls,
             max_rank=MAX_RANK,
             max_numbers=MOST_NUMBERS,
-            max_trainings=settings.max_streams,
-            max_conversations=MAX_SESSIONS,
+            max_trainings=self.trainings,
+            max_conversations=self.conversations,
             max_idle_seconds=IDLE_SECONDS,
             max_entries=MAX_ENTRIES,
         )
@@ -202,7 +222,11 @@ class Server:
             ),
             (
                 black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server,
-                BlackBoxServicer(max_message_bytes=settings.max_message_bytes, look=self.gate.turn),
+                BlackBoxServicer(
+                    max_sessions=self.conversations,
+                    max_message_bytes=settings.max_message_bytes,
+                    look=self.gate.turn,
+                ),
             ),
             (graph_pb2_grpc.add_GraphServiceServicer_to_server, Graphs(*shared)),
             (self_test_pb2_grpc.add_SelfTestServiceServicer_to_server, SelfTest(*shared)),
@@ -219,17 +243,30 @@ class Server:
             reflection_pb2_grpc,
         )
 
-        names = (health.SERVICE_NAME, *(service.full_name for service in SERVICES))
+        names = (HEALTH, *(service.full_name for service in SERVICES))
         servicer = reflection.ReflectionServicer((*names, reflection.SERVICE_NAME))
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, self.server)
 
     def start(self) -> None:
         """Serve, and let the end of the interpreter stop it."""
         self.server.start()
-        for name in ("", *(service.full_name for service in SERVICES)):
-            self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self.health.tell(serving=True)
+        self._look_after(self.pools.shared.submit(bool))
         # Threads of pools are joined before atexit functions run; only this hook comes earlier.
         threading._register_atexit(_stop_if_alive, weakref.ref(self))  # type: ignore[attr-defined]
+
+    def _look_after(self, submitted: Future[Any]) -> None:
+        """Say that calls are not served while one that does nothing is not begun in time."""
+        alive = weakref.ref(self)
+
+        def look() -> None:
+            server = alive()
+            if server is None or server.gate.stopping.is_set():
+                return
+            server.health.tell(serving=submitted.done())
+            server._look_after(server.pools.shared.submit(bool) if submitted.done() else submitted)
+
+        alarms().after(LATEST_BEGIN, look)
 
     def stop(self, grace: float = 0.0, hurried: Callable[[], bool] = lambda: False) -> None:
         """Refuse new calls, let running ones end within `grace` seconds, then stop them.
@@ -239,7 +276,7 @@ class Server:
         """
         if os.getpid() != self.process:
             return
-        self.health.enter_graceful_shutdown()
+        self.health.end()
         if self.calls.close(grace, hurried) and grace:
             time.sleep(LAST_ANSWERS)
         stopped = self.server.stop(SETTLING)
@@ -247,8 +284,22 @@ class Server:
         stopped.wait(5)
         if self.exposition is not None:
             self.exposition.stop()
-        self.pools.shutdown(wait=False)
-        self.gate.helpers.shutdown(wait=False)
+        self.pools.shutdown()
+        self.gate.helpers.shutdown()
+
+
+def _streams(settings: Settings, others: int) -> tuple[int, int]:
+    """Return how many trainings and how many conversations find a thread beside the others."""
+    left = threads() - SPARE - others - settings.compute_slots - 12
+    trainings, conversations = settings.max_streams, MAX_SESSIONS
+    if left < trainings + conversations:
+        trainings = max(1, min(trainings, left // 4))
+        conversations = max(1, left - trainings)
+        logging.getLogger(__name__).warning(
+            "the system gives few threads (pids.max)",
+            extra={"max_trainings": trainings, "max_conversations": conversations},
+        )
+    return trainings, conversations
 
 
 def _metrics(settings: Settings, gate: Gate) -> Metrics | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from oracle.service.machine import cores
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Settings:
     address: str = "127.0.0.1:50051"
     max_message_bytes: int = 64 * 2**20
     max_call_seconds: float = 600.0
-    compute_slots: int = os.cpu_count() or 1
+    compute_slots: int = field(default_factory=cores)
     max_waiting_calls: int = 16
     max_streams: int = 32
     allow_remote: bool = False

@@ -13,9 +13,10 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from oracle.service.admission import TokenLimit
-from oracle.service.calls import CURRENT, Once, around, is_open
-from oracle.service.decoding import Undecodable
-from oracle.service.gate import CallerLeft, Overloaded, ServerStops, TimeOver
+from oracle.service.calls import CURRENT, Once, around
+from oracle.service.decoding import NoMessage, Undecodable
+from oracle.service.gate import CallerLeft, ServerStops, TimeOver
+from oracle.service.shares import Overloaded
 from oracle.service.tokens import PermissionDenied, Unauthenticated
 from oracle.values import InvalidInput
 from oracle.wire.tensor import MalformedTensor
@@ -90,6 +91,7 @@ _MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
     Undecodable: (code_pb2.INVALID_ARGUMENT, "", "MALFORMED_MESSAGE", ()),
     Unauthenticated: (code_pb2.UNAUTHENTICATED, "", "UNAUTHENTICATED", ()),
     PermissionDenied: (code_pb2.PERMISSION_DENIED, "", "PERMISSION_DENIED", ()),
+    NoMessage: (code_pb2.INVALID_ARGUMENT, "", "MALFORMED_MESSAGE", ()),
     Abandoned: (code_pb2.ABORTED, "", "ABANDONED", ()),
     CallerLeft: (code_pb2.CANCELLED, "the caller left", "CALLER_LEFT", ()),
     TimeOver: (code_pb2.DEADLINE_EXCEEDED, _OVER, "TIME_OVER", ()),
@@ -98,10 +100,11 @@ _MAP: dict[type[Exception], tuple[int, str, str, tuple[Any, ...]]] = {
 """Code, message (the exception's own if empty), reason and details of exceptions that are ours."""
 
 
-def status_of(error: Exception, request: Any = None) -> Any:
+def status_of(error: Exception) -> Any:
     """Return the status that tells a caller about an exception; only the log has the rest."""
+    call = CURRENT.get(None)
     if isinstance(error, InvalidInput | MalformedTensor):
-        field = _field(error, request)
+        field = _field(error, call and call.request)
         text = _shortened(f"`{field}` must {error.requirement}, got {error.was}")
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
         reason = "MALFORMED_TENSOR" if isinstance(error, MalformedTensor) else "INVALID_ARGUMENT"
@@ -114,7 +117,6 @@ def status_of(error: Exception, request: Any = None) -> Any:
     if type(error) in _MAP:
         code, message, reason, details = _MAP[type(error)]
         return _status(code, message or str(error), reason, *details)
-    call = CURRENT.get(None)
     named = {"request_id": call.request_id} if call else {}
     _LOG.error("call failed", exc_info=error, extra=named)
     return _status(code_pb2.INTERNAL, "internal error; see the server log", "INTERNAL")
@@ -129,17 +131,15 @@ class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Return the handler of a call."""
         handler = continuation(details)
-        if handler is None or is_open(details.method):
-            return handler
-        return self._changed(details.method, handler)
+        return handler and self._changed(details.method, handler)
 
 
 @contextmanager
-def _mapping(request: Any, context: Any) -> Iterator[None]:
+def _mapping(_: Any, context: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - the map decides
-        status = status_of(error, request)
+        status = status_of(error)
     else:
         return
     # Its exception rises outside of every `try`, so that no clause wraps it. An instrumentation
