@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 
 from oracle.service.alarms import alarms
+from oracle.service.calls import is_open
 from oracle.service.ports import CannotServe
 from oracle.service.shares import Shares
 
@@ -21,6 +22,9 @@ SILENT_SECONDS = 30.0
 
 HURRIED_SECONDS = 1.0
 """How long if another call waits for a thread."""
+
+HURRIED_HEALTH_SECONDS = 0.1
+"""The same for health, whose messages of some bytes come with their call."""
 
 SPARE = 24
 """Threads that are left to gRPC and NumPy where the system gives less than a server asks for."""
@@ -35,9 +39,12 @@ class Threads(futures.Executor):
         How many.
     name : str
         What their names begin with.
+    hurried : float
+        How long a call may hold one before its message is there, while another call waits for it.
     """
 
-    def __init__(self, count: int, name: str) -> None:
+    def __init__(self, count: int, name: str, hurried: float = HURRIED_SECONDS) -> None:
+        self.hurried = hurried
         self.count = count
         self.shares = Shares(count, f"calls of this kind ({name})")
         self._name = name
@@ -106,7 +113,7 @@ class Threads(futures.Executor):
                 if self._under_way - self._leaving <= self.count or not self._silent:
                     return
                 key, (since, context) = next(iter(self._silent.items()))
-                left = since + HURRIED_SECONDS - time.monotonic()
+                left = since + self.hurried - time.monotonic()
                 if left <= 0:
                     del self._silent[key]
                     self._leaving += 1
@@ -149,7 +156,11 @@ class Pools(futures.Executor):
     def __init__(self, shared: int, own: Mapping[str, int]) -> None:
         self.shared = Threads(shared, "oracle")
         self._own = {
-            path: Threads(threads, path.strip("/").rpartition(".")[2])
+            path: Threads(
+                threads,
+                path.strip("/").rpartition(".")[2],
+                HURRIED_HEALTH_SECONDS if is_open(path) else HURRIED_SECONDS,
+            )
             for path, threads in own.items()
         }
         self._chosen = threading.local()
