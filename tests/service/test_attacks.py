@@ -1,19 +1,16 @@
-"""What one caller can make the server do, each over a real socket: the list of docs/operating.md."""
+"""What one caller can make the server do, over a real socket: the list of docs/operating.md."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 
 import gradient_oracle
-import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service import pools
-from tests.service.hostile import RST_STREAM, Connection, frame
-from tests.service.test_black_box import start
+from tests.service.hostile import RST_STREAM, Connection
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 MSE = "/oracle.gradcheck.v1.LossService/MeanSquaredError"
