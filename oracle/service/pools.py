@@ -51,6 +51,7 @@ class Threads(futures.Executor):
         self._work: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._under_way = self._leaving = 0
+        self._hurrying = False
         self._silent: dict[int, tuple[float, Any]] = {}
 
     def start(self, fewest: int) -> None:
@@ -98,6 +99,7 @@ class Threads(futures.Executor):
         alarm = alarms().after(SILENT_SECONDS, context.cancel)
         with self._lock:
             self._silent[id(context)] = (time.monotonic(), context)
+        self._hurry()
         try:
             yield
         finally:
@@ -110,17 +112,23 @@ class Threads(futures.Executor):
         """Cancel as many silent calls as others wait for a thread, the longest silent first."""
         while True:
             with self._lock:
-                if self._under_way - self._leaving <= self.count or not self._silent:
+                crowded = self._under_way - self._leaving > self.count
+                if not crowded or not self._silent or self._hurrying:
                     return
                 key, (since, context) = next(iter(self._silent.items()))
                 left = since + self.hurried - time.monotonic()
                 if left <= 0:
                     del self._silent[key]
                     self._leaving += 1
+                self._hurrying = left > 0
             if left > 0:
-                alarms().after(left, self._hurry)
+                alarms().after(left, self._hurry_again)
                 return
             context.cancel()
+
+    def _hurry_again(self) -> None:
+        self._hurrying = False
+        self._hurry()
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
         """Let the threads end; nobody waits for them."""
