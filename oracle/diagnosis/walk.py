@@ -18,6 +18,7 @@ from oracle.diagnosis import returned
 from oracle.diagnosis.alone import alone
 from oracle.diagnosis.bits import DECISIVE, Evidence, Match
 from oracle.diagnosis.comparison import Comparison
+from oracle.diagnosis.fits import fits
 from oracle.diagnosis.hypotheses import Hypothesis, hypotheses, worlds
 from oracle.diagnosis.sentences import of_factor, of_hypothesis
 from oracle.diagnosis.tensors import (
@@ -146,12 +147,19 @@ def _grown(
         match = evidence.match(plain)
         begun = Account(begun.slips, match, plain, (match.bits if match else 0.0) + begun.bits)
     front, best = [begun], begun
+
+    def gradient(instead: Mapping[int, Vjp]) -> dict[str, Float64]:
+        return question.gradient(values, {**(kept or {}), **instead})
+
     for _ in range(DEEPEST):
         found: list[Account] = []
         for account in front:
             if set(evidence.wrong) <= set(account.explained):
                 continue
-            for slip in table:
+            taken = {one.node: one.wrong for one in account.slips if one.node >= 0}
+            open_ = [n for n in evidence.wrong if n not in account.explained]
+            fitted = fits(question.plan, evidence, gradient, taken, open_)
+            for slip in (*table, *fitted):
                 if any(slip.node == other.node for other in account.slips):
                     continue
                 instead = dict(kept or {})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
-from oracle.operators.operator import Case, Shape, Slip
+from oracle.operators.operator import Case, Family, Shape, Slip
 
 Function = Callable[..., Number]
 """(xp, X, **attributes) to the function, or its slope, entry by entry."""
@@ -26,6 +26,19 @@ def chained(slope: Function) -> Callable[..., dict[str, Number]]:
         return {"X": dY * slope(xp, X, **attributes)}
 
     return vjp
+
+
+def mixed_slopes(name: str, value: Function) -> Family:
+    """Return the family of slopes that are another function of the input than the right one."""
+
+    def bases(xp: Numbers, dY: Number, X: Number, **attributes: Any) -> list[dict[str, Number]]:
+        Y = value(xp, X, **attributes)
+        on = (X > 0) * 1.0
+        functions = [np.ones_like(X), X, Y, Y**2, Y**3, Y**4, on, on * Y, on * X, np.tanh(X) ** 2]
+        return [{"X": dY * one} for one in functions]
+
+    says = f"the derivative of the {name} is another function of its input"
+    return Family("wrong_activation_derivative", says, bases, f"Differentiate the {name}.")
 
 
 def wrong_slope(says: str, slope: Function, code: str, remedy: str) -> Slip:

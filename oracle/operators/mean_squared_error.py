@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
-from oracle.operators.operator import Case, Shape, Signature, Slip
+from oracle.operators.operator import Case, Family, Shape, Signature, Slip
 from oracle.values import InvalidInput
 
 SIGNATURE = Signature("MeanSquaredError", inputs=("y", "t"), outputs=("E",))
@@ -70,6 +70,16 @@ SLIPS = (
         "wrong_targets",
         "dy is y: the targets are missing",
         lambda xp, dE, y, t: {"y": dE * y},
+        _REMEDY,
+    ),
+)
+
+
+FAMILIES = (
+    Family(
+        "wrong_targets",
+        "dy is {0} y - {1} t + {2}, not y - t",
+        lambda xp, dE, y, t: [{"y": dE * y}, {"y": -dE * t}, {"y": dE * np.ones_like(y)}],
         _REMEDY,
     ),
 )

@@ -16,7 +16,8 @@ An operator is a module that holds
 and, where they are known,
 
 - ``WAYS``: vjps that people evaluate otherwise and that round differently;
-- ``rounded_vjp``: a tighter bound than the primitives give; the module says why it holds.
+- ``rounded_vjp``: a tighter bound than the primitives give; the module says why it holds;
+- ``FAMILIES`` and ``CURVES``: wrong derivatives in which numbers are to be fitted.
 """
 
 from __future__ import annotations
@@ -123,6 +124,36 @@ class Slip:
 
 
 @dataclass(frozen=True)
+class Family:
+    """Derivatives that are some sum of known functions, whose shares are not known.
+
+    `bases` has the arguments of the vjp and returns what one share of each function gives, by name
+    of the input. `says` may hold the shares as {0}, {1}, ...
+    """
+
+    code: str
+    says: str
+    bases: Callable[..., Sequence[Gradients]]
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Derivatives that depend on one number that is not known: a temperature, a guard.
+
+    `of` takes the number, then the arguments of the vjp. `says` holds the number as {0}. `usual` is
+    the number of the right derivative, `starts` are those from which it is looked for.
+    """
+
+    code: str
+    says: str
+    of: Vjp
+    remedy: str
+    usual: Callable[[Mapping[str, Any]], float]
+    starts: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Case:
     """Inputs by name, None where one is absent, and attributes."""
 
@@ -142,6 +173,8 @@ class Operator:
     draw: Callable[[np.random.Generator], Case]
     ways: tuple[Vjp, ...]
     rounded: Vjp | None
+    families: tuple[Family, ...]
+    curves: tuple[Curve, ...]
     text: str
 
     @classmethod
@@ -156,6 +189,8 @@ class Operator:
             module.draw,
             tuple(getattr(module, "WAYS", ())),
             getattr(module, "rounded_vjp", None),
+            tuple(getattr(module, "FAMILIES", ())),
+            tuple(getattr(module, "CURVES", ())),
             module.__doc__ or "",
         )
 

@@ -10,7 +10,7 @@ Reference: Nair and Hinton, Rectified linear units, 2010.
 from __future__ import annotations
 
 from oracle.arithmetic.numbers import Number, Numbers
-from oracle.operators.elementwise import chained, same_shape, spread, wrong_slope
+from oracle.operators.elementwise import chained, mixed_slopes, same_shape, spread, wrong_slope
 from oracle.operators.operator import Signature
 
 SIGNATURE = Signature("Relu", inputs=("X",), outputs=("Y",), version=14)
@@ -52,5 +52,7 @@ SLIPS = (
         _REMEDY,
     ),
 )
+
+FAMILIES = (mixed_slopes("Relu", value),)
 
 draw = spread

@@ -8,7 +8,7 @@ Reference: the document, "activation functions".
 from __future__ import annotations
 
 from oracle.arithmetic.numbers import Number, Numbers
-from oracle.operators.elementwise import chained, same_shape, spread, wrong_slope
+from oracle.operators.elementwise import chained, mixed_slopes, same_shape, spread, wrong_slope
 from oracle.operators.operator import Signature
 
 SIGNATURE = Signature("Sigmoid", inputs=("X",), outputs=("Y",), version=13)
@@ -56,5 +56,7 @@ SLIPS = (
     ),
     wrong_slope("the derivative is that of tanh", lambda xp, X: xp.tanh_slope(X), _WRONG, _REMEDY),
 )
+
+FAMILIES = (mixed_slopes("Sigmoid", value),)
 
 draw = spread

@@ -65,6 +65,8 @@ def _given(dE: Any, a: Any, t: Array, *, delta: float) -> tuple[str, Any, Any, f
 
 
 SLIPS = softmax_loss.slips(_given)
+FAMILIES = softmax_loss.families(_given)
+CURVES = softmax_loss.curves(_given)
 
 
 def draw(rng: np.random.Generator) -> Case:

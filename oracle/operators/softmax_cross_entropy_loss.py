@@ -83,6 +83,8 @@ def _given(
 
 
 SLIPS = softmax_loss.slips(_given)
+FAMILIES = softmax_loss.families(_given)
+CURVES = softmax_loss.curves(_given)
 
 
 def draw(rng: np.random.Generator) -> Case:

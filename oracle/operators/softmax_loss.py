@@ -9,7 +9,7 @@ where a row is saturated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from oracle.arithmetic.errors import Error, largest, one_sign
 from oracle.arithmetic.numbers import Number, Numbers
 from oracle.arithmetic.rounded import Rounded, RoundedNumbers, SoftmaxRows, growth, sum_growth
 from oracle.arithmetic.special import others
-from oracle.operators.operator import Slip
+from oracle.operators.operator import Curve, Family, Slip
 from oracle.values import Float64
 
 
@@ -203,6 +203,73 @@ WRONG: tuple[tuple[str, str, Of], ...] = (
 """What people write in place of y - t: the code, what it is, and N times the derivative."""
 
 
+FAMILIES: tuple[tuple[str, str, Callable[[Float64, Float64], Sequence[Float64]]], ...] = (
+    (
+        _T,
+        "the derivative by the scores is ({0} y - {1} t + {2}) / N, not (y - t) / N",
+        lambda y, t: [y, -t, np.ones_like(y)],
+    ),
+    (
+        _J,
+        "the derivative by the scores is another function of y and t than (y - t) / N",
+        lambda y, t: [np.ones_like(y), y, t, y**2, y * t, y**3, y**2 * t],
+    ),
+)
+"""What may be mixed to N times the derivative by the scores: targets that are smoothed, say."""
+
+
+def families(arguments: Callable[..., tuple[str, Float64, Float64, float]]) -> tuple[Family, ...]:
+    """Return the families of an operator; `arguments` as for `slips`."""
+
+    def family(code: str, says: str, bases: Callable[..., Sequence[Float64]], w: bool) -> Family:
+        def each(xp: Numbers, *given: Number, **attributes: float) -> list[dict[str, Number]]:
+            name, a, t, dE = arguments(*given, **attributes)
+            y = _softmax(a)
+            scale = dE / len(a) * (_seen(y, t, attributes.get("delta", 0.0)) if w else 1.0)
+            return [{name: np.reshape(scale * basis, a.shape)} for basis in bases(y, t)]
+
+        return Family(code, says, each, _USUAL)
+
+    return tuple(family(*one, w) for one in FAMILIES for w in (False, True))
+
+
+def curves(arguments: Callable[..., tuple[str, Float64, Float64, float]]) -> tuple[Curve, ...]:
+    """Return the curves of an operator; `arguments` as for `slips`."""
+
+    def temperature(
+        c: float, xp: Numbers, *given: Number, **attributes: float
+    ) -> dict[str, Number]:
+        name, a, t, dE = arguments(*given, **attributes)
+        y = _softmax(c * a)
+        return {name: dE / len(a) * _seen(y, t, attributes.get("delta", 0.0)) * (y - t)}
+
+    def guarded(c: float, xp: Numbers, *given: Number, **attributes: float) -> dict[str, Number]:
+        name, a, t, dE = arguments(*given, **attributes)
+        y = _softmax(a)
+        w = t * y / (y + 10.0**c)
+        return {name: dE / len(a) * (y * w.sum(axis=1, keepdims=True) - w)}
+
+    says = "the derivative is that of {0} times the scores: a temperature of the softmax"
+    return (
+        Curve(_F, says, temperature, _USUAL, lambda _: 1.0, (0.5, 2.0, -1.0)),
+        Curve(
+            "wrong_forward",
+            "the derivative is that of log(y + 10^{0})",
+            guarded,
+            "Differentiate the loss with its own guard in the logarithm.",
+            lambda attributes: np.log10(attributes.get("delta") or 1e-300),
+            (-8.0, -5.0, -2.0),
+        ),
+    )
+
+
+def _seen(y: Float64, t: Float64, delta: float) -> Float64 | float:
+    """Return what delta makes of each sample: p / (p + delta), p the probability of its label."""
+    if not delta:
+        return 1.0
+    return np.asarray((t * (y / (y + delta))).sum(axis=1, keepdims=True))
+
+
 def slips(arguments: Callable[..., tuple[str, Float64, Float64, float]]) -> tuple[Slip, ...]:
     """Return the slips of an operator.
 
@@ -210,12 +277,15 @@ def slips(arguments: Callable[..., tuple[str, Float64, Float64, float]]) -> tupl
     targets, and the cotangent.
     """
 
-    def slip(code: str, says: str, of: Of) -> Slip:
+    def slip(code: str, says: str, of: Of, weighted: bool) -> Slip:
         def wrong(xp: Numbers, *given: Number, **attributes: float) -> dict[str, Number]:
             name, a, t, dE = arguments(*given, **attributes)
             with np.errstate(all="ignore"):
-                return {name: np.asarray(dE * of(_softmax(a), t, a) / len(a)).reshape(a.shape)}
+                y = _softmax(a)
+                w = _seen(y, t, attributes.get("delta", 0.0)) if weighted else 1.0
+                return {name: np.asarray(dE * w * of(y, t, a) / len(a)).reshape(a.shape)}
 
         return Slip(code, says, wrong, _USUAL)
 
-    return tuple(slip(*one) for one in WRONG)
+    # Whoever knows of delta multiplies each sample by what it makes of it.
+    return tuple(slip(*one, weighted) for one in WRONG for weighted in (False, True))

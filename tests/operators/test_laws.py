@@ -209,6 +209,8 @@ def test_every_slip_changes_the_gradient_and_is_told_apart(operator):
         assert slip.says
         assert slip.remedy
         seen[slip.says] = []
+    several = [slip.says for slip in operator.slips]
+    once = [slip for k, slip in enumerate(operator.slips) if several.index(slip.says) == k]
     for seed in range(4):
         arguments, places, attributes = drawn(operator, seed)
         xp = Float64Numbers()
@@ -216,7 +218,7 @@ def test_every_slip_changes_the_gradient_and_is_told_apart(operator):
         outputs = operator.value(xp, held, attributes)
         above = cotangents(seed, outputs)
         right = operator.vjp(xp, above, held, attributes)
-        for slip in operator.slips:
+        for slip in once:
             with np.errstate(all="ignore"):
                 wrong = slip.wrong(xp, *above, *held, **attributes)
                 found = {**right, **wrong}
