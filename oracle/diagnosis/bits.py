@@ -33,6 +33,9 @@ LIKELY = 4.0
 TELLING = 2.0
 """Binary digits of a tensor's error that a prediction explains at least."""
 
+FIRST = 64
+"""Entries that are compared before all of them are."""
+
 MOST_LINES = 256
 """Rows and columns of a tensor of which it is asked how many are independent."""
 
@@ -68,8 +71,15 @@ class Evidence:
 
     def noise(self, name: str) -> float:
         """Return what rounding usually does to a tensor."""
+        return self._noises[name]
+
+    @cached_property
+    def _noises(self) -> dict[str, float]:
         c = self.comparison
-        return max(USUAL * c.widest(name), 4 * c.unit_roundoff * c.largest(name), 1e-300)
+        return {
+            n: max(USUAL * c.widest(n), 4 * c.unit_roundoff * c.largest(n), 1e-300)
+            for n in c.candidate
+        }
 
     def numbers(self, name: str) -> int:
         """Return how many numbers of a tensor are independent: its rank counts, not its entries."""
@@ -100,9 +110,14 @@ class Evidence:
     def digits(self, name: str, prediction: Array) -> float | None:
         """Return the binary digits of the error that a prediction explains; None if it misses."""
         c = self.comparison
-        size = float(np.abs(prediction).max(initial=0.0))
         largest = c.largest(name)
-        if not np.isfinite(size) or size > 4 * max(c.sent(name), c.widest(name)):
+        some = self.sent(name).ravel()[:FIRST] - prediction.ravel()[:FIRST]
+        most = 4 * max(c.sent(name), c.widest(name))
+        grown = max(1.0, most / largest if largest else 1.0)
+        if not np.abs(some).max(initial=0.0) <= LIKELY * self.noise(name) * grown:
+            return None  # However large the prediction is.
+        size = float(np.abs(prediction).max(initial=0.0))
+        if not np.isfinite(size) or size > most:
             return None
         gap = np.abs(self.sent(name) - prediction)
         noise = self.noise(name) * max(1.0, size / largest if largest else 1.0)
@@ -140,10 +155,14 @@ class Evidence:
         """
         names = [n for n in predictions if np.any(self.sent(n)) or not np.any(predictions[n])]
         best: Match | None = None
+        tried: set[float] = set()
         parts = [names, *([n] for n in names)] if len(names) > 1 else [names]
         for part in parts:
             chosen = {n: predictions[n] for n in part}
             for factor, known in self.factors(chosen):
+                if factor in tried:
+                    continue
+                tried.add(factor)
                 found = self._under(factor, {n: predictions[n] for n in names}, known, fitted)
                 if found and (best is None or found.bits > best.bits + 1e-9):
                     best = found
@@ -154,10 +173,13 @@ class Evidence:
     def _under(
         self, factor: float, predictions: Mapping[str, Array], known: bool, fitted: int
     ) -> Match | None:
-        digits = {n: self.digits(n, factor * p) for n, p in predictions.items()}
-        if any(d is None and n not in self.wrong for n, d in digits.items()):
-            return None
-        explained = {n: d for n, d in digits.items() if d is not None}
+        explained: dict[str, float] = {}
+        for name in sorted(predictions, key=lambda n: n in self.wrong):
+            digits = self.digits(name, factor * predictions[name])
+            if digits is not None:
+                explained[name] = digits
+            elif name not in self.wrong:
+                return None
         bits = sum(self.numbers(n) * d for n, d in explained.items())
         most = max(explained.values(), default=0.0)
         count = sum(self.numbers(n) for n in explained if n in self.wrong)
