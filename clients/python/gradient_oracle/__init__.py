@@ -11,8 +11,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradient_oracle import aio
+    from gradient_oracle import aio, onnx
     from gradient_oracle.access import TLS
+    from gradient_oracle.calls.graphs import Gradient, GraphProbe
     from gradient_oracle.client import Oracle, connect, embedded
     from gradient_oracle.errors import (
         Cancelled,
@@ -36,6 +37,8 @@ __all__ = [
     "TLS",
     "Cancelled",
     "DeadlineExceeded",
+    "Gradient",
+    "GraphProbe",
     "InvalidRequest",
     "Limits",
     "MessageTooLarge",
@@ -55,9 +58,12 @@ __all__ = [
     "aio",
     "connect",
     "embedded",
+    "onnx",
 ]
 
 _HOMES = {
+    "Gradient": "calls.graphs",
+    "GraphProbe": "calls.graphs",
     "TLS": "access",
     "Oracle": "client",
     "OutsideDomain": "points",
@@ -74,8 +80,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "aio":
-        return _module("aio")
+    if name in {"aio", "onnx"}:
+        return _module(name)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(_module(_HOMES.get(name, "errors")), name)

@@ -27,9 +27,10 @@ import grpc
 from gradient_oracle import black_box, channel, forks, waiting
 from gradient_oracle.access import TLS, Access, Options
 from gradient_oracle.access import resolve as access_of
-from gradient_oracle.calls import Call, functions, simple_net, two_layer_net
+from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
 from gradient_oracle.client import method_like, start_server
 from gradient_oracle.information import ServerInfo
+from gradient_oracle.operators import Served
 from gradient_oracle.training import Progress, Trained, Unfinished
 from gradient_oracle.transport import Connection as BlockingConnection
 
@@ -85,6 +86,11 @@ class Connection:
             return await asyncio.to_thread(found, self.access)
         return call.result(response)
 
+    async def operators(self) -> Served:
+        """Return the operators of the server, once it is known."""
+        await self.prepare(0)
+        return self.blocking.served()
+
     async def run(self, call: Call[T]) -> T:
         """Carry out a call."""
         request = call.serialize()
@@ -94,7 +100,7 @@ class Connection:
         try:
             response = await method(request, timeout=self.timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise self.blocking.failure(error, metadata) from error
+            raise self.blocking.failure(error, metadata, called=call.called) from error
         return call.result(response)
 
 
@@ -155,6 +161,17 @@ def _awaited(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], 
     async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         connection: Connection = self.connection
         return await connection.run(definition(*args, **kwargs))
+
+    method_like(definition, method)
+    return method
+
+
+def _awaited_of_graph(
+    definition: Callable[Concatenate[Served, P], Call[T]],
+) -> Callable[Concatenate[Any, P], Awaited[T]]:
+    async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        connection: Connection = self.connection
+        return await connection.run(definition(await connection.operators(), *args, **kwargs))
 
     method_like(definition, method)
     return method
@@ -283,6 +300,10 @@ class Oracle:
     check_cross_entropy_error = _awaited(functions.check_cross_entropy_error)
     check_simple_net = _awaited(functions.check_simple_net)
     check_two_layer_net = _awaited(functions.check_two_layer_net)
+    value = _awaited_of_graph(graphs.value)
+    gradient = _awaited_of_graph(graphs.gradient)
+    check = _awaited_of_graph(graphs.check)
+    probe = _awaited_of_graph(graphs.probe)
     self_test = _awaited(functions.self_test)
     check_gradient = _in_thread(black_box.check_gradient)
     check_jvp = _in_thread(black_box.check_jvp)

@@ -13,7 +13,8 @@ import grpc
 from gradient_oracle import black_box, channel, forks, waiting
 from gradient_oracle.access import TLS, Options
 from gradient_oracle.access import resolve as access_of
-from gradient_oracle.calls import Call, functions, simple_net, two_layer_net
+from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
+from gradient_oracle.operators import Served
 from gradient_oracle.training import Progress, Trained
 from gradient_oracle.transport import Connection, TrainingRun
 
@@ -26,7 +27,7 @@ def method_like(definition: Callable[..., Any], method: Callable[..., Any]) -> N
     functools.update_wrapper(method, definition)
     signature = inspect.signature(definition)
     oneself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    parameters = [p for p in signature.parameters.values() if p.name != "client"]
+    parameters = [p for p in signature.parameters.values() if p.name not in {"client", "served"}]
     answer = re.sub(r"^Call\[(.*)\]$", r"\1", signature.return_annotation)
     shown = signature.replace(parameters=[oneself, *parameters], return_annotation=answer)
     method.__signature__ = shown  # type: ignore[attr-defined]
@@ -36,6 +37,17 @@ def _blocking(definition: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P],
     def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         connection: Connection = self.connection
         return connection.run(definition(*args, **kwargs))
+
+    method_like(definition, method)
+    return method
+
+
+def _of_graph(
+    definition: Callable[Concatenate[Served, P], Call[T]],
+) -> Callable[Concatenate[Any, P], T]:
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        connection: Connection = self.connection
+        return connection.run(definition(connection.operators(), *args, **kwargs))
 
     method_like(definition, method)
     return method
@@ -136,6 +148,10 @@ class Oracle:
     check_cross_entropy_error = _blocking(functions.check_cross_entropy_error)
     check_simple_net = _blocking(functions.check_simple_net)
     check_two_layer_net = _blocking(functions.check_two_layer_net)
+    value = _of_graph(graphs.value)
+    gradient = _of_graph(graphs.gradient)
+    check = _of_graph(graphs.check)
+    probe = _of_graph(graphs.probe)
     self_test = _blocking(functions.self_test)
     check_gradient = _conversation(black_box.check_gradient)
     check_jvp = _conversation(black_box.check_jvp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -64,9 +65,17 @@ class ServerFailure(OracleError):
     """The server failed, its log says why; or it does not speak this version of the protocol."""
 
 
-def invalid(argument: str, requirement: str, was: object) -> InvalidRequest:
-    """Return the error of an argument that is refused here: what it must be, what it was."""
-    return InvalidRequest(f"`{argument}` must {requirement}, got {was}", argument=argument)
+_PART = re.compile(r"\[['\"]|:")
+"""Where in a place the name of the argument ends: "inputs['W1']", "net: ops.Gemm ..."."""
+
+
+def invalid(place: str, requirement: str, was: object) -> InvalidRequest:
+    """Return the error of an argument that is refused here: what it must be, what it was.
+
+    `place` is the argument, or a part of it: "inputs['W1']", "net: ops.Gemm in line 3".
+    """
+    text = f"`{place}` must {requirement}, got {was}"
+    return InvalidRequest(text, argument=re.split(_PART, place)[0], field=place)
 
 
 def unavailable(address: str, seconds: float, reason: str = "") -> OracleUnavailable:
@@ -129,7 +138,13 @@ def argument_of(field: str) -> str:
 
 
 def from_call(
-    error: Any, address: str, seconds: float | None, version: str = "", request_id: str = ""
+    error: Any,
+    address: str,
+    seconds: float | None,
+    version: str = "",
+    request_id: str = "",
+    *,
+    called: Callable[[str], str] = argument_of,
 ) -> OracleError:
     """Return the error of a failed call.
 
@@ -145,6 +160,8 @@ def from_call(
         The version of the server, if it told it.
     request_id : str
         What the call was named.
+    called : function
+        What the caller calls a field of the request; it begins with the name of an argument.
 
     Returns
     -------
@@ -155,11 +172,11 @@ def from_call(
     made: OracleError
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         field = _first_field(error)
-        argument = argument_of(field)
         # The caller knows the argument of the method and not the path in the request.
-        details = details.replace(f"`{field}`", f"`{argument}`", 1)
+        place = called(field)
+        details = details.replace(f"`{field}`", f"`{place}`", 1)
         kind = MessageTooLarge if "(max_message_bytes)" in details else InvalidRequest
-        made = kind(details, field=field, argument=argument)
+        made = kind(details, field=field, argument=re.split(_PART, place)[0])
     elif code is grpc.StatusCode.UNAVAILABLE:
         hint = "start one with gradient-oracle serve"
         made = OracleUnavailable(f"the oracle at {address} is gone ({details}); {hint}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gradient_oracle.operators import Operator, Served
 from oracle.gradcheck.v1 import server_pb2
 
 
@@ -25,7 +26,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """The version of a server, its limits, its methods, and the libraries that compute."""
+    """The version of a server, its limits, its methods, the libraries that compute, operators."""
 
     version: str
     limits: Limits
@@ -35,6 +36,7 @@ class ServerInfo:
     python_version: str
     blas: str
     blas_threads: int
+    operators: Served = field(default_factory=lambda: Served(()), repr=False)
 
     @classmethod
     def of(cls, message: server_pb2.GetServerInfoResponse) -> ServerInfo:
@@ -60,6 +62,7 @@ class ServerInfo:
             python_version=message.python_version,
             blas=message.blas,
             blas_threads=message.blas_threads,
+            operators=Served(map(Operator.of, message.operators)),
         )
 
     def __str__(self) -> str:

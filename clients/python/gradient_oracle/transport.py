@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from gradient_oracle import channel, errors, forks, versions
 from gradient_oracle.access import Access, Metadata
 from gradient_oracle.calls import Call, functions
 from gradient_oracle.information import ServerInfo
+from gradient_oracle.operators import Served
 from gradient_oracle.training import Progress, Trained, Unfinished
 
 T = TypeVar("T")
@@ -98,12 +99,28 @@ class Connection:
         return self._methods[kind]
 
     def failure(
-        self, error: Any, metadata: Metadata, seconds: float | None = None
+        self,
+        error: Any,
+        metadata: Metadata,
+        seconds: float | None = None,
+        called: Callable[[str], str] = errors.argument_of,
     ) -> errors.OracleError:
         """Return the error of a call that failed, which was sent with this metadata."""
         version = self.server.version if self.server else ""
-        name = metadata[0][1]
-        return errors.from_call(error, self.address, seconds or self.timeout, version, name)
+        name, waited = metadata[0][1], seconds or self.timeout
+        return errors.from_call(error, self.address, waited, version, name, called=called)
+
+    def operators(self) -> Served:
+        """Return the operators of the server, once it is known."""
+        self.prepare(0)
+        return self.served()
+
+    def served(self) -> Served:
+        """Return the operators of a server that is known, or raise if there are none."""
+        if self.server and self.server.operators:
+            return self.server.operators
+        version = self.server.version if self.server else ""
+        raise errors.unserved(self.address, "serve graphs of operators", version)
 
     def run(self, call: Call[T]) -> T:
         """Carry out a call."""
@@ -113,7 +130,7 @@ class Connection:
         try:
             response = self._method(call)(request, timeout=self.timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise self.failure(error, metadata) from error
+            raise self.failure(error, metadata, called=call.called) from error
         return call.result(response)
 
 

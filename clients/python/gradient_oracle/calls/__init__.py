@@ -14,10 +14,11 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from gradient_oracle import versions
-from gradient_oracle.errors import ServerFailure
+from gradient_oracle.errors import ServerFailure, argument_of
 from oracle.gradcheck.v1 import (
     activation_pb2,
     black_box_pb2,
+    graph_pb2,
     loss_pb2,
     mini_batch_pb2,
     self_test_pb2,
@@ -36,6 +37,7 @@ SERVICES: tuple[Any, ...] = tuple(
     for file in (
         activation_pb2,
         black_box_pb2,
+        graph_pb2,
         loss_pb2,
         mini_batch_pb2,
         self_test_pb2,
@@ -54,10 +56,11 @@ _METHODS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request, and how to read its response."""
+    """One request, how to read its response, and what the caller calls a field of it."""
 
     request: Message | Draft
     read: Callable[[Any], T]
+    called: Callable[[str], str] = argument_of
 
     @property
     def kind(self) -> str:

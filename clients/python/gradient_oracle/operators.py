@@ -1,0 +1,138 @@
+"""The operators that a server serves, with what it tells of each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oracle.gradcheck.v1 import operator_pb2 as pb
+from oracle.gradcheck.v1 import tensor_pb2
+from oracle.wire import attributes, codes
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an operator reads: whether it may be left out, is constant, or comes several times."""
+
+    name: str
+    optional: bool = False
+    constant: bool = False
+    variadic: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an operator writes, and whether a node may leave it out."""
+
+    name: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A mistake that is known by name: its code, a sentence, and the line that mends it."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator: ONNX's name, inputs, outputs and attributes, and what is known of its gradient.
+
+    `attributes` holds the defaults, None where there is none; `required` names those that a node
+    must have. `dtypes` are the types of gradients that can be checked. `str(operator)` is what a
+    person reads.
+    """
+
+    name: str
+    domain: str
+    version: int
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    attributes: Mapping[str, Any]
+    required: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    slips: tuple[Slip, ...]
+    formula: str
+
+    @classmethod
+    def of(cls, message: pb.Operator) -> Operator:
+        """Read the message."""
+        return cls(
+            message.name,
+            message.domain,
+            message.version,
+            tuple(Input(i.name, i.optional, i.constant, i.variadic) for i in message.inputs),
+            tuple(Output(item.name, item.optional) for item in message.outputs),
+            {item.name: _default(item) for item in message.attributes},
+            tuple(item.name for item in message.attributes if item.required),
+            tuple(codes.name(tensor_pb2.DataType, number) for number in message.data_types),
+            tuple(Slip(item.code, item.message, item.remedy) for item in message.slips),
+            message.formula,
+        )
+
+    @property
+    def needed_outputs(self) -> int:
+        """How many outputs a node writes at least."""
+        return sum(not output.optional for output in self.outputs)
+
+    def call(self) -> str:
+        """Return how the operator is called: "Gemm(A, B, [C], *, alpha=1.0)"."""
+        return f"{self.name}({', '.join(self._arguments())})"
+
+    def _arguments(self) -> Iterator[str]:
+        for one in self.inputs:
+            name = f"*{one.name}" if one.variadic else one.name
+            yield f"[{name}]" if one.optional else name
+        if self.attributes:
+            yield "*"
+        for name, default in self.attributes.items():
+            yield name if name in self.required else f"{name}={_shown(default)}"
+
+    def __str__(self) -> str:
+        home = f"ONNX, version {self.version}" if not self.domain else f"domain {self.domain!r}"
+        constant = [one.name for one in self.inputs if one.constant]
+        outputs = ", ".join(f"[{o.name}]" if o.optional else o.name for o in self.outputs)
+        lines = [f"{self.call()} -> {outputs}", "", self.formula, "", f"From: {home}"]
+        if constant:
+            lines.append(f"Not differentiated: {', '.join(constant)}")
+        lines.append(f"Gradients in: {', '.join(self.dtypes)}")
+        if self.slips:
+            lines.append("Known mistakes:")
+            lines += [f"  {slip.code}: {slip.message}" for slip in self.slips]
+        return "\n".join(lines)
+
+
+def _default(message: pb.OperatorAttribute) -> Any:
+    return attributes.value(message.default, "default") if message.HasField("default") else None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and value == int(value):
+        return f"{value:.1f}"
+    return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
+class Served(Mapping[str, Operator]):
+    """The operators of a server by name."""
+
+    def __init__(self, operators: Iterable[Operator]) -> None:
+        self._operators = {operator.name: operator for operator in operators}
+
+    def __getitem__(self, name: str) -> Operator:
+        return self._operators[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._operators)
+
+    def __len__(self) -> int:
+        return len(self._operators)
+
+    def unknown(self, name: str) -> str:
+        """Return a name that is not among them, with the one that may have been meant."""
+        near = difflib.get_close_matches(name, self, 1)
+        return f"{name!r}; {near[0]} is one" if near else f"{name!r}; `info().operators` lists them"
