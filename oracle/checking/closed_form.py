@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from oracle.arithmetic.dtypes import Arithmetic, arithmetic
-from oracle.checking import known
+from oracle.checking import deltas, known
 from oracle.checking.derivatives import require_pair, require_probabilities
 from oracle.checking.verdict import Evaluation, Question, judge
 from oracle.diagnosis.comparison import Comparison
@@ -17,7 +17,6 @@ from oracle.reference.requirements import require_delta, require_simple_net, req
 from oracle.reference.targets import distribution
 from oracle.slices import largest_size
 from oracle.values import (
-    DELTA,
     Array,
     Checkpoint,
     Finding,
@@ -34,7 +33,7 @@ def check_two_layer_net(
     t: Array,
     gradient: Mapping[str, Array | None],
     *,
-    delta: float = DELTA,
+    delta: float | None = None,
     accumulation_dtype: str | None = None,
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
@@ -47,7 +46,8 @@ def check_two_layer_net(
     gradient : mapping
         The candidate; its dtype is the arithmetic that it is judged by.
     delta : float
-        Guard inside the logarithm of the loss that is meant; 0 for the textbook loss.
+        Guard inside the logarithm of the loss that is meant; 0 for the textbook loss. None means
+        either, the document's or none.
     accumulation_dtype : str, optional
         Type of the candidate's sums, if wider than its own.
     checkpoint : callable
@@ -57,6 +57,18 @@ def check_two_layer_net(
     -------
     Report
     """
+    if delta is None:
+        return deltas.either(
+            lambda d: check_two_layer_net(
+                parameters,
+                x,
+                t,
+                gradient,
+                delta=d,
+                accumulation_dtype=accumulation_dtype,
+                checkpoint=checkpoint,
+            )
+        )
     require_two_layer_net(parameters, x, t, checkpoint=checkpoint)
     require_delta(delta)
     D, H = parameters.W1.shape
@@ -90,11 +102,23 @@ def check_simple_net(
     t: Array,
     gradient: Mapping[str, Array | None],
     *,
-    delta: float = DELTA,
+    delta: float | None = None,
     accumulation_dtype: str | None = None,
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate gradient of the simple net, tensor "W"; see `check_two_layer_net`."""
+    if delta is None:
+        return deltas.either(
+            lambda d: check_simple_net(
+                W,
+                x,
+                t,
+                gradient,
+                delta=d,
+                accumulation_dtype=accumulation_dtype,
+                checkpoint=checkpoint,
+            )
+        )
     require_simple_net(W, x, t, checkpoint=checkpoint)
     require_delta(delta)
     D, K = W.shape
@@ -153,11 +177,22 @@ def check_cross_entropy_error(
     t: Array,
     gradient: Mapping[str, Array | None],
     *,
-    delta: float = DELTA,
+    delta: float | None = None,
     accumulation_dtype: str | None = None,
     checkpoint: Checkpoint = never_stop,
 ) -> Report:
     """Check a candidate derivative of the cross-entropy error by `y`, tensor "y"."""
+    if delta is None:
+        return deltas.either(
+            lambda d: check_cross_entropy_error(
+                y,
+                t,
+                gradient,
+                delta=d,
+                accumulation_dtype=accumulation_dtype,
+                checkpoint=checkpoint,
+            )
+        )
     require_probabilities(y, t, delta, checkpoint)
     sizes = _loss_sizes(y)
     targets = distribution(t, y.shape[-1], checkpoint).reshape(y.shape)

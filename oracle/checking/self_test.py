@@ -109,7 +109,9 @@ def run(
     """
     sizes = (batch_size, input_size, hidden_size, output_size)
     require_case(*sizes, dtype=dtype, weight_scale=weight_scale)
-    judge = check or functools.partial(closed_form.check_two_layer_net, checkpoint=checkpoint)
+    judge = check or functools.partial(
+        closed_form.check_two_layer_net, delta=DELTA, checkpoint=checkpoint
+    )
     parameters, x, t = _case(sizes, dtype, weight_scale, seed)
     p = forward(parameters, x, t, delta=0.0, dtype=dtype, checkpoint=checkpoint)
     exact = forward(parameters, x, t, delta=DELTA, dtype=dtype, checkpoint=checkpoint)

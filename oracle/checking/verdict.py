@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from oracle.arithmetic.dtypes import FLOAT64, ROUNDING, Arithmetic
+from oracle.checking import deltas
 from oracle.checking.survey import HALVED, tensor_report
 from oracle.diagnosis.comparison import LARGER, Comparison
 from oracle.findings import FindingKind, InconclusiveReason
@@ -114,26 +115,28 @@ def judge(
     if within:
         report = _within(report)
         del comparison, reference, allowed  # The textbook's are as large.
-    plain = (
-        _textbook(candidate, how, question.evaluate, checkpoint, tell=not within) if delta else ()
-    )
-    textbook = len(plain) == len(candidate)
-    if question.delta == 0.0:
-        report = replace(report, matched_delta=0.0 if within else None)
-    elif question.delta is not None and within != textbook:
-        report = replace(report, matched_delta=question.delta if within else 0.0)
+    # Of a candidate that is right the textbook alone is asked about.
+    tried = [d for d in deltas.others(question.delta) if d == 0.0 or not within]
+    right = {
+        d: _right_for(d, candidate, how, question.evaluate, checkpoint, tell=not within)
+        for d in tried
+    }
+    matched = [d for d, names in right.items() if len(names) == len(candidate)]
     if within:
-        return report
+        unique = None if matched else question.delta
+        return replace(report, matched_delta=unique)
+    report = replace(report, matched_delta=matched[0] if matched else None)
 
     # A hypothesis 1e308 times too large is off by infinity or NaN, and does not fit.
     with np.errstate(all="ignore"):
         findings = (
-            (_delta_ignored(delta, question.with_delta),)
-            if textbook
+            (deltas.finding(matched[0], delta, question.with_delta),)
+            if matched
             else _explanation(question, comparison)
         )
+    plain = right.get(0.0, ())
     outside = [t.name for t in tensors if t.budget_used > 1.0 and t.name in plain]
-    notes = () if textbook or not outside else (_without_delta(outside, delta),)
+    notes = () if matched or not outside else (_without_delta(outside, delta),)
     return replace(report, findings=findings, summary=_sentence_of(findings, tensors), notes=notes)
 
 
@@ -225,7 +228,8 @@ def _without_delta(names: Sequence[str], delta: float) -> str:
     return f"{_listed(names)} {verb} right for delta=0; delta={delta:g} was asked for."
 
 
-def _textbook(
+def _right_for(
+    delta: float,
     candidate: Mapping[str, Array],
     how: Arithmetic,
     evaluate: Callable[[Arithmetic, float], Evaluation],
@@ -233,12 +237,12 @@ def _textbook(
     *,
     tell: bool,
 ) -> tuple[str, ...]:
-    """Return the tensors that are right for the loss without delta.
+    """Return the tensors that are right for the loss with another delta.
 
     Where rounding may do more to a tensor than it is large anything is within its budget; to `tell`
     what was computed it has to be near.
     """
-    value = evaluate(how, 0.0)
+    value = evaluate(how, delta)
     checkpoint()
     # The value errs too: as much as a float64 candidate, and nothing beside a narrower one.
     share = 2.0 if how.w == FLOAT64.w else 1.0
@@ -247,14 +251,14 @@ def _textbook(
         return np.asarray(~(np.abs(candidate.astype(np.float64) - value) <= share * budget))
 
     def near(name: str) -> bool:
-        g, textbook = candidate[name], value.tensors[name]
-        if not tell or not np.any(textbook):
+        g, other = candidate[name], value.tensors[name]
+        if not tell or not np.any(other):
             return True
         gap = np.float64(0.0)
         for part in parts(g.size, checkpoint):
-            difference = g.ravel()[part].astype(np.float64) - textbook.ravel()[part]
+            difference = g.ravel()[part].astype(np.float64) - other.ravel()[part]
             gap = max(gap, np.abs(difference).max())
-        sizes = (largest_size(g, checkpoint), largest_size(textbook, checkpoint))
+        sizes = (largest_size(g, checkpoint), largest_size(other, checkpoint))
         return bool(LARGER * gap <= min(sizes))
 
     return tuple(
@@ -298,17 +302,6 @@ def _form_faults(
             evidence = {"entries": float(count), **{f"index_{k}": i for k, i in enumerate(first)}}
             faults.append(Finding(FindingKind.NOT_FINITE, name, message, evidence=evidence))
     return tuple(faults)
-
-
-def _delta_ignored(delta: float, with_delta: str) -> Finding:
-    return Finding(
-        FindingKind.DELTA_IGNORED,
-        "",
-        "The gradient is exact for the loss -log(y), but the loss that was asked for is "
-        f"-log(y + {delta:g}).",
-        f"{with_delta}, or ask for delta=0.",
-        {"delta": delta, "matched_delta": 0.0},
-    )
 
 
 def _held(gradient: Mapping[str, Array | None], name: str) -> Array:

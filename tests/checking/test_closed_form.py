@@ -51,18 +51,6 @@ def test_error_above_the_detection_limit_fails(seed, name):
     assert report.findings
 
 
-def test_textbook_gradient_is_told_that_it_ignores_delta():
-    case = network(scale=3.0)
-    textbook = derivatives.two_layer_net(*case, delta=0.0).tensors
-    report = closed_form.check_two_layer_net(*case, textbook)
-    assert report.verdict is Verdict.FAIL
-    assert report.matched_delta == 0.0
-    assert [finding.kind for finding in report.findings] == [FindingKind.DELTA_IGNORED]
-    asked = closed_form.check_two_layer_net(*case, textbook, delta=0.0)
-    assert asked.verdict is Verdict.PASS
-    assert asked.matched_delta == 0.0
-
-
 def test_a_bug_on_top_of_an_ignored_delta_is_not_taken_for_its_doing():
     """The tensors that are right but for delta are told from those that the bug changes."""
     case = network(scale=3.0)

@@ -225,7 +225,9 @@ class _FindingKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     before the activation, or of another sample.
     """
     FINDING_KIND_WRONG_FORWARD: _FindingKind.ValueType  # 34
-    """The gradient is that of another forward pass: another activation, no softmax, a bias left out."""
+    """The gradient is that of another forward pass: another activation, no softmax, a bias left out, another
+    delta than the one that was asked for.
+    """
 
 class FindingKind(_FindingKind, metaclass=_FindingKindEnumTypeWrapper):
     """FindingKind is the fixed code of a cause."""
@@ -309,7 +311,9 @@ FINDING_KIND_WRONG_INPUTS: FindingKind.ValueType  # 33
 before the activation, or of another sample.
 """
 FINDING_KIND_WRONG_FORWARD: FindingKind.ValueType  # 34
-"""The gradient is that of another forward pass: another activation, no softmax, a bias left out."""
+"""The gradient is that of another forward pass: another activation, no softmax, a bias left out, another
+delta than the one that was asked for.
+"""
 global___FindingKind = FindingKind
 
 @typing.final
@@ -702,10 +706,10 @@ class KnownFunction(google.protobuf.message.Message):
     reference_kind: global___ReferenceKind.ValueType
     """Where the reference came from."""
     delta: builtins.float
-    """The delta that was asked for; unset where the function has none."""
+    """The delta that was asked for; unset if none was, and where the function has none."""
     matched_delta: builtins.float
-    """The delta whose derivative the candidate matches: `delta`, or 0 for the textbook backward pass.
-    Unset if neither, or both, fit.
+    """The delta whose derivative the candidate matches: the one that was asked for, 0 for the textbook
+    backward pass, the document's 1e-7, or another. Unset if none, or more than one, fits.
     """
     @property
     def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TensorReport]:

@@ -478,7 +478,9 @@ class TwoLayerNetServiceCheckGradientRequest(google.protobuf.message.Message):
     DELTA_FIELD_NUMBER: builtins.int
     ARITHMETIC_FIELD_NUMBER: builtins.int
     delta: builtins.float
-    """The constant inside the logarithm: finite, at least 0. Unset means 1e-7; 0 gives the textbook loss."""
+    """The constant inside the logarithm: finite, at least 0. Unset means either 1e-7, the document's, or 0, the
+    textbook loss: a candidate that is right for one of them passes, and `matched_delta` says which.
+    """
     @property
     def parameters(self) -> global___TwoLayerNetParameters:
         """The network. Required."""

@@ -158,16 +158,24 @@ def check_mean_squared_error(
 
 
 def check_cross_entropy_error(
-    y: Any, t: Any, gradient: Any, delta: float = DELTA, *, accumulation_dtype: str | None = None
+    y: Any,
+    t: Any,
+    gradient: Any,
+    delta: float | None = None,
+    *,
+    accumulation_dtype: str | None = None,
 ) -> Call[Report]:
     """Check a gradient of `cross_entropy_error` with respect to `y`.
 
     Parameters
     ----------
-    y, t, delta
+    y, t
         As in `cross_entropy_error`.
     gradient : array of the shape of `y`
         What is claimed; its dtype says in which arithmetic it was computed.
+    delta : float, optional
+        The constant inside the logarithm of the loss that is meant. By default either the
+        document's 1e-7 or 0, the textbook loss: the report says which one the gradient has.
     accumulation_dtype : str, optional
         The wider dtype in which sums were accumulated, if there was one.
     """
@@ -176,7 +184,7 @@ def check_cross_entropy_error(
         predictions=encode("y", y),
         targets=encode_targets(t, y),
         gradient=encode("gradient", gradient),
-        delta=real("delta", delta),
+        delta=None if delta is None else real("delta", delta),
         arithmetic=encode_arithmetic(accumulation_dtype),
     )
     return Call(request, _report)
@@ -187,7 +195,7 @@ def check_simple_net(
     x: Any,
     t: Any,
     gradient: Any,
-    delta: float = DELTA,
+    delta: float | None = None,
     *,
     accumulation_dtype: str | None = None,
 ) -> Call[Report]:
@@ -195,10 +203,13 @@ def check_simple_net(
 
     Parameters
     ----------
-    W, x, t, delta
+    W, x, t
         As in `simple_net.loss`.
     gradient : (D, K) array
         What is claimed; its dtype says in which arithmetic it was computed.
+    delta : float, optional
+        The constant inside the logarithm of the loss that is meant. By default either the
+        document's 1e-7 or 0, the textbook loss: the report says which one the gradient has.
     accumulation_dtype : str, optional
         The wider dtype in which sums were accumulated, if there was one.
     """
@@ -208,7 +219,7 @@ def check_simple_net(
         inputs=encode_numbers("x", x),
         targets=encode_targets(t, x, columns(W)),
         gradient=encode("gradient", gradient),
-        delta=real("delta", delta),
+        delta=None if delta is None else real("delta", delta),
         arithmetic=encode_arithmetic(accumulation_dtype),
     )
     return Call(request, _report)
@@ -219,7 +230,7 @@ def check_two_layer_net(
     x: Any,
     t: Any,
     gradient: Any,
-    delta: float = DELTA,
+    delta: float | None = None,
     *,
     accumulation_dtype: str | None = None,
 ) -> Call[Report]:
@@ -227,11 +238,14 @@ def check_two_layer_net(
 
     Parameters
     ----------
-    params, x, t, delta
+    params, x, t
         As in `two_layer_net.loss`.
     gradient : dict of arrays
         What is claimed, by the names of `params`; a missing one, or a wrong shape, is a finding.
         Its dtype says in which arithmetic it was computed.
+    delta : float, optional
+        The constant inside the logarithm of the loss that is meant. By default either the
+        document's 1e-7 or 0, the textbook loss: the report says which one the gradient has.
     accumulation_dtype : str, optional
         The wider dtype in which sums were accumulated, if there was one.
 
@@ -248,7 +262,7 @@ def check_two_layer_net(
         inputs=encode_numbers("x", x),
         targets=encode_targets(t, x, net.classes),
         gradient=candidate.fields("gradient."),
-        delta=real("delta", delta),
+        delta=None if delta is None else real("delta", delta),
         arithmetic=encode_arithmetic(accumulation_dtype),
     )
     called = str(net.names) or str(candidate.names)
