@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from oracle.diagnosis.bits import Evidence
 from oracle.diagnosis.hypotheses import TABLE, Hypothesis
-from oracle.diagnosis.linear import least_squares
-from oracle.diagnosis.tensors import some
+from oracle.diagnosis.linear import condition, least_squares
+from oracle.diagnosis.samples import MOST_SAMPLES, only
+from oracle.diagnosis.tensors import equals, listed, some, tensor_factor
+from oracle.findings import FindingKind
 from oracle.graphs.graph import Plan, Step
 from oracle.operators.operator import Curve, Family, Vjp
-from oracle.values import Float64
-
-MOST_SAMPLES = 64
-"""Samples whose weights are fitted, at most: each is a number."""
+from oracle.values import Finding, Float64
 
 ROUNDS = 12
 """Steps of Gauss and Newton for one number."""
@@ -31,26 +31,84 @@ Gradient = Callable[[Mapping[int, Vjp]], Mapping[str, Float64]]
 """The derivatives by all parameters, with those of some nodes replaced."""
 
 
-def fits(
-    plan: Plan,
-    evidence: Evidence,
-    gradient: Gradient,
-    taken: Mapping[int, Vjp],
-    open_: Sequence[str],
-) -> Iterator[Hypothesis]:
+@dataclass(frozen=True)
+class Fitting:
+    """What numbers are fitted to: the tensors that are `open`, with some nodes' slips `taken`."""
+
+    plan: Plan
+    evidence: Evidence
+    gradient: Gradient
+    taken: Mapping[int, Vjp]
+    open: Sequence[str]
+    values: Mapping[str, Float64]
+
+
+def fits(what: Fitting) -> Iterator[Hypothesis]:
     """Yield the families and curves of every node, fitted to the tensors that are open."""
-    for place, step in enumerate(plan.steps):
-        if place in taken:
+    for place, step in enumerate(what.plan.steps):
+        near = _first_reached(what.plan, place, what.open)
+        if place in what.taken or not near:
             continue
-        near = _first_reached(plan, place, open_)
-        if not near:
-            continue
-        fit = _Fit(evidence, gradient, taken, place, near)
+        fit = _Fit(what.evidence, what.gradient, what.taken, place, near)
+        yield from _scaled(fit, what, step)
         for family in step.operator.families:
             yield from _family(fit, family)
-        yield from _samples(fit, plan, step)
+        yield from _samples(fit, what.plan, step)
         for curve in step.operator.curves:
             yield from _curve(fit, step, curve)
+        yield from recovered(what, place, step)
+
+
+def _scaled(fit: _Fit, what: Fitting, step: Step) -> Iterator[Hypothesis]:
+    """Yield a factor of all that flows back through a node, or of one derivative that it gives."""
+    signature = step.operator.signature
+    inputs = [k for k, name in enumerate(step.node.inputs) if name in what.plan.shapes]
+    names = [signature.input_at(k).name for k in inputs if not signature.input_at(k).constant]
+    for some_of in [names, *([name] for name in names)] if len(names) > 1 else [names]:
+        yield from _scaled_part(fit, what, step, some_of)
+
+
+def _scaled_part(
+    fit: _Fit, what: Fitting, step: Step, names: Sequence[str]
+) -> Iterator[Hypothesis]:
+    right = step.operator.differentiate
+
+    def bases(*given: Any, **attributes: Any) -> list[dict[str, Any]]:
+        found = right(*given, **attributes)
+        return [{n: found[n]() if callable(found[n]) else found[n] for n in names if n in found}]
+
+    shares = _shares(fit, bases, 1)
+    if shares is None or not np.isfinite(shares[0]):
+        return
+    fitted = shares[0]
+    near = max(1e-3, 4 * what.evidence.comparison.unit_roundoff)
+    if abs(fitted - 1.0) <= near / 1e3:
+        return
+    known = [1.0, 2.0, 0.5, *equals(abs(fitted), what.evidence.sizes, near).values()]
+    meant = [math.copysign(k, fitted) for k in known if math.isclose(abs(fitted), k, rel_tol=near)]
+    meant += [0.0] if abs(fitted) <= near else []
+    touched = _touched(what, fit.place, names)
+    for factor, count in [*((k, 0) for k in meant if k != 1.0), (fitted, 1)]:
+        finding = tensor_factor(listed(touched), factor, what.evidence.sizes)
+        if factor == 0.0:
+            verb = "is" if len(touched) == 1 else "are"
+            message = f"{listed(touched)} {verb} all zeros."
+            remedy = f"Compute {listed(touched)}: nothing may be detached on the way."
+            finding = Finding(FindingKind.ZERO_TENSOR, "", message, remedy)
+        yield Hypothesis(
+            fit.place, "tensor_factor", "", "", _mix(bases, [factor]), TABLE, count, finding
+        )
+
+
+def _touched(what: Fitting, place: int, names: Sequence[str]) -> list[str]:
+    """Return the open tensors that depend on some of the derivatives that a node gives."""
+    step = what.plan.steps[place]
+    signature = step.operator.signature
+    below = {n for k, n in enumerate(step.node.inputs) if signature.input_at(k).name in names}
+    for other in reversed(what.plan.steps[:place]):
+        if not below.isdisjoint(other.node.outputs):
+            below |= set(other.node.inputs)
+    return [n for n in what.open if n in below]
 
 
 class _Fit:
@@ -138,14 +196,10 @@ def _samples(fit: _Fit, plan: Plan, step: Step) -> Iterator[Hypothesis]:
     N = shape[0]
     if not 1 < N <= MOST_SAMPLES:
         return
-    name = step.operator.signature.inputs[0].name
     right = step.operator.differentiate
 
-    def bases(*given: Any, **attributes: Any) -> list[dict[str, Any]]:
-        whole = right(*given, **attributes)[name]
-        whole = whole() if callable(whole) else whole
-        on = np.eye(N).reshape(N, N, *[1] * (len(shape) - 1))
-        return [{name: whole * on[n]} for n in range(N)]
+    def bases(*given: Any, **attributes: Any) -> list[Mapping[str, Any]]:
+        return [only(right, n)(*given, **attributes) for n in range(N)]
 
     shares = _shares(fit, bases, N) if len(fit.sent) > 2 * N else None
     if shares is None:
@@ -206,3 +260,56 @@ def _first_reached(plan: Plan, place: int, open_: Sequence[str]) -> list[str]:
         if near and not found:
             return near
     return found
+
+
+MOST_CONDITION = 1e4
+"""Inputs of a worse condition than this lose too many digits of what is recovered through them."""
+
+
+def recovered(what: Fitting, place: int, step: Step) -> Iterator[Hypothesis]:
+    """Yield the derivative by the input of a node that the weights before it tell.
+
+    If Y = A B, dB = Aᵀ dY determines dY where A has as many columns as it has rows.
+    """
+    for k, name in enumerate(step.node.inputs):
+        before = next((s for s in what.plan.steps if name in s.node.outputs), None)
+        if before is None or before.operator.name not in ("Gemm", "MatMul"):
+            continue
+        weights = before.node.inputs[1]
+        if weights not in what.open or before.attributes.get("transA"):
+            continue
+        A = what.values[before.node.inputs[0]]
+        B = what.evidence.sent(weights)
+        B = B.T if before.attributes.get("transB") else B
+        if A.ndim != 2 or not 1 <= len(A) <= min(A.shape[1], 512):
+            continue
+        if condition(A) > MOST_CONDITION:
+            continue
+        error = least_squares(A.T, B)
+        argument = step.operator.signature.input_at(k).name
+        yield from _read(what, place, step, argument, error)
+        says = f"the derivative by {name} is not that of {step.operator.name}"
+        remedy = f"Look at the derivative of {step.operator.name}: what follows from it is right."
+        count = what.evidence.numbers(weights)
+        wrong = _constant(argument, error)
+        yield Hypothesis(place, "unexplained", says, remedy, wrong, TABLE, count)
+
+
+def _constant(argument: str, error: Float64) -> Vjp:
+    return lambda *_, **__: {argument: error}
+
+
+def _read(
+    what: Fitting, place: int, step: Step, argument: str, error: Float64
+) -> Iterator[Hypothesis]:
+    """Yield what an operator reads off the derivative that was recovered."""
+    if step.operator.read is None:
+        return
+    signature = step.operator.signature
+    given = [
+        what.plan.inputs[n] if signature.input_at(k).constant else what.values[n]
+        for k, n in enumerate(step.node.inputs)
+    ]
+    for code, says, remedy, meant, count in step.operator.read(error, *given, **step.attributes):
+        wrong = _constant(argument, meant)
+        yield Hypothesis(place, code, says, remedy, wrong, TABLE + count)

@@ -13,6 +13,8 @@ from oracle.values import Finding
 
 def of_hypothesis(what: Plan, slip: Hypothesis) -> Finding:
     """Return the finding of a slip, with the node in which it is."""
+    if slip.finding is not None:
+        return slip.finding
     place = slip.node if slip.node >= 0 else -1 - slip.node
     says = slip.says[0].upper() + slip.says[1:]
     message = f"{says}{_where(what, place)}."

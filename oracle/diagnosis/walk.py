@@ -18,8 +18,9 @@ from oracle.diagnosis import returned
 from oracle.diagnosis.alone import alone
 from oracle.diagnosis.bits import DECISIVE, Evidence, Match
 from oracle.diagnosis.comparison import Comparison
-from oracle.diagnosis.fits import fits
+from oracle.diagnosis.fits import Fitting, fits
 from oracle.diagnosis.hypotheses import Hypothesis, hypotheses, worlds
+from oracle.diagnosis.samples import MOST_SAMPLES, of_samples, only
 from oracle.diagnosis.sentences import of_factor, of_hypothesis
 from oracle.diagnosis.tensors import (
     explain_tensor,
@@ -80,6 +81,23 @@ class Account:
     prediction: Mapping[str, Float64] = field(default_factory=dict)
     bits: float = 0.0
 
+    def of_samples(self, question: Question) -> Mapping[str, Float64]:
+        """Return what each sample adds to the derivatives, (N, ...) by name; nothing if unknown."""
+        step = question.plan.steps[-1]
+        shape = question.plan.shapes[step.node.inputs[0]]
+        if question.plan.shapes[step.node.outputs[0]] != () or len(shape) < 2:
+            return {}
+        if not 1 < shape[0] <= MOST_SAMPLES:
+            return {}
+        place = len(question.plan.steps) - 1
+        values = question.values()
+        instead = {one.node: one.wrong for one in self.slips if one.node >= 0}
+        right = instead.get(place, step.operator.differentiate)
+        parts = [
+            question.gradient(values, {**instead, place: only(right, n)}) for n in range(shape[0])
+        ]
+        return {n: np.stack([part[n] for part in parts]) for n in question.wanted}
+
     @property
     def explained(self) -> tuple[str, ...]:
         """Names of the tensors that follow from it."""
@@ -111,7 +129,7 @@ def _explain(
         each = (explain_tensor(comparison, n, sizes) for n in evidence.wrong)
         return merged([f for f in each if f is not None])
     accounts = [_grown(question, evidence, Account(), question.values())]
-    for world in worlds(question.plan):
+    for world in worlds(question.plan, question.wanted):
         changed = replace(question, plan=world.plan)
         values = changed.values()
         if not all(np.isfinite(v).all() for v in values.values()):
@@ -158,7 +176,7 @@ def _grown(
                 continue
             taken = {one.node: one.wrong for one in account.slips if one.node >= 0}
             open_ = [n for n in evidence.wrong if n not in account.explained]
-            fitted = fits(question.plan, evidence, gradient, taken, open_)
+            fitted = fits(Fitting(question.plan, evidence, gradient, taken, open_, values))
             for slip in (*table, *fitted):
                 if any(slip.node == other.node for other in account.slips):
                     continue
@@ -182,7 +200,7 @@ def _extended(
     """Return the account with one more slip, if it explains more and takes nothing back."""
     if not all(np.isfinite(p).all() for p in prediction.values()):
         return []
-    match = evidence.match(prediction, slip.fitted)
+    match = evidence.match(prediction, slip.fitted + sum(one.fitted for one in account.slips))
     if match is None or not set(account.explained) <= set(match.names):
         return []
     slips = (*account.slips, slip)
@@ -216,7 +234,8 @@ def _said(
     open_ = []
     for name in rest:
         parameter = np.asarray(question.plan.inputs[name], np.float64)
-        found = alone(view, name, parameter, evidence.sizes)
+        found = of_samples(evidence, name, account.of_samples(question), factor)
+        found = found or alone(view, name, parameter, evidence.sizes)
         if found is None:
             open_.append(name)
         else:

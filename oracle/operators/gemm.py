@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
-from oracle.operators.operator import Case, Shape, Signature, Slip, optional
+from oracle.operators.operator import Case, Curve, Family, Shape, Signature, Slip, optional
 from oracle.values import InvalidInput
 
 SIGNATURE = Signature(
@@ -149,6 +149,31 @@ def _inputs(change: Any) -> Any:
     return wrong
 
 
+def _with_bias(change: Any) -> Any:
+    """Return a vjp whose dA goes back through weights that were changed with the bias at hand."""
+
+    def wrong(
+        xp: Numbers, dY: Number, A: Number, B: Number, C: Number | None = None, **attributes: Any
+    ) -> dict[str, Number]:
+        held = 0.0 if C is None else C
+        return _weights(lambda used: change(used, held))(xp, dY, A, B, C, **attributes)
+
+    return wrong
+
+
+def _stepped(
+    c: float, xp: Numbers, dY: Number, A: Number, B: Number, *rest: Any, **attributes: Any
+) -> dict[str, Number]:
+    """Return the vjp whose dA goes back through the weights less c times their gradient."""
+    transA, transB = attributes["transA"], attributes["transB"]
+    moved = _turned(xp, B, transB) - c * _turned(xp, A, transA).T @ dY
+    return {"A": _turned(xp, attributes["alpha"] * dY @ moved.T, transA)}
+
+
+def _but_last(n: int) -> Any:
+    return np.arange(n) < n - 1
+
+
 def _inner(A: Number, transA: int) -> tuple[int, ...]:
     return (A.shape[0],) if transA else (A.shape[1],)
 
@@ -182,8 +207,11 @@ _BACKWARDS = (
     ("weights whose columns are moved by one", lambda B: np.roll(B, 1, axis=1)),
     ("weights whose rows are moved back by one", lambda B: np.roll(B, -1, axis=0)),
     ("weights whose columns are moved back by one", lambda B: np.roll(B, -1, axis=1)),
-    ("weights without their last column", lambda B: B * (np.arange(B.shape[1]) < B.shape[1] - 1)),
+    ("weights without their last row", lambda B: B * _but_last(len(B))[:, np.newaxis]),
+    ("weights without their last column", lambda B: B * _but_last(B.shape[1])),
 )
+
+_SHIFTED = (("the weights plus the bias", lambda B, C: B + C),)
 
 _FORWARDS = (
     ("those of the sample before", lambda h: np.roll(h, 1, axis=0)),
@@ -207,6 +235,10 @@ SLIPS = (
         for says, f in _BACKWARDS
     ),
     *(
+        Slip("wrong_weights", f"the error goes back through {says}", _with_bias(f), _BACK)
+        for says, f in _SHIFTED
+    ),
+    *(
         Slip(
             "wrong_inputs",
             f"in place of its inputs the weights' gradient has {says}",
@@ -214,6 +246,35 @@ SLIPS = (
             _FORMED,
         )
         for says, f in _FORWARDS
+    ),
+)
+
+
+CURVES = (
+    Curve(
+        "wrong_weights",
+        "the error goes back through the weights after a step of {0} times their gradient",
+        _stepped,
+        _BACK,
+        lambda _: 0.0,
+        (0.1, 1.0),
+    ),
+)
+
+
+def _functions(h: Any) -> list[Any]:
+    grown = np.exp(np.minimum(h, 50.0))
+    return [np.ones_like(h), h, h * h, h**3, np.abs(h), grown, (h > 0) * 1.0]
+
+
+FAMILIES = (
+    Family(
+        "wrong_inputs",
+        "the weights' gradient is formed with another function of its inputs",
+        lambda xp, dY, A, B, *rest, alpha, transA, transB, **_: [
+            {"B": _turned(xp, alpha * f.T @ dY, transB)} for f in _functions(_turned(xp, A, transA))
+        ],
+        _FORMED,
     ),
 )
 

@@ -17,7 +17,9 @@ and, where they are known,
 
 - ``WAYS``: vjps that people evaluate otherwise and that round differently;
 - ``rounded_vjp``: a tighter bound than the primitives give; the module says why it holds;
-- ``FAMILIES`` and ``CURVES``: wrong derivatives in which numbers are to be fitted.
+- ``FAMILIES`` and ``CURVES``: wrong derivatives in which numbers are to be fitted;
+- ``read(derivative, *inputs, **attributes)``: what a wrong derivative of a loss says about how it
+  was made, as tuples (code, says, remedy, the derivative that is meant, bits that were read).
 """
 
 from __future__ import annotations
@@ -175,6 +177,7 @@ class Operator:
     rounded: Vjp | None
     families: tuple[Family, ...]
     curves: tuple[Curve, ...]
+    read: Callable[..., Sequence[tuple[str, str, str, Any, float]]] | None
     text: str
 
     @classmethod
@@ -191,6 +194,7 @@ class Operator:
             getattr(module, "rounded_vjp", None),
             tuple(getattr(module, "FAMILIES", ())),
             tuple(getattr(module, "CURVES", ())),
+            getattr(module, "read", None),
             module.__doc__ or "",
         )
 

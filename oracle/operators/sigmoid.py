@@ -7,6 +7,8 @@ Reference: the document, "activation functions".
 
 from __future__ import annotations
 
+import numpy as np
+
 from oracle.arithmetic.numbers import Number, Numbers
 from oracle.operators.elementwise import chained, mixed_slopes, same_shape, spread, wrong_slope
 from oracle.operators.operator import Signature
@@ -31,6 +33,12 @@ vjp = chained(slope)
 _REMEDY = "Write dX = dY * Y * (1 - Y)."
 _WRONG = "wrong_activation_derivative"
 
+
+def _of_mean(Y: Number) -> Number:
+    mean = Y.mean(axis=0, keepdims=True) if Y.ndim else Y
+    return mean * (1.0 - mean)
+
+
 SLIPS = (
     wrong_slope(
         "the derivative of the sigmoid is missing",
@@ -53,6 +61,24 @@ SLIPS = (
     wrong_slope("the derivative is Y, not Y (1 - Y)", value, _WRONG, _REMEDY),
     wrong_slope(
         "the derivative is 1 - Y, not Y (1 - Y)", lambda xp, X: 1.0 - value(xp, X), _WRONG, _REMEDY
+    ),
+    wrong_slope(
+        "the derivative is Y (1 - X), with the input for the output",
+        lambda xp, X: value(xp, X) * (1.0 - X),
+        _WRONG,
+        _REMEDY,
+    ),
+    wrong_slope(
+        "the square of the denominator is missing in the derivative, 1 / (2 cosh X)",
+        lambda xp, X: 0.5 / np.cosh(X),
+        _WRONG,
+        _REMEDY,
+    ),
+    wrong_slope(
+        "the derivative is that of the mean output over the batch",
+        lambda xp, X: np.broadcast_to(_of_mean(value(xp, X)), X.shape),
+        _WRONG,
+        _REMEDY,
     ),
     wrong_slope("the derivative is that of tanh", lambda xp, X: xp.tanh_slope(X), _WRONG, _REMEDY),
 )

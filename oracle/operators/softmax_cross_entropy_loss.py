@@ -87,6 +87,11 @@ FAMILIES = softmax_loss.families(_given)
 CURVES = softmax_loss.curves(_given)
 
 
+def read(error: Any, scores: Any, labels: Array, *, reduction: str) -> softmax_loss.Read:
+    """Read off a wrong derivative how it was made."""
+    return softmax_loss.read(error, scores, distribution(labels, scores.shape), 0.0)
+
+
 def draw(rng: np.random.Generator) -> Case:
     """Return scores of eleven samples, and labels that repeat."""
     return Case({"scores": rng.normal(size=(11, 5)), "labels": rng.integers(0, 5, 11)})

@@ -18,7 +18,7 @@ from oracle.arithmetic.numbers import Number, Numbers
 from oracle.arithmetic.rounded import Rounded, RoundedNumbers, SoftmaxRows, growth, sum_growth
 from oracle.arithmetic.special import others
 from oracle.operators.operator import Curve, Family, Slip
-from oracle.values import Float64
+from oracle.values import Array, Float64
 
 
 def loss(xp: Numbers, a: Number, rows: Float64, delta: float) -> Number:
@@ -99,6 +99,18 @@ def _softmax(a: Float64, axis: int | None = 1) -> Float64:
     return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
 
 
+def _but_last(y: Float64) -> Array:
+    return np.arange(y.shape[1]) < y.shape[1] - 1
+
+
+def _onehot(labels: Array, y: Float64) -> Float64:
+    return np.eye(y.shape[1])[labels]
+
+
+def _sorted(t: Float64) -> Float64:
+    return t[np.argsort(t.argmax(axis=1), kind="stable")]
+
+
 def _through(y: Float64, g: Float64) -> Float64:
     """Return g taken through the Jacobian of the softmax."""
     return np.asarray(y * (g - (g * y).sum(axis=1, keepdims=True)))
@@ -110,11 +122,7 @@ _J, _F, _T = "softmax_jacobian", "wrong_forward", "wrong_targets"
 WRONG: tuple[tuple[str, str, Of], ...] = (
     (_J, "the derivative of the softmax is missing", lambda y, t, a: -t / y),
     (_J, "only the diagonal of the softmax's Jacobian is used", lambda y, t, a: -t * (1 - y)),
-    (
-        _J,
-        "y - t is multiplied by y (1 - y), the slope of a sigmoid",
-        lambda y, t, a: (y - t) * y * (1 - y),
-    ),
+    (_J, "y - t is multiplied by y (1 - y)", lambda y, t, a: (y - t) * y * (1 - y)),
     (_J, "y - t is multiplied by y", lambda y, t, a: (y - t) * y),
     (_J, "y - t is multiplied by 1 - y", lambda y, t, a: (y - t) * (1 - y)),
     (_J, "it is that of a squared error behind the softmax", lambda y, t, a: _through(y, y - t)),
@@ -128,65 +136,29 @@ WRONG: tuple[tuple[str, str, Of], ...] = (
         lambda y, t, a: _through(y, (y - t) / (y * (1 - y))),
     ),
     (_J, "it is the sign of y - t", lambda y, t, a: np.sign(y - t)),
-    ("softmax_twice", "the softmax is applied twice", lambda y, t, a: _softmax(y) - t),
-    (
-        "softmax_twice",
-        "the softmax is applied three times",
-        lambda y, t, a: _softmax(_softmax(y)) - t,
-    ),
+    (_J, "the last class is left out", lambda y, t, a: (y - t) * _but_last(y)),
     (
         "softmax_twice",
         "a second softmax is differentiated too",
         lambda y, t, a: _through(y, _softmax(y) - t),
     ),
-    ("softmax_axis", "the softmax runs over the samples", lambda y, t, a: _softmax(a, 0) - t),
-    (
-        "softmax_axis",
-        "the softmax runs over the whole batch",
-        lambda y, t, a: _softmax(a, None) - t,
-    ),
-    (_F, "the exponentials are not divided by their sum", lambda y, t, a: np.exp(a) - t),
-    (_F, "there is no softmax", lambda y, t, a: a - t),
-    (
-        _F,
-        "it has the logarithm of the softmax in place of the softmax",
-        lambda y, t, a: np.log(y) - t,
-    ),
-    (
-        _F,
-        "the softmax is divided by its largest output",
-        lambda y, t, a: y / y.max(1, keepdims=True) - t,
-    ),
-    (_F, "a sigmoid stands in place of the softmax", lambda y, t, a: 1 / (1 + np.exp(-a)) - t),
     (
         "sample_weights",
         "the samples are weighted by the probability of their label",
-        lambda y, t, a: (y - t) * (y * t).sum(1, keepdims=True),
+        lambda y, t, a: (y - t) * (y * t).sum(axis=1, keepdims=True),
     ),
-    (
-        _T,
-        "the targets are the network's own answers",
-        lambda y, t, a: y - np.eye(y.shape[1])[y.argmax(1)],
-    ),
-    (
-        _T,
-        "the targets are the least likely classes",
-        lambda y, t, a: y - np.eye(y.shape[1])[y.argmin(1)],
-    ),
+    (_T, "the targets are the network's own answers", lambda y, t, a: y - _onehot(y.argmax(1), y)),
+    (_T, "the targets are the least likely classes", lambda y, t, a: y - _onehot(y.argmin(1), y)),
     (_T, "the targets are missing", lambda y, t, a: y),
-    (_T, "the targets are one class too high", lambda y, t, a: y - np.roll(t, 1, 1)),
-    (_T, "the targets are one class too low", lambda y, t, a: y - np.roll(t, -1, 1)),
-    (_T, "the targets are those of the sample before", lambda y, t, a: y - np.roll(t, 1, 0)),
-    (_T, "the targets are those of the sample after", lambda y, t, a: y - np.roll(t, -1, 0)),
+    (_T, "the targets are one class too high", lambda y, t, a: y - np.roll(t, 1, axis=1)),
+    (_T, "the targets are one class too low", lambda y, t, a: y - np.roll(t, -1, axis=1)),
+    (_T, "the targets are those of the sample before", lambda y, t, a: y - np.roll(t, 1, axis=0)),
+    (_T, "the targets are those of the sample after", lambda y, t, a: y - np.roll(t, -1, axis=0)),
     (_T, "the targets are in reverse order", lambda y, t, a: y - t[::-1]),
-    (
-        _T,
-        "the targets are in sorted order",
-        lambda y, t, a: y - t[np.argsort(t.argmax(1), kind="stable")],
-    ),
+    (_T, "the targets are in sorted order", lambda y, t, a: y - _sorted(t)),
     (_T, "the targets are those of the first sample", lambda y, t, a: y - t[:1]),
     (_T, "the targets hold a 1 for every label of the batch", lambda y, t, a: y - (t.sum(0) > 0)),
-    (_T, "the targets count the labels of the batch", lambda y, t, a: y - t.sum(0)),
+    (_T, "the targets count the labels of the batch", lambda y, t, a: y - t.sum(axis=0)),
     (
         _T,
         "the targets were read in the other memory order",
@@ -195,13 +167,32 @@ WRONG: tuple[tuple[str, str, Of], ...] = (
     (
         _T,
         "the label itself is subtracted from every output",
-        lambda y, t, a: y - t.argmax(1)[:, None],
+        lambda y, t, a: y - t.argmax(axis=1)[:, None],
     ),
     (_T, "the targets count twice", lambda y, t, a: y - 2 * t),
     (_T, "the targets are -1 and 1", lambda y, t, a: y - (2 * t - 1)),
 )
 """What people write in place of y - t: the code, what it is, and N times the derivative."""
 
+
+OUTPUTS: tuple[tuple[str, str, Of], ...] = (
+    ("softmax_twice", "the softmax is applied twice", lambda y, t, a: _softmax(y)),
+    ("softmax_twice", "the softmax is applied three times", lambda y, t, a: _softmax(_softmax(y))),
+    ("softmax_axis", "the softmax runs over the samples", lambda y, t, a: _softmax(a, 0)),
+    ("softmax_axis", "the softmax runs over the whole batch", lambda y, t, a: _softmax(a, None)),
+    (_F, "the exponentials are not divided by their sum", lambda y, t, a: np.exp(a)),
+    (_F, "there is no softmax", lambda y, t, a: a),
+    (_F, "the logarithm of the softmax stands in its place", lambda y, t, a: np.log(y)),
+    (
+        _F,
+        "the exponentials are divided by their largest, not by their sum",
+        lambda y, t, a: y / y.max(axis=1, keepdims=True),
+    ),
+    (_F, "a sigmoid stands in place of the softmax", lambda y, t, a: 1 / (1 + np.exp(-a))),
+    (_F, "the softmax has powers of 2, not of e", lambda y, t, a: _softmax(a * np.log(2.0))),
+    (_F, "the softmax has powers of 10, not of e", lambda y, t, a: _softmax(a * np.log(10.0))),
+)
+"""What stands in place of the softmax in y - t: the code, what it is, and the outputs."""
 
 FAMILIES: tuple[tuple[str, str, Callable[[Float64, Float64], Sequence[Float64]]], ...] = (
     (
@@ -263,6 +254,41 @@ def curves(arguments: Callable[..., tuple[str, Float64, Float64, float]]) -> tup
     )
 
 
+Read = Sequence[tuple[str, str, str, Float64, float]]
+
+
+def read(error: Float64, a: Float64, t: Float64, delta: float) -> Read:
+    """Read targets, whole numbers or bounds off a derivative by the scores that is not right."""
+    N, K = a.shape
+    y = _softmax(a)
+    w = _seen(y, t, delta)
+    found: list[tuple[str, str, str, Float64, float]] = []
+    with np.errstate(all="ignore"):
+        for scale in dict.fromkeys((1.0, float(N))):
+            used = y - N * error / w / scale
+            whole = np.rint(used)
+            if np.all(np.abs(used - whole) <= 0.05) and not np.array_equal(whole, t):
+                labels = ", ".join(str(k) for k in whole.argmax(axis=1)[:8])
+                if np.all(whole.sum(axis=1) == 1) and np.all((whole == 0) | (whole == 1)):
+                    says = f"the gradient is that of other labels: {labels}"
+                else:
+                    says = "the rows of the targets do not hold a single 1"
+                meant = scale * w * (y - whole) / N
+                found.append((_T, says, _USUAL, meant, N * np.log2(max(2, K))))
+            numbers = np.rint(N * error / scale)
+            if np.all(np.abs(N * error / scale - numbers) <= 1e-3) and numbers.any():
+                says = "the derivative by the scores holds whole numbers over N, as that of a hinge"
+                found.append((_F, says, _USUAL, scale * numbers / N, 2.0 * numbers.size))
+        right = w * (y - t) / N
+        low, high = float(error.min()), float(error.max())
+        margin = 1e-6 * (high - low)
+        if error.size >= 9 and np.sum((error <= low + margin) | (error >= high - margin)) >= 3:
+            says = f"the derivative by the scores is cut off at {low:.4g} and {high:.4g}"
+            remedy = "Switch clipping off for the check."
+            found.append(("clipped", says, remedy, np.clip(right, low, high), 40.0))
+    return found
+
+
 def _seen(y: Float64, t: Float64, delta: float) -> Float64 | float:
     """Return what delta makes of each sample: p / (p + delta), p the probability of its label."""
     if not delta:
@@ -287,5 +313,19 @@ def slips(arguments: Callable[..., tuple[str, Float64, Float64, float]]) -> tupl
 
         return Slip(code, says, wrong, _USUAL)
 
+    def output(code: str, says: str, of: Of, weighted: bool) -> Slip:
+        def wrong(xp: Numbers, *given: Number, **attributes: float) -> dict[str, Number]:
+            name, a, t, dE = arguments(*given, **attributes)
+            with np.errstate(all="ignore"):
+                y = of(_softmax(a), t, a)
+                w = _seen(y, t, attributes.get("delta", 0.0)) if weighted else 1.0
+                return {name: np.asarray(dE * w * (y - t) / len(a)).reshape(a.shape)}
+
+        return Slip(code, says, wrong, _USUAL)
+
     # Whoever knows of delta multiplies each sample by what it makes of it.
-    return tuple(slip(*one, weighted) for one in WRONG for weighted in (False, True))
+    both = (False, True)
+    return (
+        *(slip(*one, weighted) for one in WRONG for weighted in both),
+        *(output(*one, weighted) for one in OUTPUTS for weighted in both),
+    )
