@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from oracle.arithmetic.numbers import Axes, Number, Numbers
+from oracle.arithmetic.numbers import BLOCK, Axes, Number, Numbers, blocks
 from oracle.arithmetic.special import (
     erf,
     logsumexp,
@@ -37,6 +38,18 @@ class Float64Numbers(Numbers):
         axes: Sequence[int | None],  # noqa: ARG002
     ) -> Number:
         return move(x)
+
+    def rowwise(self, function: Callable[..., Number], *arrays: Any) -> Number:  # noqa: D102
+        rows, size = len(arrays[0]), max(np.size(array) for array in arrays)
+        if size <= BLOCK:
+            return function(*arrays)
+        found = np.empty(0)
+        for block in blocks(rows, size):
+            part = function(*(array[block] for array in arrays))
+            if not block.start:
+                found = np.empty((rows, *part.shape[1:]))
+            found[block] = part
+        return found
 
     def concat(self, parts: Sequence[Number], axis: int) -> Number:  # noqa: D102
         return np.concatenate(list(parts), axis=axis)

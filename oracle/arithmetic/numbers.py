@@ -7,7 +7,7 @@ what the namespace returns. What computes is in the subclasses: `float64`, `ball
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -156,6 +156,13 @@ class Numbers(abc.ABC):
     def others(self, x: Number, axis: int = -1) -> Number:
         """Return for each entry the sum of the other ones along an axis, without cancellation."""
 
+    def rowwise(self, function: Callable[..., Number], *arrays: Any) -> Number:
+        """Return a function of rows that needs of several arrays one row each, a block at a time.
+
+        An array is a number, or a known one; its first axis is that of the rows.
+        """
+        return function(*arrays)
+
     # ---- what follows ------------------------------------------------------------------------
 
     def mean(self, x: Number, axis: Axes = None, *, keepdims: bool = False) -> Number:
@@ -285,3 +292,14 @@ def _kept_axes(before: Sequence[int], after: Sequence[int]) -> list[int | None]:
                 found = j
         places.append(found if length > 1 else None)
     return places
+
+
+BLOCK = 2**22
+"""Numbers of a block of rows: 32 MB in float64, of which a formula holds some dozen."""
+
+
+def blocks(rows: int, size: int) -> Iterator[slice]:
+    """Yield the rows of blocks of an array of so many rows and numbers."""
+    height = max(1, BLOCK * rows // max(size, 1))
+    for top in range(0, rows, height):
+        yield slice(top, top + height)

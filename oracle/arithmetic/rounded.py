@@ -45,7 +45,7 @@ from oracle.arithmetic.errors import (
     largest,
     one_sign,
 )
-from oracle.arithmetic.numbers import Axes, Number, Numbers, axes_of
+from oracle.arithmetic.numbers import BLOCK, Axes, Number, Numbers, axes_of, blocks
 from oracle.arithmetic.sums import SIGMAS, copies, rounded_product
 from oracle.values import Array, Float64
 
@@ -195,6 +195,35 @@ class RoundedNumbers(Numbers):
         self, x: Number, move: Callable[[Array], Array], axes: Sequence[int | None]
     ) -> Rounded:
         return Rounded(np.asarray(move(x.value)), x.error.moved(move, axes), self.how)
+
+    def rowwise(self, function: Callable[..., Number], *arrays: Any) -> Rounded:
+        """Return a function of rows, a block at a time.
+
+        Bounds of a narrow type are kept in float32, which changes them by less than `MARGIN` holds.
+        """
+        rows, size = arrays[0].shape[0], max(math.prod(array.shape) for array in arrays)
+        if size <= BLOCK:
+            return function(*arrays)
+        narrow = np.float32 if self.how.u >= ROUNDING["float32"].u else np.float64
+        value: Float64 = np.empty(0)
+        error: dict[Any, Part] = {}
+        for block in blocks(rows, size):
+            part = function(*(self._rows(array, block) for array in arrays))
+            if not block.start:
+                value = np.empty((rows, *part.shape[1:]))
+            value[block] = part.value
+            for key, one in part.error.parts.items():
+                if key not in error:
+                    error[key] = Part(np.zeros(value.shape, dtype=narrow), one.copies)
+                error[key].bound[block] = one.bound
+                alike = {k: max(n, error[key].copies[k]) for k, n in one.copies.items()}
+                error[key] = Part(error[key].bound, alike)
+        return Rounded(value, Error(error), self.how)
+
+    def _rows(self, x: Any, block: slice) -> Any:
+        if not isinstance(x, Rounded):
+            return x[block]
+        return self.part(x, (block, *[slice(None)] * (x.ndim - 1)))
 
     def concat(self, parts: Sequence[Number], axis: int) -> Rounded:  # noqa: D102
         keys = {key for part in parts for key in part.error.parts}

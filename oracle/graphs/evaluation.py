@@ -27,8 +27,9 @@ def forward(xp: Numbers, plan: Plan, stored: Collection[str] | None = None) -> d
         for name, array in plan.inputs.items()
     }
     for step in plan.steps:
-        outputs = step.operator.value(xp, _arguments(step, values, plan), step.attributes)
-        for name, output in zip(step.node.outputs, outputs, strict=False):
+        arguments, names = _arguments(step, values, plan), step.node.outputs
+        outputs = step.operator.value(xp, arguments, step.attributes, names)
+        for name, output in zip(names, outputs, strict=False):
             if name:
                 kept = stored is None or name in stored
                 values[name] = xp.stored(output) if kept else output

@@ -6,7 +6,8 @@ An operator is a module that holds
 - ``shapes(*inputs, **attributes)``: the shapes of the outputs; refuses what does not fit. A
   differentiable input comes as its shape (a tuple), a constant one as its array, an absent one as
   None;
-- ``value(xp, *inputs, **attributes)``: the output, or a tuple of them, in the primitives of `xp`;
+- ``value(xp, *inputs, **attributes)``: the output, or a tuple of them, in the primitives of `xp`; a
+  costly one may come as a function without arguments, which is called if the output is wanted;
 - ``vjp(xp, *cotangents, *inputs, **attributes)``: by name, the derivative of Σ cotangent · output
   by each differentiable input that is there (that of a variadic input is a list); a costly one may
   come as a function without arguments, which is called if the derivative is wanted;
@@ -204,11 +205,23 @@ class Operator:
         return self.signature.name
 
     def value(
-        self, xp: Numbers, inputs: Sequence[Number | None], attributes: Mapping[str, Any]
+        self,
+        xp: Numbers,
+        inputs: Sequence[Number | None],
+        attributes: Mapping[str, Any],
+        wanted: Sequence[object] | None = None,
     ) -> tuple[Number, ...]:
-        """Return the outputs."""
+        """Return the outputs, or of those that are costly the ones that are wanted.
+
+        `wanted` has for each output something true if it is.
+        """
         outputs = self.evaluate(xp, *inputs, **attributes)
-        return outputs if isinstance(outputs, tuple) else (outputs,)
+        several = outputs if isinstance(outputs, tuple) else (outputs,)
+        those = [True] * len(several) if wanted is None else [*wanted, *[False] * len(several)]
+        return tuple(
+            (out() if want else None) if callable(out) else out
+            for out, want in zip(several, those, strict=False)
+        )
 
     def vjp(
         self,

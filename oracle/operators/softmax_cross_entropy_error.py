@@ -16,7 +16,7 @@ import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
 from oracle.arithmetic.rounded import Rounded, RoundedNumbers
-from oracle.operators import softmax_loss
+from oracle.operators import softmax_loss, softmax_slips
 from oracle.operators.operator import Case, Shape, Signature, constant
 from oracle.operators.targets import distribution, require_targets
 from oracle.values import DELTA, Array, InvalidInput
@@ -59,20 +59,21 @@ def rounded_vjp(
     return {"a": dE * xp.reshape(slope, a.shape)}
 
 
-def _given(dE: Any, a: Any, t: Array, *, delta: float) -> tuple[str, Any, Any, float]:
+def _given(dE: Any, a: Any, t: Array, *, delta: float) -> softmax_slips.Given:
     rows = distribution(t, a.shape)
-    return "a", a.reshape(rows.shape), rows, float(dE)
+    scale, shape = float(dE) / len(rows), a.shape
+    return softmax_slips.Given("a", a.reshape(rows.shape), rows, scale, lambda g: g.reshape(shape))
 
 
-SLIPS = softmax_loss.slips(_given)
-FAMILIES = softmax_loss.families(_given)
-CURVES = softmax_loss.curves(_given)
+SLIPS = softmax_slips.slips(_given)
+FAMILIES = softmax_slips.families(_given)
+CURVES = softmax_slips.curves(_given)
 
 
-def read(error: Any, a: Any, t: Array, *, delta: float) -> softmax_loss.Read:
+def read(error: Any, a: Any, t: Array, *, delta: float) -> softmax_slips.Read:
     """Read off a wrong derivative how it was made."""
     rows = distribution(t, a.shape)
-    return softmax_loss.read(error.reshape(rows.shape), a.reshape(rows.shape), rows, delta)
+    return softmax_slips.read(error.reshape(rows.shape), a.reshape(rows.shape), rows, delta)
 
 
 def draw(rng: np.random.Generator) -> Case:

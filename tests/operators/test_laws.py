@@ -172,6 +172,8 @@ def test_the_value_is_that_of_the_standard(operator):
 
     for seed in SEEDS:
         arguments, places, attributes = drawn(operator, seed, "float32")
+        known = operator.signature.attributes
+        attributes |= {name: known[name] for name in operator.signature.ours}
         given = {f"i{k}": a for k, a in enumerate(arguments) if a is not None}
         names = [f"i{k}" if a is not None else "" for k, a in enumerate(arguments)]
         while names and not names[-1]:

@@ -1,0 +1,92 @@
+"""Derivatives agree with autograd of PyTorch in float64, within the bounds of both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from oracle.arithmetic.dtypes import arithmetic
+from oracle.arithmetic.float64 import Float64Numbers
+from oracle.arithmetic.rounded import RoundedNumbers
+from oracle.operators.table import OPERATORS
+from tests.operators.test_laws import numbers
+
+torch = pytest.importorskip("torch", reason="PyTorch is not here")
+F = torch.nn.functional
+
+
+def agrees(name, inputs, attributes, theirs, seed=0):
+    """Hold value and derivatives of an operator to a function of torch's tensors."""
+    operator = OPERATORS[name]
+    places = operator.signature.inputs
+    arguments = [inputs.get(one.name) for one in places]
+    complete = operator.complete(attributes)
+    leaves = {
+        one.name: torch.tensor(inputs[one.name], requires_grad=True)
+        for one in places
+        if not one.constant and inputs.get(one.name) is not None
+    }
+    out = theirs(**leaves)
+    cotangent = np.random.default_rng(seed).normal(size=tuple(out.shape))
+    out.backward(torch.tensor(cotangent))
+    outputs = len(operator.signature.outputs)
+    for xp in (Float64Numbers(), RoundedNumbers(arithmetic("float64"))):
+        held = numbers(xp, arguments, places)
+        value = operator.value(xp, held, complete)[0]
+        above = [xp.held(np.asarray(cotangent)), *[None] * (outputs - 1)]
+        found = {"": value, **operator.vjp(xp, above, held, complete)}
+        for key, leaf in leaves.items():
+            assert found[key].shape == tuple(leaf.shape)
+        expected = {"": out, **{key: leaf.grad for key, leaf in leaves.items()}}
+        for key, tensor in expected.items():
+            their = tensor.detach().numpy()
+            if isinstance(xp, RoundedNumbers):
+                assert np.all(np.abs(found[key].value - their) <= 2 * found[key].budget), key
+            else:
+                assert np.allclose(found[key], their, rtol=1e-12, atol=1e-13), key
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("places", [(), (3, 2)])
+def test_cross_entropy(reduction, weighted, smoothing, places):
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 5, (7, *places))
+    weights = rng.uniform(0.5, 2.0, 5) if weighted else None
+    scores = rng.normal(size=(7, 5, *places))
+    labels.ravel()[:2] = -100
+    options = {
+        "weight": None if weights is None else torch.tensor(weights),
+        "reduction": reduction,
+    }
+    attributes = {"reduction": reduction, "label_smoothing": smoothing}
+    agrees(
+        "SoftmaxCrossEntropyLoss",
+        {"scores": scores, "labels": labels, "weights": weights},
+        {**attributes, "ignore_index": -100},
+        lambda scores: F.cross_entropy(
+            scores, torch.tensor(labels), label_smoothing=smoothing, **options
+        ),
+    )
+    soft = rng.uniform(size=(7, 5, *places))
+    expected = "sum" if reduction == "none" else reduction
+    options["reduction"] = expected
+    if not places or reduction != "mean":
+        agrees(
+            "SoftmaxCrossEntropyLoss",
+            {"scores": scores, "labels": soft, "weights": weights},
+            {**attributes, "reduction": expected},
+            lambda scores: F.cross_entropy(
+                scores, torch.tensor(soft), label_smoothing=smoothing, **options
+            ),
+        )
+    log = np.log(soft)
+    agrees(
+        "NegativeLogLikelihoodLoss",
+        {"input": log, "target": labels, "weight": weights},
+        {"reduction": reduction, "ignore_index": -100},
+        lambda input: F.nll_loss(  # noqa: A006
+            input, torch.tensor(labels), weight=options["weight"], reduction=reduction
+        ),
+    )
