@@ -307,7 +307,7 @@ def _read(
         return
     signature = step.operator.signature
     given = [
-        what.plan.inputs[n] if signature.input_at(k).constant else what.values[n]
+        (what.plan.inputs if signature.input_at(k).constant else what.values)[n] if n else None
         for k, n in enumerate(step.node.inputs)
     ]
     for code, says, remedy, meant, count in step.operator.read(error, *given, **step.attributes):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
+from oracle.operators.attributes import require_one_of, require_whole
 from oracle.operators.operator import Shape
 from oracle.values import Array, Float64, InvalidInput
 
@@ -111,8 +112,8 @@ def require(
     if len(scores) < 2:
         raise InvalidInput(s, "have shape (N, K), or (N, K, ...)", f"shape {scores}")
     places, K = (*scores[:1], *scores[2:]), scores[1]
-    if reduction not in REDUCTIONS:
-        raise InvalidInput("reduction", 'be "mean", "sum" or "none"', repr(reduction))
+    require_one_of("reduction", reduction, REDUCTIONS)
+    require_whole("ignore_index", ignore_index)
     if weights is not None:
         if weights.shape != (K,) or weights.dtype.kind in "biuc":
             requirement = f"hold a floating number for each of {K} classes"
