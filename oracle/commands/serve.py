@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -11,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -79,6 +82,14 @@ class WrongOption(click.ClickException):
     show_envvar=True,
     help="Let only those callers in who send a token of this file, which docs/operating.md "
     "describes.",
+)
+@click.option(
+    "--session-key-file",
+    type=File,
+    default="",
+    show_envvar=True,
+    help="Keys that replicas share, one a line, so that a conversation goes on at another; without "
+    "it each server makes its own.",
 )
 @click.option(
     "--metrics-address",
@@ -199,31 +210,37 @@ def serve(settings: Settings, grace: float, signals: list[int]) -> None:
 def _several(
     count: int, settings: Settings, grace: float, log_level: str, signals: list[int]
 ) -> None:
-    workers = Workers(settings, count, grace, log_level)
-    with _counting(settings.metrics_address) as replaced:
-        try:
-            workers.start()
-            _announce(workers.address)
-            workers.watch(lambda: signals, replaced)
-            _announce_end(signals[0], grace)
-        finally:
-            workers.stop(grace, partial(_repeated, signals))
+    with tempfile.TemporaryDirectory() as folder:
+        if not settings.session_key_file:
+            # Each turn of a conversation may reach another process.
+            keys = Path(folder, "session-key")
+            keys.touch(0o600)
+            keys.write_text(secrets.token_hex(32))
+            settings = dataclasses.replace(settings, session_key_file=str(keys))
+        workers = Workers(settings, count, grace, log_level)
+        with _counting(settings.metrics_address, folder) as replaced:
+            try:
+                workers.start()
+                _announce(workers.address)
+                workers.watch(lambda: signals, replaced)
+                _announce_end(signals[0], grace)
+            finally:
+                workers.stop(grace, partial(_repeated, signals))
 
 
 @contextmanager
-def _counting(address: str) -> Iterator[Callable[[int], None]]:
+def _counting(address: str, folder: str) -> Iterator[Callable[[int], None]]:
     """Tell what all workers count, who leave it in a folder; yield what counts their ends."""
     if not address:
         yield lambda _: None
         return
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        from oracle.service.metrics import Processes
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    from oracle.service.metrics import Processes
 
-        processes = Processes(address)
-        _announce_metrics(processes.exposition.address)
-        yield processes.replaced
-        processes.exposition.stop()
+    processes = Processes(address)
+    _announce_metrics(processes.exposition.address)
+    yield processes.replaced
+    processes.exposition.stop()
 
 
 def _repeated(signals: list[int]) -> bool:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from oracle.checking.black_box.conversation import Answer, Ask, Evaluation
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service import requests as decoded
 from oracle.service import tasks
+from oracle.service.calls import CURRENT
 from oracle.service.gate import CallerLeft, Watchdog
 from oracle.service.requests import Fields, require
+from oracle.service.sealing import Seal, keys_of
 from oracle.service.shares import Overloaded
 from oracle.service.status import Abandoned
 from oracle.values import Array, Checkpoint, InvalidInput, Report, never_stop
@@ -30,12 +31,6 @@ MAX_SESSIONS = 256
 """Streams at a time; each holds a thread of a pool that no other call waits for."""
 IDLE_SECONDS = 600.0
 """How long a caller may think about one ask."""
-MAGIC = b"gradient-oracle session 1\0"
-DIGEST_BYTES = 16
-PIECE = 2**20
-"""Bytes of a token that are packed or unpacked between two looks at the caller."""
-MAX_SESSION_BYTES = 2**26
-"""Bound on what a token may unpack to: 2,000,000 evaluations."""
 
 
 class Session:
@@ -53,12 +48,14 @@ class Session:
         self.used = 0
         self.seconds_used = 0.0
         self.asked: Any = None
-        self.reply = self._advance(None)
+        self.mark = 0
+        self.reply = self._advance(None, start)
 
     def tell(self, answer: pb.Answer) -> None:
         """Take the answer to the last ask and go on to the next reply."""
-        if answer.number != self.number:
-            raise InvalidInput("turn.answer.number", f"be {self.number}", f"{answer.number}")
+        field, marked = "turn.answer", f"be that of the ask that is answered, {self.mark}"
+        require(answer.number == self.number, f"{field}.number", f"be {self.number}", answer.number)
+        require(answer.mark in (0, self.mark), f"{field}.mark", marked, answer.mark)
         if isinstance(self.asked, Ask):
             if self.seconds_allowed is not None:
                 self.seconds_used = _elapsed(answer, self.seconds_used)
@@ -69,9 +66,9 @@ class Session:
         else:
             values = _values(answer, 2 * (self.asked.end - self.asked.begin))
             self.used += values.size
-        self.reply = self._advance(values)
+        self.reply = self._advance(values, answer)
 
-    def _advance(self, values: Any) -> pb.Reply:
+    def _advance(self, values: Any, said: Message) -> pb.Reply:
         try:
             self.asked = self.generator.send(values)
         except StopIteration as end:
@@ -85,6 +82,11 @@ class Session:
         if self.seconds_allowed is not None:
             ask.seconds_used = self.seconds_used
             ask.seconds_allowed = self.seconds_allowed
+        # Of all that was said and asked so far: another conversation has another mark.
+        made = hashlib.sha256(self.mark.to_bytes(8, "little"))
+        for message in (said, ask):
+            made.update(message.SerializeToString(deterministic=True))
+        self.mark = ask.mark = int.from_bytes(made.digest()[:8], "little") or 1
         return pb.Reply(ask=ask)
 
 
@@ -160,84 +162,61 @@ def _encode_result(value: Any) -> pb.Result:
     return pb.Result(tensors=tensors.encode(value))
 
 
-def seal(turns: Sequence[bytes], checkpoint: Checkpoint = never_stop) -> bytes:
-    """Pack the turns of a session into a token: magic, digest, compressed turns."""
-    compressor, digest = zlib.compressobj(6), hashlib.sha256()
-    pieces = []
-    for turn in turns:
-        checkpoint()
-        pieces.append(compressor.compress(len(turn).to_bytes(4, "little") + turn))
-        digest.update(pieces[-1])
-    pieces.append(compressor.flush())
-    digest.update(pieces[-1])
-    return MAGIC + digest.digest()[:DIGEST_BYTES] + b"".join(pieces)
-
-
-def unseal(token: bytes, checkpoint: Checkpoint = never_stop) -> list[bytes]:
-    """Unpack the turns of a session from its token.
-
-    Raises
-    ------
-    InvalidInput
-        If the token is damaged, foreign, or of another version.
-    """
-    head = len(MAGIC) + DIGEST_BYTES
-    digest, body = hashlib.sha256(), memoryview(token)[head:]
-    for begin in range(0, len(body), PIECE):
-        checkpoint()
-        digest.update(body[begin : begin + PIECE])
-    if not token.startswith(MAGIC) or digest.digest()[:DIGEST_BYTES] != token[len(MAGIC) : head]:
-        raise InvalidInput("token", "be one that this version returned", "a damaged or foreign one")
-    plain, unpacker = bytearray(), zlib.decompressobj()
-    try:
-        for begin in range(0, len(body), PIECE):
-            packed = bytes(body[begin : begin + PIECE])
-            while packed and len(plain) < MAX_SESSION_BYTES:
-                checkpoint()
-                plain += unpacker.decompress(packed, PIECE)
-                packed = unpacker.unconsumed_tail
-    except zlib.error as error:
-        raise InvalidInput("token", "be one that this version returned", str(error)) from None
-    if len(plain) >= MAX_SESSION_BYTES:
-        raise InvalidInput("token", f"hold less than {MAX_SESSION_BYTES} bytes", "a longer session")
-    turns, at = [], 0
-    while at < len(plain):
-        length = int.from_bytes(plain[at : at + 4], "little")
-        turns.append(bytes(plain[at + 4 : at + 4 + length]))
-        at += 4 + length
-    return turns
-
-
 def step(
-    token: bytes,
-    turn: pb.Turn,
+    request: pb.BlackBoxServiceStepRequest,
+    seal: Seal,
     *,
+    holder: str = "",
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     checkpoint: Checkpoint = never_stop,
-) -> tuple[bytes, pb.Reply]:
-    """Take one turn of a session that lives in its token: replay it, then go one further."""
+) -> pb.BlackBoxServiceStepResponse:
+    """Take one turn of a session that the caller holds: replay it, then go one further.
+
+    Parameters
+    ----------
+    request : Message
+        The session, in its token or by the turns that its caller has said, and the next turn.
+    seal : Seal
+        What opens and makes tokens.
+    holder : str
+        Who the caller is: a token is of no use to another.
+    max_message_bytes, checkpoint : int, callable
+        The largest answer, and what raises if nobody waits for it any more.
+    """
+    turn = request.turn
     checkpoint()
-    turns = unseal(token, checkpoint) if token else []
-    session = _replay(turns, max_message_bytes, checkpoint) if token else None
+    if request.token:
+        require(not request.earlier, "earlier", "be left out with a token", "turns")
+        turns = seal.open(request.token, turn.answer.mark, holder, checkpoint)
+        session: Session | None = _replay(turns, "token", max_message_bytes, checkpoint)
+    else:
+        turns = [_bytes(earlier) for earlier in request.earlier]
+        session = _replay(turns, "earlier", max_message_bytes, checkpoint) if turns else None
     checkpoint()
     session = _take(session, turn, max_message_bytes)
     checkpoint()
     if session.asked is None:
-        return b"", session.reply
-    said = [*turns, turn.SerializeToString(deterministic=True)]
-    return seal(said, checkpoint), session.reply
+        return pb.BlackBoxServiceStepResponse(reply=session.reply)
+    token = seal.close([*turns, _bytes(turn)], session.mark, holder, checkpoint)
+    return pb.BlackBoxServiceStepResponse(token=token, reply=session.reply)
 
 
-def _replay(turns: Sequence[bytes], max_message_bytes: int, checkpoint: Checkpoint) -> Session:
+def _bytes(turn: pb.Turn) -> bytes:
+    return turn.SerializeToString(deterministic=True)
+
+
+def _replay(
+    turns: Sequence[bytes], field: str, max_message_bytes: int, checkpoint: Checkpoint
+) -> Session:
     session: Session | None = None
     try:
         for turn in turns:
             checkpoint()
             session = _take(session, pb.Turn.FromString(turn), max_message_bytes)
     except (InvalidInput, tensor.MalformedTensor, DecodeError) as error:
-        raise InvalidInput("token", "hold a session", str(error)) from None
+        raise InvalidInput(field, "hold a session", str(error)) from None
     if session is None or session.asked is None:
-        raise InvalidInput("token", "hold an unfinished session", "another")
+        raise InvalidInput(field, "hold an unfinished session", "another")
     return session
 
 
@@ -272,7 +251,9 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
         idle_seconds: float = IDLE_SECONDS,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         look: Callable[[Any], Checkpoint] = lambda _: never_stop,
+        keys: Callable[[], Sequence[bytes]] | None = None,
     ) -> None:
+        self.seal = Seal(keys or keys_of(""))
         self.look = look
         self.idle_seconds = idle_seconds
         self.max_message_bytes = max_message_bytes
@@ -281,13 +262,14 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
     def Step(
         self, request: pb.BlackBoxServiceStepRequest, context: grpc.ServicerContext
     ) -> pb.BlackBoxServiceStepResponse:
-        token, reply = step(
-            request.token,
-            request.turn,
+        call = CURRENT.get(None)
+        response = step(
+            request,
+            self.seal,
+            holder=call.token if call else "",
             max_message_bytes=self.max_message_bytes,
             checkpoint=self.look(context),
         )
-        response = pb.BlackBoxServiceStepResponse(token=token, reply=reply)
         decoded.require_sendable(response, "token", self.max_message_bytes)
         return response
 

@@ -51,6 +51,7 @@ from oracle.service.observing import Log, Observed
 from oracle.service.pools import SPARE, Placed, Pools
 from oracle.service.ports import CannotServe, listen, options, require_servable
 from oracle.service.reloading import Reloaded
+from oracle.service.sealing import keys_of
 from oracle.service.self_test import SelfTest
 from oracle.service.settings import Settings
 from oracle.service.shares import Shares
@@ -226,6 +227,7 @@ class Server:
                     max_sessions=self.conversations,
                     max_message_bytes=settings.max_message_bytes,
                     look=self.gate.turn,
+                    keys=keys_of(settings.session_key_file),
                 ),
             ),
             (graph_pb2_grpc.add_GraphServiceServicer_to_server, Graphs(*shared)),

@@ -26,6 +26,8 @@ class Settings:
     tls_certificate, tls_key, tls_client_ca : str
         Files in PEM: what the server shows, and the authorities of the certificates that clients
         must show. "" is none.
+    session_key_file : str
+        The file of keys of `oracle.service.sealing`, which replicas share; "" makes a key.
     metrics_address : str
         HOST:PORT where Prometheus reads; "" is none. With a shared port the process that started
         this one reads there what all count.
@@ -46,4 +48,5 @@ class Settings:
     tls_key: str = ""
     tls_client_ca: str = ""
     token_file: str = ""
+    session_key_file: str = ""
     metrics_address: str = ""

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc, report_pb2, tensor_pb2
 from oracle.service import black_box as service
+from oracle.service import sealing
 from oracle.service.decoding import Decoded
 from oracle.service.pools import Placed, Pools
+from oracle.service.ports import CannotServe
+from oracle.service.sealing import MAX_SESSION_BYTES, Seal, keys_of
 from oracle.service.server import CONVERSE
 from oracle.service.status import Statuses
 from oracle.splitmix import positive_signs
@@ -34,43 +37,112 @@ def answer(number: int = 0, count: int = 6) -> pb.Turn:
     return pb.Turn(answer=pb.Answer(number=number, values=tensor.encode(np.arange(float(count)))))
 
 
+SEAL = Seal(keys_of(""))
+
+
+def step(token, turn, *, seal=SEAL, earlier=(), holder=""):
+    """Take a turn; return the token and the reply."""
+    request = pb.BlackBoxServiceStepRequest(token=token, turn=turn, earlier=earlier)
+    response = service.step(request, seal, holder=holder)
+    return response.token, response.reply
+
+
 @given(turns=st.lists(st.binary(max_size=50)))
 def test_a_token_holds_the_turns_that_were_sealed_in_it(turns):
     """Sealing loses nothing, so a session that travels is the session that was."""
-    assert service.unseal(service.seal(turns)) == turns
+    assert SEAL.open(SEAL.close(turns, 1)) == turns
 
 
 @given(token=st.binary(min_size=1, max_size=200))
 def test_a_foreign_token_is_an_invalid_argument(token):
     """Any bytes may arrive; none of them may reach an internal error."""
     with pytest.raises(InvalidInput, match="token"):
-        service.step(token, answer())
+        step(token, answer())
 
 
 @given(data=st.data())
 def test_a_damaged_token_is_an_invalid_argument(data):
     """The digest covers every byte of the session."""
-    token, _ = service.step(b"", start())
+    token, _ = step(b"", start())
     position = data.draw(st.integers(0, len(token) - 1), label="position")
     flip = data.draw(st.integers(1, 255), label="flip")
     damaged = bytearray(token)
     damaged[position] ^= flip
     with pytest.raises(InvalidInput, match="token"):
-        service.step(bytes(damaged), answer())
+        step(bytes(damaged), answer())
+
+
+def test_a_token_is_for_its_check_and_its_caller_and_is_looked_at_before_it_is_unpacked(
+    monkeypatch,
+):
+    """Replayed across checks, by another caller, forged: before anything is unpacked."""
+    token, reply = step(b"", start(), holder="ci")
+    other, elsewhere = step(b"", check_start(), holder="ci")
+    assert reply.ask.mark not in (0, elsewhere.ask.mark)
+    mine = answer()
+    mine.answer.mark = reply.ask.mark
+    forged, _ = step(b"", start(), seal=Seal(keys_of("")), holder="ci")
+    unpack = sealing.zlib.decompressobj
+    monkeypatch.setattr(sealing.zlib, "decompressobj", lambda: pytest.fail("it was unpacked"))
+    for bad, holder in ((other, "ci"), (token, "somebody"), (forged, "ci")):
+        with pytest.raises(InvalidInput) as caught:
+            step(bad, mine, holder=holder)
+        assert caught.value.argument == "token"
+    monkeypatch.setattr(sealing.zlib, "decompressobj", unpack)
+    assert step(token, mine, holder="ci")[1].result.tensors
+
+
+def test_keys_come_from_a_file_that_may_change(tmp_path):
+    """The first seals, all open, so that one can take the place of another."""
+    file = tmp_path / "keys"
+    old, new = "a" * 32, "b" * 40
+    file.write_text(f"{old}\n")
+    first, second = Seal(keys_of(str(file))), Seal(keys_of(str(file)))
+    token, _ = step(b"", start(), seal=first)
+    assert step(token, answer(), seal=second)[1].result.tensors
+    file.write_text(f"{new}\n{old}\n")
+    both = Seal(keys_of(str(file)))
+    assert step(token, answer(), seal=both)[1].result.tensors
+    file.write_text(f"{new}\n")
+    with pytest.raises(InvalidInput, match="token"):
+        step(token, answer(), seal=Seal(keys_of(str(file))))
+    for text in ("", "short", f"{old}\nshort"):
+        file.write_text(text)
+        with pytest.raises(CannotServe, match="keys of at least 32"):
+            keys_of(str(file))
+
+
+def test_a_conversation_goes_on_by_what_was_said_in_it():
+    """With the marks of its asks: of a server that asks otherwise it is refused."""
+    _, reply = step(b"", start())
+    said = answer()
+    said.answer.mark = reply.ask.mark
+    _, there = step(b"", said, earlier=[start()])
+    assert there.result.tensors
+    said.answer.mark += 1
+    with pytest.raises(InvalidInput, match="be that of the ask that is answered"):
+        step(b"", said, earlier=[start()])
+    for turns, field in (([answer()], "earlier"), ([start(), said], "earlier")):
+        with pytest.raises(InvalidInput) as caught:
+            step(b"", answer(), earlier=turns)
+        assert caught.value.argument == field
+    token, _ = step(b"", start())
+    with pytest.raises(InvalidInput, match="left out with a token"):
+        step(token, answer(), earlier=[start()])
 
 
 def test_a_session_that_outgrew_its_token_is_told_so():
     """What it unpacks to is bounded, and a session that is cut off would be another one."""
-    turn = bytes(service.MAX_SESSION_BYTES // 2)
+    turn = bytes(MAX_SESSION_BYTES // 2)
     with pytest.raises(InvalidInput, match="a longer session"):
-        service.unseal(service.seal([turn, turn]))
+        SEAL.open(SEAL.close([turn, turn], 1))
 
 
 @given(turns=st.lists(st.binary(max_size=30), max_size=4))
 def test_a_well_sealed_token_without_a_session_is_an_invalid_argument(turns):
-    """A digest is no secret: what it seals is still not to be trusted."""
+    """One that a server of the same key sealed, and that is none to this one."""
     with pytest.raises(InvalidInput):
-        service.step(service.seal(turns), answer())
+        step(SEAL.close(turns, 1), answer())
 
 
 @pytest.mark.parametrize(
@@ -84,9 +156,9 @@ def test_a_well_sealed_token_without_a_session_is_an_invalid_argument(turns):
 )
 def test_a_turn_against_the_rules_names_its_field(turn, field):
     """The caller learns which part of its message was wrong."""
-    token, _ = service.step(b"", start())
+    token, _ = step(b"", start())
     with pytest.raises(InvalidInput) as caught:
-        service.step(token, turn)
+        step(token, turn)
     assert caught.value.argument == field
 
 
@@ -98,14 +170,14 @@ def test_a_descent_from_nowhere_is_an_invalid_argument():
     ]
     descent = pb.Start(gradient_descent=pb.BlackBoxGradientDescent(initial=x))
     with pytest.raises(InvalidInput, match="be finite") as caught:
-        service.step(b"", pb.Turn(start=descent))
+        step(b"", pb.Turn(start=descent))
     assert caught.value.argument == "turn.start.gradient_descent.initial[1].tensor"
 
 
 def test_a_step_is_the_central_difference_of_the_values():
     """Values 0 1 2 3 4 5 are pairs f(x + h), f(x - h): every difference is -1 over 2e-4."""
-    token, _ = service.step(b"", start())
-    rest, reply = service.step(token, answer())
+    token, _ = step(b"", start())
+    rest, reply = step(token, answer())
     assert rest == b""
     gradient = tensor.decode(reply.result.tensors[0].tensor, "gradient")
     assert gradient.tolist() == [-1 / 2e-4] * 3
@@ -144,7 +216,7 @@ def test_a_timed_check_is_the_sum_of_its_turns(seconds, each):
     """No clock is read here: any server, at any time, gives the same replies to the same turns."""
     turn, elapsed = check_start(max_seconds=seconds), 0.0
     session = service.Session(turn.start)
-    token, reply = service.step(b"", turn)
+    token, reply = step(b"", turn)
     assert (reply.ask.seconds_used, reply.ask.seconds_allowed) == (0, seconds)
     for pause in each:
         assert reply == session.reply
@@ -152,8 +224,8 @@ def test_a_timed_check_is_the_sum_of_its_turns(seconds, each):
             break
         elapsed += pause
         turn = check_answer(reply.ask, elapsed_seconds=elapsed)
-        again = service.step(token, turn)[1]
-        token, reply = service.step(token, turn)
+        again = step(token, turn)[1]
+        token, reply = step(token, turn)
         session.tell(turn.answer)
         assert again == reply
         if reply.HasField("ask"):
@@ -163,28 +235,28 @@ def test_a_timed_check_is_the_sum_of_its_turns(seconds, each):
 
 def test_a_check_without_a_limit_of_time_echoes_none():
     """What was not asked for is not there."""
-    _, reply = service.step(b"", check_start())
+    _, reply = step(b"", check_start())
     assert not reply.ask.HasField("seconds_used")
     assert not reply.ask.HasField("seconds_allowed")
 
 
 def test_evaluations_may_be_missing_once_the_time_is_over():
     """The caller need not go on evaluating to be told that it is too late."""
-    token, reply = service.step(b"", check_start(max_seconds=2))
+    token, reply = step(b"", check_start(max_seconds=2))
     late = check_answer(reply.ask, elapsed_seconds=2.5)
     del late.answer.evaluations[3:]
-    _, reply = service.step(token, late)
+    _, reply = step(token, late)
     report = reply.result.report
     assert report.reason == report_pb2.INCONCLUSIVE_REASON_BUDGET_SPENT
     assert report.summary == "the 2 s allowed do not settle it"
-    assert report.measurement.evaluations == 3
+    assert report.measured.evaluations == 3
 
 
 @pytest.mark.parametrize("seconds", [0, -1, np.nan, np.inf])
 def test_a_limit_of_time_is_a_positive_number(seconds):
     """Its field is named, as everywhere."""
     with pytest.raises(InvalidInput, match="finite and positive") as caught:
-        service.step(b"", check_start(max_seconds=seconds))
+        step(b"", check_start(max_seconds=seconds))
     assert caught.value.argument == "turn.start.check.max_seconds"
 
 
@@ -200,12 +272,12 @@ def test_a_limit_of_time_is_a_positive_number(seconds):
 )
 def test_an_answer_to_a_timed_check_says_its_time(timing, removed, field):
     """A clock that is missing or runs backwards would never end the check."""
-    token, reply = service.step(b"", check_start(max_seconds=2))
-    token, reply = service.step(token, check_answer(reply.ask, elapsed_seconds=1))
+    token, reply = step(b"", check_start(max_seconds=2))
+    token, reply = step(token, check_answer(reply.ask, elapsed_seconds=1))
     turn = check_answer(reply.ask, **timing)
     del turn.answer.evaluations[len(turn.answer.evaluations) - removed :]
     with pytest.raises(InvalidInput) as caught:
-        service.step(token, turn)
+        step(token, turn)
     assert caught.value.argument == field
 
 

@@ -22,20 +22,28 @@ class BlackBoxServiceStepRequest(google.protobuf.message.Message):
 
     TOKEN_FIELD_NUMBER: builtins.int
     TURN_FIELD_NUMBER: builtins.int
+    EARLIER_FIELD_NUMBER: builtins.int
     token: builtins.bytes
     """The token of the reply that this turn answers; empty with `start`."""
     @property
     def turn(self) -> global___Turn:
         """What the caller says. Required."""
 
+    @property
+    def earlier(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Turn]:
+        """In place of a token: all turns that the caller has said before this one, in their order. So a conversation
+        whose stream broke goes on at another server, and no answer is asked for again.
+        """
+
     def __init__(
         self,
         *,
         token: builtins.bytes = ...,
         turn: global___Turn | None = ...,
+        earlier: collections.abc.Iterable[global___Turn] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["turn", b"turn"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["token", b"token", "turn", b"turn"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["earlier", b"earlier", "token", b"token", "turn", b"turn"]) -> None: ...
 
 global___BlackBoxServiceStepRequest = BlackBoxServiceStepRequest
 
@@ -433,6 +441,7 @@ class Ask(google.protobuf.message.Message):
     EVALUATIONS_ALLOWED_FIELD_NUMBER: builtins.int
     SECONDS_USED_FIELD_NUMBER: builtins.int
     SECONDS_ALLOWED_FIELD_NUMBER: builtins.int
+    MARK_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Number of this ask, from 0."""
     stage: builtins.str
@@ -447,6 +456,8 @@ class Ask(google.protobuf.message.Message):
     """`elapsed_seconds` of the last answer, 0 before the first. Set if the check has a `max_seconds`."""
     seconds_allowed: builtins.float
     """`max_seconds` of the check, if it has one."""
+    mark: builtins.int
+    """What this conversation has come to, in all that was said and asked; not 0."""
     @property
     def probes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Probe]:
         """For a check: the points."""
@@ -472,9 +483,10 @@ class Ask(google.protobuf.message.Message):
         evaluations_allowed: builtins.int = ...,
         seconds_used: builtins.float | None = ...,
         seconds_allowed: builtins.float | None = ...,
+        mark: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "number", b"number", "point", b"point", "probes", b"probes", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used", "stage", b"stage"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "mark", b"mark", "number", b"number", "point", b"point", "probes", b"probes", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used", "stage", b"stage"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_seconds_allowed", b"_seconds_allowed"]) -> typing.Literal["seconds_allowed"] | None: ...
     @typing.overload
@@ -558,11 +570,16 @@ class Answer(google.protobuf.message.Message):
     EVALUATIONS_FIELD_NUMBER: builtins.int
     VALUES_FIELD_NUMBER: builtins.int
     ELAPSED_SECONDS_FIELD_NUMBER: builtins.int
+    MARK_FIELD_NUMBER: builtins.int
     number: builtins.int
     """`number` of the ask."""
     elapsed_seconds: builtins.float
     """Seconds since the caller began the check, by its own clock: finite, and not less than in the answer
     before. Required if the check has a `max_seconds`.
+    """
+    mark: builtins.int
+    """`mark` of the ask, so that an answer in another conversation, or to another ask of a server of another
+    version, is INVALID_ARGUMENT. 0 is not compared.
     """
     @property
     def evaluations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Evaluation]:
@@ -583,9 +600,10 @@ class Answer(google.protobuf.message.Message):
         evaluations: collections.abc.Iterable[global___Evaluation] | None = ...,
         values: oracle.gradcheck.v1.tensor_pb2.Tensor | None = ...,
         elapsed_seconds: builtins.float | None = ...,
+        mark: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "values", b"values"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "evaluations", b"evaluations", "number", b"number", "values", b"values"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_elapsed_seconds", b"_elapsed_seconds", "elapsed_seconds", b"elapsed_seconds", "evaluations", b"evaluations", "mark", b"mark", "number", b"number", "values", b"values"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_elapsed_seconds", b"_elapsed_seconds"]) -> typing.Literal["elapsed_seconds"] | None: ...
 
 global___Answer = Answer

@@ -105,9 +105,10 @@ class BlackBoxServiceServicer(object):
     """
 
     def Step(self, request, context):
-        """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-        next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
-        so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+        """Step takes one turn. It is stateless: the session travels in `token`, so that any server with the same
+        `--session-key-file` can take the next turn. The token is sealed: one that is altered or forged, of another
+        server, version or caller, or of another conversation than `turn.answer.mark` says, is INVALID_ARGUMENT with
+        the field `token`, before anything in it is unpacked. So is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
         answer with its token would be larger than a message. Converse has no such end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -50,9 +50,10 @@ class BlackBoxServiceStub:
         oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepRequest,
         oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse,
     ]
-    """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-    next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
-    so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+    """Step takes one turn. It is stateless: the session travels in `token`, so that any server with the same
+    `--session-key-file` can take the next turn. The token is sealed: one that is altered or forged, of another
+    server, version or caller, or of another conversation than `turn.answer.mark` says, is INVALID_ARGUMENT with
+    the field `token`, before anything in it is unpacked. So is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
     answer with its token would be larger than a message. Converse has no such end.
     """
 
@@ -98,9 +99,10 @@ class BlackBoxServiceAsyncStub:
         oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepRequest,
         oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse,
     ]
-    """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-    next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
-    so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+    """Step takes one turn. It is stateless: the session travels in `token`, so that any server with the same
+    `--session-key-file` can take the next turn. The token is sealed: one that is altered or forged, of another
+    server, version or caller, or of another conversation than `turn.answer.mark` says, is INVALID_ARGUMENT with
+    the field `token`, before anything in it is unpacked. So is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
     answer with its token would be larger than a message. Converse has no such end.
     """
 
@@ -148,9 +150,10 @@ class BlackBoxServiceServicer(metaclass=abc.ABCMeta):
         request: oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepRequest,
         context: _ServicerContext,
     ) -> typing.Union[oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse, collections.abc.Awaitable[oracle.gradcheck.v1.black_box_pb2.BlackBoxServiceStepResponse]]:
-        """Step takes one turn. It is stateless: the session travels in `token`, so that any server can take the
-        next turn. A token that is damaged or of another version is INVALID_ARGUMENT with the field `token`;
-        so is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
+        """Step takes one turn. It is stateless: the session travels in `token`, so that any server with the same
+        `--session-key-file` can take the next turn. The token is sealed: one that is altered or forged, of another
+        server, version or caller, or of another conversation than `turn.answer.mark` says, is INVALID_ARGUMENT with
+        the field `token`, before anything in it is unpacked. So is a session that has outgrown it, at 64 MiB (some 2,000,000 evaluations of a check) or where an
         answer with its token would be larger than a message. Converse has no such end.
         """
 
