@@ -20,6 +20,7 @@ from oracle.service.pools import Placed, Pools
 from oracle.service.ports import CannotServe
 from oracle.service.sealing import MAX_SESSION_BYTES, Seal, keys_of
 from oracle.service.server import CONVERSE
+from oracle.service.shares import Shares
 from oracle.service.status import Statuses
 from oracle.splitmix import positive_signs
 from oracle.values import InvalidInput
@@ -288,12 +289,13 @@ def served():
     pools = Pools(1, {CONVERSE: 4})
     server = grpc.server(
         pools,
-        interceptors=[Placed(pools), Statuses(), Decoded()],
+        interceptors=[Placed(pools), Statuses(), Decoded(pools, Shares(2**26, "bytes"))],
         options=[("grpc.max_receive_message_length", -1)],
     )
     black_box_pb2_grpc.add_BlackBoxServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    pools.start()
     with grpc.insecure_channel(
         f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]
     ) as channel:
