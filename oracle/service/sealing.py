@@ -13,7 +13,7 @@ from functools import partial
 from oracle.service.reloading import Reloaded, WrongFile, read_file
 from oracle.values import Checkpoint, InvalidInput, never_stop
 
-MAGIC = b"gradient-oracle session 2\0"
+MAGIC = b"gradient-oracle session 1\0"
 SEAL_BYTES = 32
 MARK_BYTES = 8
 HEAD = len(MAGIC) + SEAL_BYTES + MARK_BYTES
@@ -86,6 +86,7 @@ class Seal:
         checkpoint : callable
             Raises if nobody waits for the token any more.
         """
+        _require_room(sum(4 + len(turn) for turn in turns))
         compressor, pieces = zlib.compressobj(6), [mark.to_bytes(MARK_BYTES, "little")]
         for turn in turns:
             checkpoint()
@@ -141,6 +142,11 @@ def _seal(key: bytes, holder: str, body: memoryview, checkpoint: Checkpoint) -> 
     return made.digest()
 
 
+def _require_room(size: int) -> None:
+    if size >= MAX_SESSION_BYTES:
+        raise InvalidInput("token", f"hold less than {MAX_SESSION_BYTES} bytes", "a longer session")
+
+
 def _unpacked(body: memoryview, checkpoint: Checkpoint) -> list[bytes]:
     plain, unpacker = bytearray(), zlib.decompressobj()
     for begin in range(0, len(body), PIECE):
@@ -149,8 +155,7 @@ def _unpacked(body: memoryview, checkpoint: Checkpoint) -> list[bytes]:
             checkpoint()
             plain += unpacker.decompress(packed, PIECE)
             packed = unpacker.unconsumed_tail
-    if len(plain) >= MAX_SESSION_BYTES:
-        raise InvalidInput("token", f"hold less than {MAX_SESSION_BYTES} bytes", "a longer session")
+    _require_room(len(plain))
     turns, at = [], 0
     while at < len(plain):
         length = int.from_bytes(plain[at : at + 4], "little")

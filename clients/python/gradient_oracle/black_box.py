@@ -45,7 +45,7 @@ def check_gradient(
     timeout: float | None = None,
     progress: Progress | None = None,
     in_place: bool = False,
-    transport: Transport = "stream",
+    transport: Transport = "auto",
     name: str | None = None,
     cotangent: Any = None,
 ) -> Report:
@@ -86,8 +86,9 @@ def check_gradient(
     in_place : bool
         Evaluate in `x` itself, which is restored even when f raises or is left behind at the
         `timeout`, in place of in a copy.
-    transport : "stream" or "unary"
-        One stream, or stateless calls that any server can answer.
+    transport : "auto", "stream" or "unary"
+        One stream; unary calls, each of which any of several servers can answer; or a stream that
+        goes on by unary calls when it breaks: no evaluation is asked for again.
     name : str, optional
         Name of f in the report.
     cotangent : array, optional
@@ -165,7 +166,7 @@ def check_jvp(
     seed: int = 0,
     timeout: float | None = None,
     progress: Progress | None = None,
-    transport: Transport = "stream",
+    transport: Transport = "auto",
     name: str | None = None,
 ) -> Report:
     """Check a Jacobian-vector product J v: the derivative of f(x + s v) at s = 0.
@@ -261,7 +262,7 @@ def check_adjoint(
     seed: int = 0,
     timeout: float | None = None,
     progress: Progress | None = None,
-    transport: Transport = "stream",
+    transport: Transport = "auto",
     name: str | None = None,
 ) -> Report:
     """Check that two products belong to one Jacobian: <c, J v> = <J^T c, v> for all v.
@@ -347,7 +348,7 @@ def numerical_gradient(
     timeout: float | None = None,
     progress: Progress | None = None,
     in_place: bool = False,
-    transport: Transport = "stream",
+    transport: Transport = "auto",
 ) -> Any:
     """Take the document's central difference (f(x + h e_i) - f(x - h e_i)) / 2h, with f here.
 
@@ -388,7 +389,7 @@ def gradient_descent(
     h: float = STEP,
     timeout: float | None = None,
     progress: Progress | None = None,
-    transport: Transport = "stream",
+    transport: Transport = "auto",
     return_trajectory: bool = False,
 ) -> Any:
     """Follow the document's gradient descent x <- x - lr * numerical_gradient(f, x), with f here.

@@ -116,7 +116,7 @@ def options(address: str, more: Iterable[tuple[str, Any]] = ()) -> list[tuple[st
         "grpc.max_receive_message_length": -1,
         "grpc.max_send_message_length": -1,
         "grpc.keepalive_time_ms": 30_000,
-        "grpc.service_config": json.dumps(service_config()),
+        "grpc.service_config": json.dumps(service_config(address)),
     }
     if is_loopback(address):
         # A proxy of the environment cannot reach this machine's own loopback.
@@ -135,8 +135,11 @@ def is_loopback(address: str) -> bool:
         return address.startswith("unix")
 
 
-def service_config() -> dict[str, Any]:
-    """Return the retries: of UNAVAILABLE, for methods that the contract calls free of effects."""
+def service_config(address: str) -> dict[str, Any]:
+    """Return the retries, and for what may be several servers the turns and the health of each.
+
+    Retries are of UNAVAILABLE, for methods that the contract calls free of effects.
+    """
     names = [
         {"service": service.full_name, "method": method.name}
         for service in SERVICES
@@ -150,7 +153,12 @@ def service_config() -> dict[str, Any]:
         "backoffMultiplier": 3,
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
-    return {"methodConfig": [{"name": names, "retryPolicy": policy}]}
+    retries = {"methodConfig": [{"name": names, "retryPolicy": policy}]}
+    if is_loopback(address) and "," not in address:
+        return retries
+    # One that tells that it does not serve, because it stops say, is given no calls.
+    health = {"serviceName": ""}
+    return retries | {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": health}
 
 
 def fits(size: int, server: ServerInfo) -> bool:

@@ -64,6 +64,11 @@ class Connection:
             server = self.meet(self._greet(), anew=True)
         channel.require_size(size, server, self.address)
 
+    def meet_again(self) -> None:
+        """Wait for a server that may be another than before, as one may take another's place."""
+        self.require_usable()
+        self.meet(self._greet(), anew=True)
+
     def _greet(self) -> ServerInfo:
         """Ask for the limits, waiting for a server that is just starting."""
         call = functions.info()
