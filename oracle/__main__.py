@@ -11,7 +11,17 @@ import click
 
 from oracle.commands.options import Command, usage_is_a_fault, variable
 
-NAMES = ("serve", "info", "demo", "check", "vectors", "check-function", "self-test", "bench")
+NAMES = (
+    "serve",
+    "info",
+    "operators",
+    "demo",
+    "check",
+    "vectors",
+    "check-function",
+    "self-test",
+    "bench",
+)
 
 
 class Interrupted(click.ClickException):

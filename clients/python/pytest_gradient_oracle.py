@@ -79,6 +79,15 @@ class GradientOracle:
         __tracebackhide__ = True
         return self._judge("check_mean_squared_error", y, t, gradient, **options)
 
+    def assert_gradient_of(self, net: Any, inputs: Any, gradient: Any, **options: Any) -> Report:
+        """Fail the test unless `gradient` is the gradient of a net of known operators.
+
+        `net` is a function of `ops` and of arrays by name, the name of one operator, or a model of
+        ONNX; `inputs` and `gradient` map names to arrays. The options are those of `check`.
+        """
+        __tracebackhide__ = True
+        return self._judge("check", net, inputs, gradient, **options)
+
     def assert_gradient(self, f: Any, x: Any, gradient: Any, **options: Any) -> Report:
         """Fail the test unless `gradient` is the gradient of `f` at `x`.
 

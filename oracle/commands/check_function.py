@@ -20,7 +20,7 @@ from typing import Any
 import click
 import numpy as np
 
-from oracle.commands.check import client, conclude, versions
+from oracle.commands.answer import client, conclude, versions
 from oracle.commands.files import FileProblem, is_typed_array, numbers
 from oracle.commands.options import Command, Seconds, identity, report_page, server_address
 from oracle.values import Array, InvalidInput

@@ -53,7 +53,7 @@ def command(
     """
     import gradient_oracle
 
-    from oracle.commands.check import client
+    from oracle.commands.answer import client
 
     try:
         with client(address, access) as oracle:

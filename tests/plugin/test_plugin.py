@@ -296,3 +296,24 @@ def test_the_plugin_can_be_switched_off(tmp_path):
     """`-p no:gradient_oracle` leaves nothing of it."""
     done = run(tmp_path, "def test_nothing(): pass\n", "-p", "no:gradient_oracle")
     assert done.returncode == 0
+
+
+def test_a_net_of_known_operators_is_checked(tmp_path):
+    """`assert_gradient_of` traces the function; its lines are the caller's."""
+    source = """
+import numpy as np
+x, W = np.eye(3, 4), np.ones((4, 2))
+def net(ops, x, W): return ops.Relu(ops.Gemm(x, W))
+def other(ops, x, W): return ops.Gemm(W, x)
+def test_right(gradient_oracle):
+    gradient_oracle.assert_gradient_of(net, {"x": x, "W": W}, {"W": x.T @ np.ones((3, 2))})
+def test_wrong(gradient_oracle):
+    gradient_oracle.assert_gradient_of(net, {"x": x, "W": W}, {"W": W})
+def test_bad(gradient_oracle):
+    gradient_oracle.assert_gradient_of(other, {"x": x, "W": W}, {"W": W})
+"""
+    done = run(tmp_path, source)
+    assert "2 gradients checked, 1 passed, 1 failed" in done.stdout, done.stdout + done.stderr
+    assert "FAIL  net: " in done.stdout
+    assert "InvalidRequest: `net: ops.Gemm in test_project.py:5` must have 2 rows" in done.stdout
+    assert "pytest_gradient_oracle.py" not in done.stdout

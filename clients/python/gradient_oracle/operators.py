@@ -93,11 +93,27 @@ class Operator:
         for name, default in self.attributes.items():
             yield name if name in self.required else f"{name}={_shown(default)}"
 
+    def signature(self) -> str:
+        """Return how the operator is called and what comes out: "Relu(X) -> Y"."""
+        outputs = ", ".join(f"[{o.name}]" if o.optional else o.name for o in self.outputs)
+        return f"{self.call()} -> {outputs}"
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Codes of the mistakes that are known, each once."""
+        return tuple(dict.fromkeys(slip.code for slip in self.slips))
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The formulas of the value and of the gradient, without the text around them."""
+        first, *others = self.formula.splitlines()
+        indented = [line.strip() for line in others if line.startswith("    ")]
+        return (first.partition(": ")[2], *indented)
+
     def __str__(self) -> str:
         home = f"ONNX, version {self.version}" if not self.domain else f"domain {self.domain!r}"
         constant = [one.name for one in self.inputs if one.constant]
-        outputs = ", ".join(f"[{o.name}]" if o.optional else o.name for o in self.outputs)
-        lines = [f"{self.call()} -> {outputs}", "", self.formula, "", f"From: {home}"]
+        lines = [self.signature(), "", self.formula, "", f"From: {home}"]
         if constant:
             lines.append(f"Not differentiated: {', '.join(constant)}")
         lines.append(f"Gradients in: {', '.join(self.dtypes)}")
@@ -132,7 +148,12 @@ class Served(Mapping[str, Operator]):
     def __len__(self) -> int:
         return len(self._operators)
 
+    def near(self, name: str) -> str:
+        """Return the operator that may have been meant by a name, or ""."""
+        found = difflib.get_close_matches(name, self, 1)
+        return found[0] if found else ""
+
     def unknown(self, name: str) -> str:
         """Return a name that is not among them, with the one that may have been meant."""
-        near = difflib.get_close_matches(name, self, 1)
-        return f"{name!r}; {near[0]} is one" if near else f"{name!r}; `info().operators` lists them"
+        near = self.near(name)
+        return f"{name!r}; {near} is one" if near else f"{name!r}; `info().operators` lists them"
