@@ -73,6 +73,7 @@ _sigmoid = _elementwise(lambda v: 1 / (1 + (-v).exp()))
 _sigmoid_slope = _elementwise(lambda v: (-v).exp() / (1 + (-v).exp()) ** 2)
 _tanh_slope = _elementwise(lambda v: v.sech() ** 2)
 _softplus = _elementwise(lambda v: v.exp().log1p() if v < 0 else v + (-v).exp().log1p())
+_power = np.frompyfunc(lambda v, e: v ** (e.unique_fmpz() or e), 2, 1)
 _middle = np.frompyfunc(lambda v: float(v.mid()), 1, 1)
 
 
@@ -159,9 +160,8 @@ class BallNumbers(Numbers):
     def sqrt(self, x: Number) -> Number:  # noqa: D102
         return _sqrt(x)
 
-    def power(self, x: Number, exponent: float) -> Number:  # noqa: D102
-        whole = int(exponent) if float(exponent).is_integer() else flint.arb(exponent)
-        return _elementwise(lambda v: v**whole)(x)
+    def power(self, x: Number, exponent: Number) -> Number:  # noqa: D102
+        return _objects(_power(x, _balls(exponent)))
 
     def tanh(self, x: Number) -> Number:  # noqa: D102
         return _tanh(x)

@@ -82,7 +82,7 @@ class Float64Numbers(Numbers):
     def where(self, mask: Array, above: Number, below: Number) -> Number:  # noqa: D102
         return np.where(mask, above, below)
 
-    def power(self, x: Number, exponent: float) -> Number:  # noqa: D102
+    def power(self, x: Number, exponent: Number) -> Number:  # noqa: D102
         return np.power(x, exponent)
 
     def exp(self, x: Number) -> Number:  # noqa: D102

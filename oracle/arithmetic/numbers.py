@@ -106,8 +106,8 @@ class Numbers(abc.ABC):
         """Return the square root."""
 
     @abc.abstractmethod
-    def power(self, x: Number, exponent: float) -> Number:
-        """Return x to a constant power; x is positive unless the exponent is a whole number."""
+    def power(self, x: Number, exponent: Number) -> Number:
+        """Return x to a power; where the exponent is not a whole number, x is not negative."""
 
     @abc.abstractmethod
     def tanh(self, x: Number) -> Number:

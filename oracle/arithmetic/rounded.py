@@ -383,12 +383,25 @@ class RoundedNumbers(Numbers):
         least = value + np.sqrt(np.maximum(x.value - x.off, 0.0))
         return self._function(x, value, _over(least), self.how.f * value)
 
-    def power(self, x: Number, exponent: float) -> Rounded:  # noqa: D102
-        value = np.power(x.value, exponent)
-        far = np.abs(x.value) + (x.off if exponent >= 1 else -x.off)
-        slope = abs(exponent) * np.power(np.maximum(far, 0.0), exponent - 1.0)
-        own = (1.0 if exponent == 2 else self.how.f) * np.abs(value)
-        return self._function(x, value, slope, own)
+    def power(self, x: Number, exponent: Number) -> Rounded:
+        """Return x^y.
+
+        The derivative by x is y x^(y - 1), the largest of which is at an end of where x may be;
+        that by y is x^y log x, of which both factors are largest at an end, too.
+        """
+        x, y = _pair(x, exponent)
+        value = np.power(x.value, y.value)
+        square = (y.value == 2.0) & (y.off == 0.0)
+        own = self.how.u * np.where(square, 1.0, self.how.f) * np.abs(value)
+        near, far = np.maximum(np.abs(x.value) - x.off, 0.0), np.abs(x.value) + x.off
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            ends = [np.power(end, y.value - 1.0) for end in (near, far)]
+            logarithms = np.fmax(np.abs(np.log(near)), np.abs(np.log(far)))
+            steepest = np.fmax(*ends) * np.exp(np.minimum(logarithms, MOST / y.off) * y.off)
+            slope = np.where(x.off > 0.0, (np.abs(y.value) + y.off) * steepest, 0.0)
+            bend = np.where((y.off > 0.0) & (far > 0.0), far * steepest * logarithms, 0.0)
+        error = x.error.times(slope).plus(y.error.times(bend))
+        return Rounded(value, error.plus(one_sign(own + self.how.tiny)), self.how)
 
     def tanh(self, x: Number) -> Rounded:  # noqa: D102
         value = np.tanh(x.value)

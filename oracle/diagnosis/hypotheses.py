@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from oracle.graphs.graph import Node, Plan, Step, plan
-from oracle.operators.elementwise import same_shape
 from oracle.operators.operator import Operator, Vjp
 from oracle.operators.table import OPERATORS
 from oracle.values import Finding, Float64, InvalidInput
@@ -62,7 +61,7 @@ def hypotheses(what: Plan, values: Mapping[str, Float64]) -> Iterator[Hypothesis
     for k, step in enumerate(what.steps):
         for slip in step.operator.slips:
             yield Hypothesis(k, slip.code, slip.says, slip.remedy, slip.wrong)
-        if _is_elementwise(step.operator):
+        if step.operator.signature.activation:
             yield from _other_slopes(k, step)
             yield from _moved_slopes(what, k, step)
         yield from _substituted(what, values, k, step)
@@ -73,7 +72,7 @@ def _other_slopes(place: int, step: Step) -> Iterator[Hypothesis]:
     own = step.operator.name
     remedy = f"Multiply by the derivative of {own}, at its input."
     for other in OPERATORS.values():
-        if _is_elementwise(other) and other.name != own:
+        if other.signature.activation and other.name != own:
             for at_output, where in ((False, ""), (True, " at its output")):
                 said = f"the derivative is that of {other.name}{where}, not that of {own}"
                 wrong = _slope_of(step, other, at_output)
@@ -136,8 +135,8 @@ def _masked(step: Step) -> Vjp:
 
 def _squared(step: Step) -> Vjp:
     def wrong(xp: Any, dY: Any, X: Any, **attributes: Any) -> dict[str, Any]:
-        slope = step.operator.differentiate(xp, np.ones_like(X), X, **attributes)["X"]
-        return {"X": dY * slope * slope}
+        found = step.operator.differentiate(xp, np.ones_like(X), X, **attributes)
+        return {name: dY * slope * slope for name, slope in found.items()}
 
     return wrong
 
@@ -147,9 +146,15 @@ def _slope_of(step: Step, other: Operator, at_output: bool) -> Vjp:
 
     def wrong(xp: Any, dY: Any, X: Any, **own: Any) -> dict[str, Any]:
         at = step.operator.evaluate(xp, X, **own) if at_output else X
-        return dict(other.differentiate(xp, dY, at, **attributes))
+        return _named_as(step, other.differentiate(xp, dY, at, **attributes))
 
     return wrong
+
+
+def _named_as(step: Step, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the one derivative of an activation under the name of the input of another."""
+    (derivative,) = found.values()
+    return {step.operator.signature.inputs[0].name: derivative}
 
 
 def _substituted(
@@ -209,9 +214,9 @@ def worlds(what: Plan, wanted: Collection[str]) -> Iterator[World]:
         if step.attributes.get("delta"):
             node = replace(step.node, attributes={**step.node.attributes, "delta": 0.0})
             yield from _changed(what, k, node, None)
-        if _is_elementwise(step.operator):
+        if step.operator.signature.activation:
             for other in OPERATORS.values():
-                if other.name != step.operator.name and _is_elementwise(other):
+                if other.name != step.operator.name and other.signature.activation:
                     node = replace(step.node, operator=other.name, attributes={})
                     said = Hypothesis(
                         -1 - k,
@@ -220,7 +225,7 @@ def worlds(what: Plan, wanted: Collection[str]) -> Iterator[World]:
                         f"Differentiate {step.operator.name}.",
                         _nothing,
                     )
-                    kept = {k: step.operator.differentiate}
+                    kept = {k: _derivative_of(step, Step(node, other, other.complete({})))}
                     yield from _changed(what, k, node, said, kept)
         if step.operator.name == "Gemm" and len(step.node.inputs) == 3 and step.node.inputs[2]:
             for beta, says in BIASES:
@@ -280,6 +285,15 @@ def changed_data(x: Float64) -> Iterator[tuple[str, Float64]]:
     yield "was cut to whole numbers", np.trunc(x)
 
 
+def _derivative_of(step: Step, world: Step) -> Vjp:
+    """Return the derivative of an activation where another one stands in its forward pass."""
+
+    def vjp(*arguments: Any, **_: Any) -> dict[str, Any]:
+        return _named_as(world, step.operator.differentiate(*arguments, **step.attributes))
+
+    return vjp
+
+
 def _of(step: Step) -> Vjp:
     """Return the derivative of a node with its own attributes, whatever those of its world are."""
 
@@ -304,9 +318,3 @@ def _changed(
         yield World(plan(graph, what.inputs), said, said.cost if said else DELTA, kept or {})
     except InvalidInput:
         return
-
-
-def _is_elementwise(operator: Operator) -> bool:
-    signature = operator.signature
-    required = [v for v in signature.attributes.values() if not isinstance(v, int | float | str)]
-    return operator.shapes is same_shape and len(signature.inputs) == 1 and not required

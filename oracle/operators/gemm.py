@@ -228,15 +228,10 @@ _FORWARDS = (
     ("their slope as of a sigmoid, A (1 - A)", lambda h: h * (1.0 - h)),
 )
 
-SLIPS = (
-    *(Slip("bias_reduction", f"the bias {says}", _bias(f), _SUM) for says, f in _BIASES),
+OF_PRODUCTS = (
     *(
         Slip("wrong_weights", f"the error goes back through {says}", _weights(f), _BACK)
         for says, f in _BACKWARDS
-    ),
-    *(
-        Slip("wrong_weights", f"the error goes back through {says}", _with_bias(f), _BACK)
-        for says, f in _SHIFTED
     ),
     *(
         Slip(
@@ -246,6 +241,16 @@ SLIPS = (
             _FORMED,
         )
         for says, f in _FORWARDS
+    ),
+)
+"""What people write in place of the derivatives of a product of matrices."""
+
+SLIPS = (
+    *(Slip("bias_reduction", f"the bias {says}", _bias(f), _SUM) for says, f in _BIASES),
+    *OF_PRODUCTS,
+    *(
+        Slip("wrong_weights", f"the error goes back through {says}", _with_bias(f), _BACK)
+        for says, f in _SHIFTED
     ),
 )
 

@@ -35,7 +35,7 @@ import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
 from oracle.arithmetic.rounded import RoundedNumbers
-from oracle.values import Array, InvalidInput
+from oracle.values import InvalidInput
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -84,7 +84,7 @@ class Signature:
     `attributes` maps each name to its default; `REQUIRED` has none. `optional_outputs` counts
     those at the end that a node may leave out; `ours` are attributes that ONNX lacks. `domain` is
     "" for ONNX's own operators and "oracle" for those of this project; `version` is the set of
-    operators in which ONNX has it so.
+    operators in which ONNX has it so. An `activation` has one input; people take one for another.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Signature:
         version: int = 0,
         optional_outputs: int = 0,
         ours: Sequence[str] = (),
+        activation: bool = False,
     ) -> None:
         self.name = name
         self.inputs = tuple(Input(one) if isinstance(one, str) else one for one in inputs)
@@ -106,6 +107,7 @@ class Signature:
         self.domain = "" if version else "oracle"
         self.optional_outputs = optional_outputs
         self.ours = frozenset(ours)
+        self.activation = activation
 
     def input_at(self, place: int) -> Input:
         """Return the input at a place of a call; the last one may be variadic."""
@@ -312,17 +314,45 @@ def axis_of(argument: str, axis: Any, ndim: int) -> int:
     return int(axis) % ndim
 
 
-def axes_from(argument: str, axes: Array | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """Return axes counted from the first, all if none are given.
+def axes_from(argument: str, axes: Any, ndim: int) -> tuple[int, ...]:
+    """Return axes counted from the first, in their order; all if none are given.
 
     Raises
     ------
     InvalidInput
-        If one does not exist, or comes twice.
+        If they are no whole numbers, one does not exist, or one comes twice.
     """
     if axes is None:
         return tuple(range(ndim))
-    found = tuple(axis_of(argument, int(one), ndim) for one in np.asarray(axes).ravel())
+    found = tuple(axis_of(argument, one, ndim) for one in whole_numbers(argument, axes))
     if len(set(found)) < len(found):
         raise InvalidInput(argument, "name each axis once", str(list(found)))
-    return tuple(sorted(found))
+    return found
+
+
+def whole_numbers(argument: str, given: Any) -> tuple[int, ...]:
+    """Return a list of whole numbers, as an attribute or a known input holds it.
+
+    Raises
+    ------
+    InvalidInput
+        If it is something else.
+    """
+    array = np.asarray(given)
+    if array.ndim > 1 or (array.size and array.dtype.kind not in "iu"):
+        was = f"shape {array.shape}" if array.ndim > 1 else repr(given)
+        raise InvalidInput(argument, "be a list of whole numbers", was)
+    return tuple(int(one) for one in array.ravel())
+
+
+def flag_of(argument: str, given: int) -> bool:
+    """Return what a switch says, which ONNX holds as a whole number.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither 0 nor 1.
+    """
+    if given not in (0, 1):
+        raise InvalidInput(argument, "be 0 or 1", str(given))
+    return bool(given)

@@ -10,17 +10,27 @@ Reference: Nair and Hinton, Rectified linear units, 2010.
 from __future__ import annotations
 
 from oracle.arithmetic.numbers import Number, Numbers
-from oracle.operators.elementwise import chained, mixed_slopes, same_shape, spread, wrong_slope
+from oracle.operators.elementwise import (
+    MISSING,
+    WRONG,
+    chained,
+    mixed_slopes,
+    ones,
+    same_shape,
+    spread,
+    wrong_slopes,
+    zeros,
+)
 from oracle.operators.operator import Signature
 
-SIGNATURE = Signature("Relu", inputs=("X",), outputs=("Y",), version=14)
+SIGNATURE = Signature("Relu", inputs=("X",), outputs=("Y",), version=14, activation=True)
 
 shapes = same_shape
 
 
 def value(xp: Numbers, X: Number) -> Number:
     """Return max(X, 0)."""
-    return xp.choose(X, X, xp.full(X, 0.0), smooth=True)
+    return xp.maximum(X, zeros(xp, X))
 
 
 def slope(xp: Numbers, X: Number) -> Number:
@@ -30,27 +40,12 @@ def slope(xp: Numbers, X: Number) -> Number:
 
 vjp = chained(slope)
 
-_REMEDY = "Write dX = dY * (X > 0)."
-
-SLIPS = (
-    wrong_slope(
-        "the derivative of the ReLU is missing",
-        lambda xp, X: xp.full(X, 1.0),
-        "missing_activation_derivative",
-        _REMEDY,
-    ),
-    wrong_slope(
-        "the derivative of the ReLU is its output",
-        value,
-        "wrong_activation_derivative",
-        _REMEDY,
-    ),
-    wrong_slope(
-        "the mask of the ReLU is turned round",
-        lambda xp, X: 1.0 - xp.step(X),
-        "wrong_activation_derivative",
-        _REMEDY,
-    ),
+SLIPS = wrong_slopes(
+    "Write dX = dY * (X > 0).",
+    (MISSING, "the derivative of the ReLU is missing", ones),
+    (WRONG, "the derivative of the ReLU is its output", value),
+    (WRONG, "the mask of the ReLU is turned round", lambda xp, X: 1.0 - xp.step(X)),
+    (WRONG, "the derivative of the ReLU is the sign of X", lambda xp, X: xp.sign(X)),
 )
 
 FAMILIES = (mixed_slopes("Relu", value),)

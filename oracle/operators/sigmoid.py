@@ -10,10 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
-from oracle.operators.elementwise import chained, mixed_slopes, same_shape, spread, wrong_slope
+from oracle.operators.elementwise import (
+    MISSING,
+    WRONG,
+    chained,
+    mixed_slopes,
+    ones,
+    same_shape,
+    spread,
+    wrong_slopes,
+)
 from oracle.operators.operator import Signature
 
-SIGNATURE = Signature("Sigmoid", inputs=("X",), outputs=("Y",), version=13)
+SIGNATURE = Signature("Sigmoid", inputs=("X",), outputs=("Y",), version=13, activation=True)
 
 shapes = same_shape
 
@@ -30,57 +39,50 @@ def slope(xp: Numbers, X: Number) -> Number:
 
 vjp = chained(slope)
 
-_REMEDY = "Write dX = dY * Y * (1 - Y)."
-_WRONG = "wrong_activation_derivative"
 
-
-def _of_mean(Y: Number) -> Number:
+def _of_mean(xp: Numbers, X: Number) -> Number:
+    Y = value(xp, X)
     mean = Y.mean(axis=0, keepdims=True) if Y.ndim else Y
-    return mean * (1.0 - mean)
+    return np.broadcast_to(mean * (1.0 - mean), X.shape)
 
 
-SLIPS = (
-    wrong_slope(
-        "the derivative of the sigmoid is missing",
-        lambda xp, X: xp.full(X, 1.0),
-        "missing_activation_derivative",
-        _REMEDY,
-    ),
-    wrong_slope(
+SLIPS = wrong_slopes(
+    "Write dX = dY * Y * (1 - Y).",
+    (MISSING, "the derivative of the sigmoid is missing", ones),
+    (
+        WRONG,
         "the derivative of the sigmoid is taken at its output",
         lambda xp, X: slope(xp, value(xp, X)),
-        _WRONG,
-        _REMEDY,
     ),
-    wrong_slope(
+    (
+        WRONG,
         "Y (1 - Y) is formed with the input in place of the output",
         lambda xp, X: X * (1.0 - X),
-        _WRONG,
-        _REMEDY,
     ),
-    wrong_slope("the derivative is Y, not Y (1 - Y)", value, _WRONG, _REMEDY),
-    wrong_slope(
-        "the derivative is 1 - Y, not Y (1 - Y)", lambda xp, X: 1.0 - value(xp, X), _WRONG, _REMEDY
+    (WRONG, "the derivative is Y, not Y (1 - Y)", value),
+    (WRONG, "the derivative is 1 - Y, not Y (1 - Y)", lambda xp, X: 1.0 - value(xp, X)),
+    (WRONG, "the derivative is that of tanh", lambda xp, X: xp.tanh_slope(X)),
+    (
+        WRONG,
+        "the derivative is Y (1 + Y), not Y (1 - Y)",
+        lambda xp, X: value(xp, X) * (1.0 + value(xp, X)),
     ),
-    wrong_slope(
+    (
+        WRONG,
+        "the derivative is Y² (1 - Y), not Y (1 - Y)",
+        lambda xp, X: value(xp, X) * slope(xp, X),
+    ),
+    (
+        WRONG,
         "the derivative is Y (1 - X), with the input for the output",
         lambda xp, X: value(xp, X) * (1.0 - X),
-        _WRONG,
-        _REMEDY,
     ),
-    wrong_slope(
+    (
+        WRONG,
         "the square of the denominator is missing in the derivative, 1 / (2 cosh X)",
         lambda xp, X: 0.5 / np.cosh(X),
-        _WRONG,
-        _REMEDY,
     ),
-    wrong_slope(
-        "the derivative is that of the mean output over the batch",
-        lambda xp, X: np.broadcast_to(_of_mean(value(xp, X)), X.shape),
-        _WRONG,
-        _REMEDY,
-    ),
-    wrong_slope("the derivative is that of tanh", lambda xp, X: xp.tanh_slope(X), _WRONG, _REMEDY),
+    (WRONG, "the derivative is that of the mean output over the batch", _of_mean),
 )
 
 FAMILIES = (mixed_slopes("Sigmoid", value),)

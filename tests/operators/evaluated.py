@@ -22,6 +22,12 @@ class Evaluated(Float64Numbers):
 
     held = exact
 
+    def erf(self, x):
+        return super().erf(x).astype(self.dtype)
+
+    def scatter_add(self, x, indices, length):
+        return super().scatter_add(x, indices, length).astype(self.dtype)
+
     def ordered(self, n):
         if self.order == "reversed":
             return np.arange(n)[::-1]
@@ -42,6 +48,8 @@ class Evaluated(Float64Numbers):
     def matmul(self, a, b, plus=None):
         if self.order == "numpy":
             return a @ b if plus is None else (a @ b + plus).astype(self.dtype)
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (np.broadcast_to(m, (*stack, *m.shape[-2:])) for m in (a, b))
         terms = np.moveaxis(a, -1, 0)[..., np.newaxis] * np.moveaxis(b, -2, 0)[..., np.newaxis, :]
         total = serial(terms, self.ordered(len(terms)), self.order == "lanes", self.dtype)
         return total if plus is None else (total + plus).astype(self.dtype)

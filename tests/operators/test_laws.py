@@ -12,6 +12,7 @@ from oracle.arithmetic.dtypes import arithmetic
 from oracle.arithmetic.float64 import Float64Numbers
 from oracle.arithmetic.rounded import RoundedNumbers
 from oracle.graphs.graph import is_floating
+from oracle.operators.operator import REQUIRED
 from oracle.operators.table import OPERATORS
 from tests.operators.evaluated import Evaluated
 
@@ -213,7 +214,7 @@ def test_every_slip_changes_the_gradient_and_is_told_apart(operator):
         seen[slip.says] = []
     several = [slip.says for slip in operator.slips]
     once = [slip for k, slip in enumerate(operator.slips) if several.index(slip.says) == k]
-    for seed in range(4):
+    for seed in range(8):
         arguments, places, attributes = drawn(operator, seed)
         xp = Float64Numbers()
         held = numbers(xp, arguments, places)
@@ -266,3 +267,37 @@ def test_the_text_says_the_formula_and_its_source(operator):
     """The docs are made of the docstring of the module."""
     assert operator.text.startswith(operator.name)
     assert "Reference:" in operator.text
+
+
+@operators
+def test_the_signature_is_that_of_the_standard(operator):
+    """Names, order and defaults are ONNX's; a default is the number that its float32 stands for.
+
+    An operator may leave out optional inputs and outputs at the end, and attributes.
+    """
+    signature = operator.signature
+    if signature.domain:
+        pytest.skip("ONNX has no such operator")
+    onnx = pytest.importorskip("onnx")
+    schema = onnx.defs.get_schema(signature.name, signature.version)
+    assert schema.since_version == signature.version
+    option = onnx.defs.OpSchema.FormalParameterOption
+    theirs = [
+        (i.name, i.option == option.Optional, i.option == option.Variadic) for i in schema.inputs
+    ]
+    ours = [(i.name, i.optional, i.variadic) for i in signature.inputs]
+    assert ours == theirs[: len(ours)]
+    assert all(optional for _, optional, _ in theirs[len(ours) :])
+    outputs = [o.name for o in schema.outputs]
+    assert list(signature.outputs) == outputs[: len(signature.outputs)]
+    for name in set(signature.attributes) - signature.ours:
+        attribute, ours = schema.attributes[name], signature.attributes[name]
+        assert (ours is REQUIRED) == attribute.required
+        if attribute.default_value.type == onnx.AttributeProto.UNDEFINED:
+            assert ours is None or ours is REQUIRED
+            continue
+        default = onnx.helper.get_attribute_value(attribute.default_value)
+        if isinstance(default, float):
+            assert np.float32(ours) == np.float32(default)
+        else:
+            assert ours == (default.decode() if isinstance(default, bytes) else default)
