@@ -53,6 +53,12 @@ class WrongOption(click.ClickException):
     help="HOST:PORT to listen on; port 0 takes a free one.",
 )
 @click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    show_envvar=True,
+    help="Port to listen on, in place of the one in --address.",
+)
+@click.option(
     "--allow-remote",
     is_flag=True,
     show_envvar=True,
@@ -154,17 +160,25 @@ class WrongOption(click.ClickException):
     help="Least important line of the log, which goes to standard error, one JSON object a line.",
 )
 def command(
-    workers: int, grace: float, log_level: str, compute_slots: int | None, **settings: Any
+    *,
+    workers: int,
+    grace: float,
+    log_level: str,
+    compute_slots: int | None,
+    port: int | None,
+    **settings: Any,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Prints the address once it listens. A second signal does not wait for running calls. Exits with
-    0 after a stop, with 1 if the address is taken or cannot be had, with 2 if an option is wrong.
+    0 after a stop, with 1 if it cannot bind to the address, with 2 if an option is wrong.
 
     BLAS computes with one thread in this process: calls run beside each other instead.
     """
     signals = begin(log_level)
     settings["compute_slots"] = compute_slots or max(1, DEFAULT.compute_slots // workers)
+    if port is not None:
+        settings["address"] = f"{settings['address'].rpartition(':')[0]}:{port}"
     told = Settings(**settings)
     try:
         if workers == 1:
@@ -172,8 +186,9 @@ def command(
         else:
             _several(workers, told, grace, log_level, signals)
     except CannotServe as error:
-        kind = WrongOption if isinstance(error, WrongSetting) else click.ClickException
-        raise kind(f"cannot serve {told.address}: {error}") from None
+        if isinstance(error, WrongSetting):
+            raise WrongOption(f"cannot serve {told.address}: {error}") from None
+        raise click.ClickException(str(error)) from None
     _LOG.info("stopped")
 
 

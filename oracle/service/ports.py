@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -10,7 +11,7 @@ import grpc
 
 from oracle.service.settings import Settings
 
-ANOTHER = "choose another port with --address, or port 0 for a free one"
+ANOTHER = "choose another with --address, or port 0 for any free one"
 
 
 class CannotServe(Exception):
@@ -70,7 +71,7 @@ def listen(
         else:
             port = server.add_secure_port(settings.address, credentials)
     except RuntimeError:
-        raise CannotServe(f"the address was not to be had; {ANOTHER}") from None
+        raise CannotServe(f"could not bind to {settings.address}; {ANOTHER}") from None
     return f"{host}:{port}"
 
 
@@ -151,15 +152,16 @@ def require_servable(settings: Settings, *, encrypted: bool) -> tuple[str, str, 
             "--allow-remote serves it anyway"
         )
     if not settings.shared_port:
-        _require_free(bare, port)
+        _require_free(settings.address, bare, port)
     return host, bare, port
 
 
-def _require_free(host: str, port: int) -> None:
+def _require_free(address: str, host: str, port: int) -> None:
     """Raise if the port is taken: gRPC would say so too, but with a line of its own in the log."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise CannotServe(f"{reason}; {ANOTHER}") from None
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else reason
+        raise CannotServe(f"could not bind to {address}: {reason}; {ANOTHER}") from None

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 import time
+import traceback
 from concurrent import futures
 
 import gradient_oracle
@@ -63,6 +64,58 @@ def abort_with(code):
 PARAMS = {"W1": np.ones((1, 1)), "b1": [0.0], "W2": np.ones((1, 2)), "b2": [0.0, 0.0]}
 
 
+def assert_one_traceback(error):
+    """Require that a traceback shows the sentence, and no stack of gRPC before it."""
+    shown = "".join(traceback.format_exception(error))
+    assert shown.count("Traceback (most recent call last)") == 1
+    assert "grpc._channel" not in shown
+    assert str(error) in shown
+
+
+def test_a_port_that_refuses_is_given_up_at_once(monkeypatch):
+    """Ten seconds are for a server that is there and slow; of a start one says how long it takes.
+
+    The second of two waits would be endless.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    monkeypatch.setattr(channel, "CONNECT_TIMEOUT", 1e6)
+    hint = "no oracle at .* after 1 s; start one with gradient-oracle serve"
+    with (
+        gradient_oracle.connect(address) as oracle,
+        pytest.raises(gradient_oracle.OracleUnavailable, match=hint),
+    ):
+        oracle.mean_squared_error([1.0], [1.0])
+
+    async def awaited():
+        async with gradient_oracle.aio.connect(address) as oracle:
+            with pytest.raises(gradient_oracle.OracleUnavailable, match=hint):
+                await oracle.mean_squared_error([1.0], [1.0])
+
+    asyncio.run(awaited())
+
+
+def test_an_address_of_another_kind_is_refused_at_once():
+    """gRPC would look for a machine named http for ten seconds."""
+    with pytest.raises(gradient_oracle.InvalidRequest, match="HOST:PORT, without http://"):
+        gradient_oracle.connect("http://localhost:50051")
+
+
+def test_a_proxy_that_leads_nowhere_is_named(monkeypatch):
+    """It is the environment's, and the caller may not know of it."""
+    for name in ("grpc_proxy", "https_proxy", "no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:9")
+    with (
+        gradient_oracle.connect("192.0.2.1:50051", connect_timeout=0.5) as oracle,
+        pytest.raises(gradient_oracle.OracleUnavailable) as caught,
+    ):
+        oracle.mean_squared_error([1.0], [1.0])
+    assert "variable http_proxy sends it through a proxy" in str(caught.value)
+    assert "set no_proxy=192.0.2.1" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_no_server_is_an_error_that_says_how_to_start_one():
     """The form is fixed: where, how long, what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -76,7 +129,7 @@ def test_no_server_is_an_error_that_says_how_to_start_one():
             next(oracle.two_layer_net.train(PARAMS, [[1.0]], [0]))
     hint = "start one with gradient-oracle serve"
     assert str(caught.value) == f"no oracle at 127.0.0.1:{port} after 0.3 s; {hint}"
-    assert isinstance(caught.value.__cause__, grpc.RpcError)
+    assert_one_traceback(caught.value)
 
 
 def test_something_else_on_the_port_is_no_oracle():
@@ -129,8 +182,9 @@ def test_every_status_is_an_error_of_the_tree(faulty, code, kind):
     with pytest.raises(kind) as caught:
         client.mean_squared_error([1.0], [1.0])
     assert isinstance(caught.value, gradient_oracle.OracleError)
-    assert isinstance(caught.value.__cause__, grpc.RpcError)
-    assert caught.value.__cause__.code() is grpc.StatusCode[code]
+    assert isinstance(caught.value.__context__, grpc.RpcError)
+    assert caught.value.__context__.code() is grpc.StatusCode[code]
+    assert_one_traceback(caught.value)
     with pytest.raises(kind):
         next(client.two_layer_net.train(PARAMS, [[1.0]], [0]))
 

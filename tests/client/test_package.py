@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import subprocess
 import sys
 
@@ -158,3 +159,41 @@ def test_a_report_tells_what_was_checked(embedded):
     assert report.entries == 2
     assert report.measurement is None
     assert [tensor.name for tensor in report.tensors] == ["y"]
+
+
+MODULE = """
+import gradient_oracle
+with gradient_oracle.embedded() as oracle:
+    print(oracle.mean_squared_error([1.0], [3.0]))
+"""
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        ("oracle.py",),
+        ("other.py",),
+        ("-m", "gradient_oracle", "info"),
+        ("-m", "other"),
+        ("-c", "import oracle, gradient_oracle; gradient_oracle.connect()"),
+    ],
+)
+def test_a_file_of_the_callers_named_oracle_is_told_so(tmp_path, start):
+    """One sentence that names it: Python would speak of a partially initialized module."""
+    for name in ("oracle.py", "other.py"):
+        source = "" if name == "oracle.py" and start[0] == "-c" else MODULE
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, *start],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"{tmp_path / 'oracle.py'} hides the package of the same name" in last
+    assert "rename it" in last
+    assert "partially initialized" not in done.stderr

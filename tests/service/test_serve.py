@@ -145,12 +145,21 @@ def test_settings_come_from_the_environment():
     assert server.log == []
 
 
+def test_a_port_alone_may_be_named():
+    """The host stays that of the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = run("serve", "--port", str(port))
+    assert f"could not bind to 127.0.0.1:{port}: it is in use" in found.stderr
+    assert run("serve", "--port", "65536").returncode == 2
+
+
 def test_a_taken_port_is_a_sentence_and_an_exit_code():
     """A second server on the same port would take a part of the calls, at random."""
     with running() as server:
         found = run("serve", "--address", server.address)
     assert found.returncode == 1
-    assert f"cannot serve {server.address}: Address already in use; choose" in found.stderr
+    assert f"could not bind to {server.address}: it is in use; choose another" in found.stderr
     assert "Traceback" not in found.stderr
 
 

@@ -180,7 +180,7 @@ def test_computing_is_limited_by_the_minute(server):
 
         with pytest.raises(gradient_oracle.Overloaded, match="CPU seconds a minute") as caught:
             compute()
-    status = rpc_status.from_call(caught.value.__cause__)
+    status = rpc_status.from_call(caught.value.__context__)
     retry, info = error_details_pb2.RetryInfo(), error_details_pb2.ErrorInfo()
     for detail in status.details:
         detail.Unpack(retry)

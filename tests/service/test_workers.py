@@ -168,6 +168,6 @@ def test_a_taken_port_and_a_remote_address_are_refused():
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         done = run("serve", "--workers", "2", "--address", address)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"Error: cannot serve {address}: Address already in use")
+    assert done.stderr.startswith(f"Error: could not bind to {address}: it is in use; choose")
     assert done.stderr.count("\n") == 1
     assert "not a loopback" in run("serve", "--workers", "2", "--address", "0.0.0.0:0").stderr

@@ -7,7 +7,9 @@ and gRPC, and only `embedded()` loads the server.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,16 +90,29 @@ def __getattr__(name: str) -> Any:
 
 
 def _module(name: str) -> Any:
-    try:
-        return importlib.import_module(f"gradient_oracle.{name}")
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("oracle."):
-            raise
-        where = next(iter(sys.modules["oracle"].__path__))
-        raise ImportError(
-            f"{where} hides the package of the same name that gradient-oracle installs; rename it, "
-            "or take its folder off sys.path"
-        ) from error
+    if "oracle.gradcheck" not in sys.modules:
+        require_own_oracle()
+    return importlib.import_module(f"gradient_oracle.{name}")
+
+
+def require_own_oracle() -> None:
+    """Raise if another file or folder of the caller has the name of the package `oracle`.
+
+    Raises
+    ------
+    ImportError
+        With the place of the other one. Else Python would say that something is missing in it.
+    """
+    found = sys.modules.get("oracle") or importlib.util.find_spec("oracle")
+    places = getattr(found, "__path__", None) or getattr(found, "submodule_search_locations", None)
+    if any((Path(place) / "gradcheck").is_dir() for place in places or ()):
+        return
+    file = getattr(found, "__file__", None) or getattr(found, "origin", None)
+    where = next(iter(places)) if places else file
+    raise ImportError(
+        f"{where} hides the package of the same name that gradient-oracle installs; rename it, "
+        "or take its folder off sys.path"
+    )
 
 
 def __dir__() -> list[str]:

@@ -42,7 +42,12 @@ class Connection:
     """One server, greeted before the first call; its channel belongs to the running event loop."""
 
     def __init__(
-        self, address: str, *, timeout: float, connect_timeout: float, access: Access | None = None
+        self,
+        address: str,
+        *,
+        timeout: float,
+        connect_timeout: float | None,
+        access: Access | None = None,
     ) -> None:
         self.blocking = BlockingConnection(
             address, timeout=timeout, connect_timeout=connect_timeout, access=access
@@ -76,15 +81,21 @@ class Connection:
     async def _greet(self) -> ServerInfo:
         call = functions.info()
         method = self.channel.unary_unary(call.path, response_deserializer=call.response)
-        seconds, metadata = self.blocking.connect_timeout, self.access.metadata()
-        try:
-            response = await method(
-                call.serialize(), timeout=seconds, metadata=metadata, wait_for_ready=True
-            )
-        except grpc.RpcError as error:
-            found = functools.partial(channel.server_behind, error, self.address, seconds)
-            return await asyncio.to_thread(found, self.access)
-        return call.result(response)
+        metadata, waited = self.access.metadata(), 0.0
+        for seconds in self.blocking.waits:
+            waited += seconds
+            try:
+                response = await method(
+                    call.serialize(), timeout=seconds, metadata=metadata, wait_for_ready=True
+                )
+            except grpc.RpcError as error:
+                failed = error
+                if await asyncio.to_thread(channel.is_given_up, error, self.address):
+                    break
+            else:
+                return call.result(response)
+        found = functools.partial(channel.server_behind, failed, self.address, waited)
+        return await asyncio.to_thread(found, self.access)
 
     async def operators(self) -> Served:
         """Return the operators of the server, once it is known."""
@@ -100,7 +111,7 @@ class Connection:
         try:
             response = await method(request, timeout=self.timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise self.blocking.failure(error, metadata, called=call.called) from error
+            raise self.blocking.failure(error, metadata, called=call.called) from None
         return call.result(response)
 
 
@@ -124,7 +135,7 @@ class TrainingRun(Unfinished):
             async for event in events:
                 yield call.result(event)
         except grpc.RpcError as error:
-            raise connection.blocking.failure(error, metadata) from error
+            raise connection.blocking.failure(error, metadata) from None
         finally:
             events.cancel()
 
@@ -316,7 +327,7 @@ def connect(
     address: str | None = None,
     *,
     timeout: float = channel.TIMEOUT,
-    connect_timeout: float = channel.CONNECT_TIMEOUT,
+    connect_timeout: float | None = None,
     credentials: grpc.ChannelCredentials | TLS | None = None,
     token: str | None = None,
     interceptors: Sequence[Any] = (),

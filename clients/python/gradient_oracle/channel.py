@@ -26,6 +26,11 @@ TIMEOUT = 600.0
 """Seconds that a call may take: what a server allows by default."""
 CONNECT_TIMEOUT = 10.0
 """Seconds that a server may take to answer for the first time."""
+REFUSED_TIMEOUT = 1.0
+"""Seconds after which a port that refuses connections is given up, if the caller names no time.
+
+Whoever starts a server and does not wait for it says how long its start may take.
+"""
 EMBEDDED_MESSAGE_BYTES = 2**28
 """Largest message of an embedded server: ten million float64 parameters and as many entries of a
 gradient are 160 MB. A server for others takes less by default.
@@ -46,6 +51,8 @@ def resolve(address: str | None) -> str:
         raise invalid("address", "be HOST:PORT", repr(address))
     target = address or os.environ.get("GRADIENT_ORACLE_ADDRESS") or DEFAULT_ADDRESS
     named = re.match(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):", target)
+    if not named and "://" in target:
+        raise invalid("address", f"be HOST:PORT, without {target.partition('://')[0]}://", target)
     port = re.search(r"[^:]:(\d+)$", target)
     if not named and not (port and 0 < int(port[1]) < 2**16):
         raise invalid("address", "be HOST:PORT", repr(target))
@@ -58,6 +65,26 @@ def positive(argument: str, seconds: Any) -> float:
     if not number > 0:
         raise invalid(argument, "be a positive number of seconds", f"{number}")
     return number
+
+
+def waits(connect_timeout: Any, timeout: float) -> tuple[float, ...]:
+    """Return the seconds to wait for a server, one after the other while its port may open."""
+    if connect_timeout is not None:
+        return (min(positive("connect_timeout", connect_timeout), timeout),)
+    whole = min(CONNECT_TIMEOUT, timeout)
+    return (REFUSED_TIMEOUT, whole - REFUSED_TIMEOUT) if whole > REFUSED_TIMEOUT else (whole,)
+
+
+def is_given_up(error: Any, address: str) -> bool:
+    """Tell whether a server that did not answer in time need not be waited for any longer."""
+    if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+        return True
+    return not _proxy(address) and reaching.is_refused(address)
+
+
+def _proxy(address: str) -> str:
+    """Return that a proxy stands between, or "": for loopback it is left out."""
+    return "" if is_loopback(address) else reaching.proxy(address)
 
 
 def require_secret(address: str, access: Access) -> None:
@@ -192,5 +219,6 @@ def server_behind(error: Any, address: str, seconds: float, access: Access) -> S
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
         return ServerInfo.of(server_pb2.GetServerInfoResponse())
     if error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
-        raise unavailable(address, seconds, reaching.explain(address, access)) from error
-    raise from_call(error, address, seconds) from error
+        reason = reaching.explain(address, access) or _proxy(address)
+        raise unavailable(address, seconds, reason) from None
+    raise from_call(error, address, seconds) from None

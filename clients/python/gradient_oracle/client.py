@@ -164,7 +164,7 @@ def connect(
     address: str | None = None,
     *,
     timeout: float = channel.TIMEOUT,
-    connect_timeout: float = channel.CONNECT_TIMEOUT,
+    connect_timeout: float | None = None,
     credentials: grpc.ChannelCredentials | TLS | None = None,
     token: str | None = None,
     interceptors: Sequence[Any] = (),
@@ -179,8 +179,9 @@ def connect(
         127.0.0.1:50051.
     timeout : float
         Seconds that a call may take.
-    connect_timeout : float
-        Seconds that the first call waits for the server to be there.
+    connect_timeout : float, optional
+        Seconds that the first call waits for a server that is starting. By default it waits 10 s
+        for an answer, and 1 s for a port that refuses connections.
     credentials : TLS or grpc.ChannelCredentials, optional
         For an encrypted connection; by default that of the files that the environment variables
         GRADIENT_ORACLE_CA, _CERTIFICATE and _KEY name, and a plain one without them.

@@ -106,7 +106,7 @@ class _Conversation:
         except grpc.RpcError as error:
             lost = self._client.failure(error, stream.metadata, stream.seconds)
             if not self._falls_back or self._room < 0 or error.code() in _FINAL:
-                raise lost from error
+                raise lost from None
         self.close()
         self._stream = None
         try:
@@ -114,7 +114,7 @@ class _Conversation:
             return self._step(turn)
         except OracleError as error:
             lost.add_note(f"nor did it go on by unary calls: {error}")
-            raise lost from error
+            raise lost from None
 
     def _step(self, turn: pb.Turn) -> pb.Reply:
         """Say a turn by a unary call: with the token, or with all turns where there is none."""
@@ -145,7 +145,7 @@ class _Conversation:
             except grpc.RpcError as error:
                 pause = next(pauses, None)
                 if pause is None or error.code() not in _LOST or _is_answer(error):
-                    raise self._client.failure(error, metadata, self._seconds) from error
+                    raise self._client.failure(error, metadata, self._seconds) from None
             time.sleep(pause)
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
-"""Why no connection came about, as far as that lies in its encryption; and what to do."""
+"""Why no connection came about: a port that refuses, a proxy, encryption; and what to do."""
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
@@ -47,12 +48,50 @@ _ALERTS = {
 """By the names that OpenSSL gives to the reasons of a failed handshake."""
 
 
+_PLACE = re.compile(r"(?:dns:/*)?(\[[^\]]+\]|[^:/\[\]]+):(\d+)")
+
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""Variables that gRPC reads, in this order."""
+
+_AROUND = ("no_grpc_proxy", "no_proxy")
+"""Those that name the hosts that are reached without."""
+
+
+def is_refused(address: str) -> bool:
+    """Tell whether a port refuses connections: nobody listens there."""
+    place = _PLACE.fullmatch(address)
+    if place is None:
+        return False
+    try:
+        socket.create_connection((place[1].strip("[]"), int(place[2])), timeout=PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def proxy(address: str) -> str:
+    """Return that the environment sends the connection to a proxy, or "" if it does not."""
+    place = _PLACE.fullmatch(address)
+    name = next((name for name in _PROXIES if os.environ.get(name)), "")
+    host = place[1] if place else ""
+    around = next((os.environ[name] for name in _AROUND if os.environ.get(name)), "")
+    around_hosts = [one.strip() for one in around.split(",") if one.strip()]
+    if not name or not host or any(host.endswith(one) for one in around_hosts):
+        return ""
+    return (
+        f"the environment variable {name} sends it through a proxy; if that does not lead there, "
+        f"set no_proxy={host}"
+    )
+
+
 def explain(address: str, access: Access) -> str:
     """Return why a server cannot be talked to with this access, or "" if that is not the reason.
 
     A connection of its own tries, with OpenSSL, which tells the reason by a code; gRPC has a text.
     """
-    place = re.fullmatch(r"(?:dns:/*)?(\[[^\]]+\]|[^:/\[\]]+):(\d+)", address)
+    place = _PLACE.fullmatch(address)
     if place is None or (access.credentials is not None and access.tls is None):
         return ""
     try:

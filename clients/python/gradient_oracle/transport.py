@@ -28,7 +28,7 @@ class Connection:
         address: str,
         *,
         timeout: float = channel.TIMEOUT,
-        connect_timeout: float = channel.CONNECT_TIMEOUT,
+        connect_timeout: float | None = None,
         access: Access | None = None,
     ) -> None:
         forks.require_grpc()
@@ -36,8 +36,7 @@ class Connection:
         self.address = address
         self.access = access or Access()
         self.timeout = channel.positive("timeout", timeout)
-        wait = channel.positive("connect_timeout", connect_timeout)
-        self.connect_timeout = min(wait, self.timeout)
+        self.waits = channel.waits(connect_timeout, self.timeout)
         self.channel: Any = channel.blocking(address, self.access)
         self.server: ServerInfo | None = None
         self._meeting = threading.Lock()
@@ -72,15 +71,20 @@ class Connection:
     def _greet(self) -> ServerInfo:
         """Ask for the limits, waiting for a server that is just starting."""
         call = functions.info()
-        seconds, metadata = self.connect_timeout, self.access.metadata()
-        method = self._method(call)
-        try:
-            response = method(
-                call.serialize(), timeout=seconds, metadata=metadata, wait_for_ready=True
-            )
-        except grpc.RpcError as error:
-            return channel.server_behind(error, self.address, seconds, self.access)
-        return call.result(response)
+        method, metadata, waited = self._method(call), self.access.metadata(), 0.0
+        for seconds in self.waits:
+            waited += seconds
+            try:
+                response = method(
+                    call.serialize(), timeout=seconds, metadata=metadata, wait_for_ready=True
+                )
+            except grpc.RpcError as error:
+                failed = error
+                if channel.is_given_up(error, self.address):
+                    break
+            else:
+                return call.result(response)
+        return channel.server_behind(failed, self.address, waited, self.access)
 
     def meet(self, server: ServerInfo, *, anew: bool = False) -> ServerInfo:
         """Keep what a server told, the first time or `anew`: another may have taken its place.
@@ -135,7 +139,7 @@ class Connection:
         try:
             response = self._method(call)(request, timeout=self.timeout, metadata=metadata)
         except grpc.RpcError as error:
-            raise self.failure(error, metadata, called=call.called) from error
+            raise self.failure(error, metadata, called=call.called) from None
         return call.result(response)
 
 
@@ -159,7 +163,7 @@ class TrainingRun(Unfinished):
             for event in events:
                 yield call.result(event)
         except grpc.RpcError as error:
-            raise connection.failure(error, metadata) from error
+            raise connection.failure(error, metadata) from None
         finally:
             events.cancel()
 
