@@ -104,10 +104,31 @@ def known(
 
 
 def value(plan: Plan) -> dict[str, Array]:
-    """Return the outputs in float64."""
+    """Return the outputs in float64.
+
+    Raises
+    ------
+    InvalidInput
+        If an output is not finite; the place is the first node that has no value at its inputs.
+    """
     with np.errstate(all="ignore"):
         values = forward(Float64Numbers(), plan)
+    if not all(np.isfinite(values[name]).all() for name in plan.graph.outputs):
+        raise _without_value(plan, values)
     return {name: np.asarray(values[name], dtype=np.float64) for name in plan.graph.outputs}
+
+
+def _without_value(plan: Plan, values: Mapping[str, Number]) -> InvalidInput:
+    """Return the error of the first node that makes what is not finite of what is."""
+    for k, step in enumerate(plan.steps):
+        for name in filter(None, step.node.outputs):
+            bad = np.argwhere(~np.isfinite(values[name]))
+            if len(bad) and all(np.isfinite(values[n]).all() for n in step.node.inputs if n):
+                place = f" at {bad[0].tolist()}" if bad[0].size else ""
+                was = f"{float(values[name][tuple(bad[0])])} in {name!r}{place}"
+                requirement = f"have a value that float64 holds, as {step.node} computes it"
+                return InvalidInput(f"graph.nodes[{k}]", requirement, was)
+    return InvalidInput("inputs", "lead to outputs that are finite in float64", "others")
 
 
 def reference(

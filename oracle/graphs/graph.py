@@ -108,7 +108,7 @@ def plan(graph: Graph, inputs: Mapping[str, Array]) -> Plan:
             raise _placed(where, node, step.operator.signature, error) from None
         for name, shape in zip(node.outputs, found, strict=False):
             if name:
-                shapes[name] = tuple(shape)
+                shapes[name] = _filled(f"{where}.outputs", node, name, tuple(shape))
         steps.append(step)
     for j, name in enumerate(graph.outputs):
         if name not in shapes:
@@ -226,4 +226,12 @@ def _argument(
                 f"{given!r}, which a node computes",
             )
         return inputs[given]
-    return shapes[given]
+    return _filled(f"{where}.inputs[{place}]", step.node, given, shapes[given])
+
+
+def _filled(where: str, node: Node, name: str, shape: Shape) -> Shape:
+    """Return the shape of a tensor that holds numbers; others have no gradient to be judged."""
+    if 0 in shape:
+        was = f"{name!r} of shape {shape}"
+        raise InvalidInput(where, f"hold at least one number, as {node} computes with it", was)
+    return shape

@@ -33,6 +33,7 @@ class Graphs(Servicer, graph_pb2_grpc.GraphServiceServicer):
         asked = requests.asked(requests.planned(request), request)
         requests.require_answerable(asked.plan, asked.wanted, "wanted", self.max_message_bytes)
         with self.compute(context):
+            known.value(asked.plan)
             exact, kinks = known.reference(asked)
         return build(
             graph_pb2.DifferentiateResponse,
@@ -47,6 +48,7 @@ class Graphs(Servicer, graph_pb2_grpc.GraphServiceServicer):
         plan = requests.planned(request)
         gradient, how = requests.candidate(plan, request), requests.how(plan, request)
         with self.compute(context):
+            known.value(plan)
             found = known.check(plan, gradient, **how)
         return graph_pb2.CheckResponse(report=report.encode(found))
 

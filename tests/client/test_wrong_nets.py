@@ -79,6 +79,14 @@ def returns_a_number(ops, x):
     return 1.0
 
 
+def multiplies_none(_, x):
+    return x * None
+
+
+def logarithm(ops, x):
+    return 1.0 + ops.Log(x)
+
+
 def needs_bias(ops, x, W, b):
     return ops.Gemm(x, W, b)
 
@@ -137,6 +145,8 @@ TRACED = [
     (returns_a_number, X, "net", "return what operators compute from its inputs, got a float"),
     (lambda: 1.0, X, "net", "be a function of ops and inputs"),
     (any_ops, X, "net", "take ops as its first parameter"),
+    (multiplies_none, X, "net", "get its B, got None"),
+    (logarithm, X, "net", "have a value that float64 holds, as Log computes it, got nan"),
     (any_inputs, X, "net", r"have a name for each input, got any_inputs\(ops, \*inputs\)"),
     (awaited, X, "net", "be an ordinary function"),
     (twice, XW, "net", "get A once"),

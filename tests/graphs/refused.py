@@ -136,6 +136,10 @@ REFUSED = {
         "nodes[0].inputs[2]", "broadcast to (5, 3) as C of Gemm 'first', got shape (4,) of 'b1'",
         inputs=given(b1=np.ones(4)),
     ),
+    "no samples": Refused(
+        "nodes[0].inputs[0]", "hold at least one number, as Gemm 'first' computes with it",
+        inputs=given(x=np.ones((0, 4)), t=np.zeros(0, int)),
+    ),
     "fewer labels than samples": Refused(
         "nodes[3].inputs[1]", "as labels of SoftmaxCrossEntropyLoss",
         inputs=given(t=np.array([0, 1])),

@@ -108,6 +108,32 @@ def test_kinks_are_counted(call):
     assert tensor.decode(answer.gradient[0].tensor).tolist() == [0.5, 1.0, 0.5]
 
 
+@pytest.mark.parametrize("method", [EVALUATE, DIFFERENTIATE, CHECK])
+@pytest.mark.parametrize("x", [[-1.0], [0.0]])
+def test_where_a_node_has_no_value_it_is_named(call, method, x):
+    """There is no gradient either, whatever the formula of the derivative gives."""
+    graph = pb.Graph(
+        nodes=[node("Identity", "X", "Z"), node("Log", "Z", "Y"), node("Neg", "Y", "W")]
+    )
+    request = {"graph": graph, "inputs": tensors.encode({"X": np.array(x)})}
+    if method == CHECK:
+        request["gradient"] = tensors.encode({"X": np.array([1.0])})
+    failed = call.failure(method, **request)
+    assert (failed.code, failed.field) == ("INVALID_ARGUMENT", "graph.nodes[1]")
+    assert "have a value that float64 holds, as Log computes it" in failed.text
+
+
+def test_an_infinity_on_the_way_is_none_in_the_end(call):
+    """1 / (1 + e^1000) is 0 in float64, and its slope in exact arithmetic is not."""
+    graph = pb.Graph(
+        nodes=[node("Exp", "X", "E"), node("Add", "EO", "S"), node("Div", "OS", "Y")], outputs=["Y"]
+    )
+    inputs = tensors.encode({"X": np.array(1000.0), "O": np.array(1.0)})
+    assert tensor.decode(call(EVALUATE, graph=graph, inputs=inputs).outputs[0].tensor) == 0
+    answer = call(DIFFERENTIATE, graph=graph, inputs=inputs, wanted=["X"])
+    assert abs(tensor.decode(answer.gradient[0].tensor)) < 1e-300
+
+
 def test_a_gradient_is_checked_whole_or_in_part(call):
     """A wrong tensor is found; the report has the name of the graph."""
     right = call(CHECK, **GRAPH, gradient=tensors.encode(GRADIENT)).report

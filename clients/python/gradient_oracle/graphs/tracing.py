@@ -59,6 +59,9 @@ class Trace:
                 raise invalid(label, f"get {one.name} once", "it by place and by name")
             inputs += [""] * (place - len(inputs))
             inputs.append(self._name(named.pop(one.name), label))
+        for one, name in zip(operator.inputs, inputs, strict=False):
+            if not name and not one.optional:
+                raise invalid(label, f"get its {one.name}", "None")
         attributes = {name: value for name, value in named.items() if value is not None}
         names = [self._free(operator.name, place) for place in range(count)]
         self.labels.append(label)
