@@ -90,3 +90,57 @@ def test_cross_entropy(reduction, weighted, smoothing, places):
             input, torch.tensor(labels), weight=options["weight"], reduction=reduction
         ),
     )
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_normalisations(scaled):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(3, 6, 4, 5)) + 2.0
+
+    def each(shape):
+        return rng.normal(size=shape) if scaled else None
+
+    scale, bias = each((4, 5)), each((4, 5))
+    agrees(
+        "LayerNormalization",
+        {"X": X, "Scale": scale, "B": bias},
+        {"axis": 2},
+        lambda X, Scale=None, B=None: F.layer_norm(X, (4, 5), Scale, B),
+    )
+    agrees(
+        "RMSNormalization",
+        {"X": X, "scale": scale},
+        {"axis": -2},
+        lambda X, scale=None: F.rms_norm(X, (4, 5), scale, 1e-5),
+    )
+    scale, bias = each(6), each(6)
+    agrees(
+        "GroupNormalization",
+        {"X": X, "scale": scale, "bias": bias},
+        {"num_groups": 2},
+        lambda X, scale=None, bias=None: F.group_norm(X, 2, scale, bias),
+    )
+    agrees(
+        "InstanceNormalization",
+        {"input": X, "scale": scale, "B": bias},
+        {},
+        lambda input, scale=None, B=None: F.instance_norm(input, weight=scale, bias=B),  # noqa: A006
+    )
+
+
+@pytest.mark.parametrize("training", [0, 1])
+@pytest.mark.parametrize("places", [(), (4,), (2, 3)])
+def test_batch_normalisation(training, places):
+    rng = np.random.default_rng(5)
+    inputs = {name: rng.normal(size=3) for name in ("scale", "B", "input_mean")}
+    inputs |= {"X": rng.normal(size=(7, 3, *places)), "input_var": rng.uniform(0.5, 2.0, 3)}
+
+    def theirs(X, scale, B, input_mean, input_var):
+        if not training:
+            shape = (1, 3, *[1] * len(places))
+            mean, var, s, b = (a.reshape(shape) for a in (input_mean, input_var, scale, B))
+            return (X - mean) / torch.sqrt(var + 1e-5) * s + b
+        zero = 0.0 * (input_mean.sum() + input_var.sum())
+        return F.batch_norm(X, None, None, scale, B, True, 0.1, 1e-5) + zero
+
+    agrees("BatchNormalization", inputs, {"training_mode": training}, theirs)
