@@ -30,6 +30,7 @@ SIGNATURE = Signature(
     outputs=("Y",),
     attributes={"epsilon": 1e-5, "num_groups": REQUIRED, "stash_type": 1},
     version=21,
+    ours=("scale", "bias"),
 )
 
 

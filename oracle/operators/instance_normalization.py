@@ -29,6 +29,7 @@ SIGNATURE = Signature(
     outputs=("output",),
     attributes={"epsilon": 1e-5},
     version=22,
+    ours=("scale", "B"),
 )
 
 

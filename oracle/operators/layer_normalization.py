@@ -38,6 +38,7 @@ SIGNATURE = Signature(
     outputs=("Y", "Mean", "InvStdDev"),
     attributes={"axis": -1, "epsilon": 1e-5, "stash_type": 1},
     version=17,
+    ours=("Scale",),
     optional_outputs=2,
 )
 

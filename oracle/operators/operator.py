@@ -82,7 +82,8 @@ class Signature:
     """Name, inputs, outputs and attributes of an operator, as ONNX has them.
 
     `attributes` maps each name to its default; `REQUIRED` has none. `optional_outputs` counts
-    those at the end that a node may leave out; `ours` are attributes that ONNX lacks. `domain` is
+    those at the end that a node may leave out; `ours` are attributes that ONNX lacks, and inputs
+    that ONNX requires and this project does not. `domain` is
     "" for ONNX's own operators and "oracle" for those of this project; `version` is the set of
     operators in which ONNX has it so. An `activation` has one input; people take one for another.
     """

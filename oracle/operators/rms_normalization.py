@@ -35,6 +35,7 @@ SIGNATURE = Signature(
     outputs=("Y",),
     attributes={"axis": -1, "epsilon": 1e-5, "stash_type": 1},
     version=23,
+    ours=("scale",),
 )
 
 
