@@ -10,8 +10,11 @@ from types import MappingProxyType
 import grpc
 import numpy as np
 import pytest
-from gradient_oracle import black_box, points, trees
+from gradient_oracle import black_box, claims, differences, points, products, trees
+from gradient_oracle.called import Called, OutsideDomain
 from gradient_oracle.errors import InvalidRequest, ServerFailure
+from gradient_oracle.evaluation import Evaluator
+from gradient_oracle.journal import Journal
 from gradient_oracle.training import Trained
 from gradient_oracle.transport import Connection
 from hypothesis import given, settings
@@ -73,7 +76,7 @@ def test_the_remote_numerical_gradient_is_the_local_loop(
 ):
     """Points and differences are rounded in the same types, so the bits are the same."""
     x = np.array(np.random.default_rng(seed).normal(size=shape), dtype)
-    remote = black_box.numerical_gradient(client, smooth, x, h=h, transport=transport)
+    remote = differences.numerical_gradient(client, smooth, x, h=h, transport=transport)
     assert remote.dtype == dtype
     assert remote.tobytes() == literal_gradient(smooth, x, h).tobytes()
 
@@ -85,7 +88,7 @@ def test_the_remote_descent_is_the_local_one(client, dtype):
     x = start.copy()
     for _ in range(20):
         x -= 0.1 * literal_gradient(smooth, x)
-    end, trajectory = black_box.gradient_descent(
+    end, trajectory = differences.gradient_descent(
         client, smooth, start, lr=0.1, step_num=20, return_trajectory=True
     )
     assert end.tobytes() == x.tobytes()
@@ -101,8 +104,8 @@ def test_an_x_of_any_size_comes_back(client, transport):
     def first_square(x):
         return x[0] * x[0]
 
-    gradient = black_box.numerical_gradient(client, first_square, x, h=0.5, transport=transport)
-    end = black_box.gradient_descent(
+    gradient = differences.numerical_gradient(client, first_square, x, h=0.5, transport=transport)
+    end = differences.gradient_descent(
         client, first_square, x, lr=0.5, step_num=1, h=0.5, transport=transport
     )
     assert gradient.tolist() == [-2.0] + [0.0] * 8191
@@ -126,7 +129,7 @@ def test_an_exception_of_f_comes_out_as_itself_and_x_is_restored(client, transpo
         return np.sum(x)
 
     with pytest.raises(Broken):
-        black_box.numerical_gradient(client, f, x, transport=transport, in_place=in_place)
+        differences.numerical_gradient(client, f, x, transport=transport, in_place=in_place)
     assert x.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -145,7 +148,7 @@ def test_a_unary_session_outlives_its_server():
         return np.sum(x * x)
 
     connection = Connection(f"127.0.0.1:{port}")
-    remote = black_box.numerical_gradient(connection, f, x, transport="unary")
+    remote = differences.numerical_gradient(connection, f, x, transport="unary")
     connection.close()
     server.stop(0).wait()
     assert remote.tobytes() == literal_gradient(lambda x: np.sum(x * x), x).tobytes()
@@ -156,7 +159,7 @@ def test_a_torch_tree_stays_torch(client):
     torch = pytest.importorskip("torch")
     x = {"W": torch.arange(6.0).reshape(2, 3), "rest": [torch.ones(2), torch.arange(2)]}
     before = x["W"].clone()
-    gradient = black_box.numerical_gradient(client, lambda p: (p["W"] * 2).sum(), x)
+    gradient = differences.numerical_gradient(client, lambda p: (p["W"] * 2).sum(), x)
     assert torch.allclose(gradient["W"], torch.full((2, 3), 2.0), atol=0.1)
     assert gradient["rest"][1].tolist() == [0, 0]
     assert torch.equal(x["W"], before)
@@ -166,15 +169,15 @@ def test_a_torch_tree_stays_torch(client):
 def test_the_predicted_change_is_that_of_the_point_that_the_type_holds(seed, step):
     """In float32 x + step is rounded; the prediction uses what is left of the step."""
     x = np.linspace(-2, 2, 150, dtype=np.float32)
-    point = points.Point(lambda x: x.astype(float).sum(), x)
-    gradient = points.Gradient(np.ones(150, np.float32), point)
-    probe = pb.Probe(tensor=0, begin=3, end=140, seed=seed, step=step)
-    evaluation = points.evaluate(point, gradient, probe)
+    point = points.Point(Called(lambda x: x.astype(float).sum()), x)
+    gradient = claims.Gradient(np.ones(150, np.float32), point)
+    move = claims.SignMove(pb.Probe(tensor=0, begin=3, end=140, seed=seed, step=step), gradient)
+    Evaluator(point, Journal())([move])
     moved = x.astype(float)
     moved[3:140] += np.where(positive_signs(seed, 3, 140), step, -step)
     change = moved.astype(np.float32).astype(float) - x
-    assert evaluation.predicted == pytest.approx(change.sum(), abs=1e-12)
-    assert evaluation.moved == np.abs(change).max()
+    assert move.predicted == pytest.approx(change.sum(), abs=1e-12)
+    assert move.largest == np.abs(change).max()
     assert point.scratch[0].tobytes() == x.tobytes()
 
 
@@ -183,14 +186,16 @@ def test_a_point_outside_the_domain_is_said_in_band():
 
     def f(x):
         if x[0] > 1:
-            raise points.OutsideDomain("above 1")
+            raise OutsideDomain("above 1")
         return np.nan
 
-    point = points.Point(f, np.ones(1))
-    gradient = points.Gradient(np.ones(1), point)
+    point = points.Point(Called(f), np.ones(1))
+    gradient = claims.Gradient(np.ones(1), point)
+    evaluate = Evaluator(point, Journal())
     for step, said in ((0.5, "above 1"), (-0.5, "f is nan"), (0.0, "f is nan")):
         probe = pb.Probe(begin=0, end=1, step=step if positive_signs(0, 0, 1)[0] else -step)
-        assert points.evaluate(point, gradient, probe).outside == said
+        move = claims.SignMove(probe, gradient)
+        assert black_box.encoded([move], evaluate([move]))[0].outside == said
 
 
 @pytest.mark.parametrize(
@@ -233,7 +238,7 @@ def test_a_gradient_that_does_not_fit_fails_without_an_evaluation(
 
 def outside(_):
     """Say that f is defined nowhere."""
-    raise points.OutsideDomain("nowhere")
+    raise OutsideDomain("nowhere")
 
 
 @pytest.mark.parametrize("f", [outside, lambda _: np.nan])
@@ -251,12 +256,15 @@ def test_an_x_outside_the_domain_is_inconclusive_however_it_is_said(client, f):
         ({"a": [np.ones(2)], "a[0]": np.ones(2)}, "['a'][0] and ['a[0]'], both `a[0]`"),
     ],
 )
-@pytest.mark.parametrize("method", ["check_gradient", "numerical_gradient", "gradient_descent"])
+@pytest.mark.parametrize(
+    "method",
+    [black_box.check_gradient, differences.numerical_gradient, differences.gradient_descent],
+)
 def test_two_arrays_of_one_name_are_refused_and_never_confused(client, method, x, places):
     """Tensors are told apart by their paths, in which keys lose their quotes and their nesting."""
-    arguments = (x, x) if method == "check_gradient" else (x,)
+    arguments = (x, x) if method is black_box.check_gradient else (x,)
     with pytest.raises(InvalidRequest, match="have another name for each array") as caught:
-        getattr(black_box, method)(client, lambda _: 0.0, *arguments)
+        method(client, lambda _: 0.0, *arguments)
     assert places in str(caught.value)
 
 
@@ -301,11 +309,11 @@ def test_the_products_with_a_jacobian_are_checked(client, dtype, error):
     wrong = J.copy()
     wrong[2, 1] += dtype(error) * np.abs(J @ v).max() / 1e3
     verdict = "fail" if error else "pass"
-    assert black_box.check_jvp(client, f, x, v, wrong @ v).verdict == verdict
+    assert products.check_jvp(client, f, x, v, wrong @ v).verdict == verdict
     wrong[2, 1] = J[2, 1] + dtype(error) * np.abs(J.T @ c).max()
     assert black_box.check_gradient(client, f, x, wrong.T @ c, cotangent=c).verdict == verdict
     for cotangent in (None, c):
-        report = black_box.check_adjoint(
+        report = products.check_adjoint(
             client, lambda v: J @ v, lambda c: wrong.T @ c, x, cotangent=cotangent
         )
         assert report.verdict == verdict
@@ -397,7 +405,7 @@ def test_a_server_that_does_not_know_a_limit_of_time_is_told_apart(odd):
 def test_a_failed_step_is_a_server_failure(odd):
     """The unary transport maps errors as the stream does."""
     with pytest.raises(ServerFailure, match="broken"):
-        black_box.numerical_gradient(odd[1], np.sum, np.ones(2), transport="unary")
+        differences.numerical_gradient(odd[1], np.sum, np.ones(2), transport="unary")
 
 
 def test_progress_is_told(client):
@@ -415,15 +423,15 @@ def test_progress_is_told(client):
     ("call", "argument"),
     [
         (
-            lambda c: black_box.numerical_gradient(c, np.sum, np.ones((2, 3)).T, in_place=True),
+            lambda c: differences.numerical_gradient(c, np.sum, np.ones((2, 3)).T, in_place=True),
             "x",
         ),
         (
             lambda c: black_box.check_gradient(c, np.sin, np.ones(2), np.ones(2), cotangent=[1.0]),
             "cotangent",
         ),
-        (lambda c: black_box.check_jvp(c, np.sin, np.ones(2), np.ones(3), np.ones(2)), "tangent"),
-        (lambda c: black_box.check_jvp(c, np.sin, np.ones(2), np.ones(2), np.ones(3)), "jvp"),
+        (lambda c: products.check_jvp(c, np.sin, np.ones(2), np.ones(3), np.ones(2)), "tangent"),
+        (lambda c: products.check_jvp(c, np.sin, np.ones(2), np.ones(2), np.ones(3)), "jvp"),
         (
             lambda c: black_box.check_gradient(c, np.sum, [np.inf, 1.0], [1.0, 1.0]),
             "x",

@@ -74,7 +74,7 @@ def changing(x):
         (lambda o: o.numerical_gradient(f, {"a": X * np.inf}), "a", "be finite"),
         (lambda o: o.gradient_descent(f, X * np.nan), "init_x", "`init_x` must be finite"),
         (lambda o: o.gradient_descent(f, {"a": X * np.inf}), "init_x", "`init_x` must be finite"),
-        (lambda o: o.check_gradient(lambda _: None, X, G), "f", "got a NoneType"),
+        (lambda o: o.check_gradient(lambda _: None, X, G), "f", "got None: is a `return` missing?"),
         (lambda o: o.numerical_gradient(lambda _: 1j, X), "f", "got complex128"),
         (lambda o: o.numerical_gradient(np.sin, X), "f", "return one number"),
         (lambda o: o.check_gradient(np.sin, X, G, cotangent=V * np.nan), "cotangent", "be finite"),
@@ -358,6 +358,7 @@ def test_ctrl_c_ends_the_process_at_once(mode, seconds):
             process.kill()
     assert took < 2
     assert process.returncode == -signal.SIGINT
-    assert errors.endswith("KeyboardInterrupt\n")
+    assert "KeyboardInterrupt\n" in errors
+    assert mode == "asyncio" or "values of f are kept" in errors
     assert "ignored" not in errors
     assert "Fatal" not in errors

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gradient_oracle import aio, onnx
     from gradient_oracle.access import TLS
+    from gradient_oracle.called import OutsideDomain
     from gradient_oracle.calls.graphs import Gradient, GraphProbe
     from gradient_oracle.client import Oracle, connect, embedded
     from gradient_oracle.errors import (
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
         PermissionDenied,
         ServerFailure,
         Unauthenticated,
+        WorkerFailed,
     )
     from gradient_oracle.information import Limits, ServerInfo
-    from gradient_oracle.points import OutsideDomain
+    from gradient_oracle.journal import Journal
     from gradient_oracle.report import Report
     from gradient_oracle.training import Progress, Trained
     from gradient_oracle.versions import VersionMismatch
@@ -42,6 +44,7 @@ __all__ = [
     "Gradient",
     "GraphProbe",
     "InvalidRequest",
+    "Journal",
     "Limits",
     "MessageTooLarge",
     "Oracle",
@@ -57,6 +60,7 @@ __all__ = [
     "Trained",
     "Unauthenticated",
     "VersionMismatch",
+    "WorkerFailed",
     "aio",
     "connect",
     "embedded",
@@ -68,7 +72,8 @@ _HOMES = {
     "GraphProbe": "calls.graphs",
     "TLS": "access",
     "Oracle": "client",
-    "OutsideDomain": "points",
+    "OutsideDomain": "called",
+    "Journal": "journal",
     "Limits": "information",
     "Progress": "training",
     "Report": "report",

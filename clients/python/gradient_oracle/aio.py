@@ -24,7 +24,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from gradient_oracle import black_box, channel, forks, waiting
+from gradient_oracle import black_box, channel, differences, forks, journal, products, waiting
 from gradient_oracle.access import TLS, Access, Options
 from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
@@ -214,7 +214,7 @@ def _in_thread(
     async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         bound = signature.bind(self.connection.blocking, *args, **kwargs)
         departure = waiting.Departure()
-        waiting.until(departure, bound)
+        kept = waiting.remembering(bound)
         work = functools.partial(converse, *bound.args, **bound.kwargs)
         seconds = bound.arguments.get("timeout")
         limit = None if seconds is None else channel.positive("timeout", seconds)
@@ -222,7 +222,7 @@ def _in_thread(
         try:
             await asyncio.wait({conversation}, timeout=limit)
             if limit is not None and not conversation.done():
-                raise waiting.too_late(limit)
+                raise journal.told(waiting.too_late(limit), kept)
             return conversation.result()
         finally:
             departure.leave()
@@ -317,10 +317,11 @@ class Oracle:
     probe = _awaited_of_graph(graphs.probe)
     self_test = _awaited(functions.self_test)
     check_gradient = _in_thread(black_box.check_gradient)
-    check_jvp = _in_thread(black_box.check_jvp)
-    check_adjoint = _in_thread(black_box.check_adjoint)
-    numerical_gradient = _in_thread(black_box.numerical_gradient)
-    gradient_descent = _in_thread(black_box.gradient_descent)
+    check_jvp = _in_thread(products.check_jvp)
+    check_adjoint = _in_thread(products.check_adjoint)
+    check_hessian_vector_product = _in_thread(products.check_hessian_vector_product)
+    numerical_gradient = _in_thread(differences.numerical_gradient)
+    gradient_descent = _in_thread(differences.gradient_descent)
 
 
 def connect(

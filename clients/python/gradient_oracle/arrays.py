@@ -1,21 +1,33 @@
-"""Arguments of any library to NumPy and to messages, with errors that name the argument."""
+"""Arguments of any library to NumPy and to messages, with errors that name the argument.
+
+What messages need is loaded by those that make them: a worker, which makes none, starts sooner.
+"""
 
 from __future__ import annotations
 
 import inspect
 import operator
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-import ml_dtypes
 import numpy as np
 
 from gradient_oracle.errors import invalid
-from oracle.gradcheck.v1 import report_pb2, tensor_pb2
 from oracle.values import Array
-from oracle.wire import tensor
 
-FLOATING = (np.float64, np.float32, np.float16, ml_dtypes.bfloat16)
+if TYPE_CHECKING:
+    from oracle.gradcheck.v1 import report_pb2, tensor_pb2
+
+FLOATING = ("float64", "float32", "float16", "bfloat16")
+"""Names of the floating types, the finest first."""
+
+_PAIRS = {
+    "numpy": "pass real and imaginary parts, np.stack([z.real, z.imag], -1)",
+    "torch": "pass real and imaginary parts, torch.view_as_real(z)",
+    "jax": "pass real and imaginary parts, jnp.stack([z.real, z.imag], -1)",
+}
+"""What to pass in place of a complex array."""
 
 
 def library(value: Any) -> str:
@@ -60,9 +72,12 @@ def to_numpy(value: Any, argument: str = "x") -> Array:
         raise invalid(argument, "be an array of numbers", f"{called(value)}: {error}") from error
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    if array.dtype not in FLOATING and array.dtype.kind not in "iub":
+    if array.dtype.name not in FLOATING and array.dtype.kind not in "iub":
         requirement = "have a floating, integer or bool type"
         was = called(value) if array.dtype == object else f"{array.dtype}"
+        if array.dtype.kind == "c":
+            requirement = "be real"
+            was += f"; {_PAIRS.get(library(value), _PAIRS['numpy'])}, and make it complex inside f"
         raise invalid(argument, requirement, was)
     return array
 
@@ -79,7 +94,7 @@ def _view(value: Any) -> Array:
         plain = value.detach().resolve_neg().resolve_conj().cpu()
         if plain.dtype is torch.bfloat16:
             bits: Array = plain.view(torch.int16).numpy()
-            return bits.view(ml_dtypes.bfloat16)
+            return bits.view(named("bfloat16"))
         return plain.numpy()
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         return _from_dlpack(value)
@@ -90,6 +105,21 @@ def _view(value: Any) -> Array:
         if not hasattr(value, "__dlpack__"):
             raise
         return _from_dlpack(value)
+
+
+def named(name: str) -> np.dtype[Any]:
+    """Return the type of a name; what knows bfloat16 is loaded for it alone."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def coarsest(tensors: Iterable[Array]) -> np.dtype[Any]:
+    """Return the coarsest floating type of some arrays; float64 if none is floating."""
+    kinds = [tensor.dtype for tensor in tensors if tensor.dtype.name in FLOATING]
+    return max(kinds, key=lambda kind: FLOATING.index(kind.name), default=np.dtype(np.float64))
 
 
 def _from_dlpack(value: Any) -> Array:
@@ -116,7 +146,7 @@ def from_numpy(array: Array, like: Any) -> Any:
     if kind == "torch":
         import torch
 
-        if array.dtype == ml_dtypes.bfloat16:
+        if array.dtype.name == "bfloat16":
             made = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
         else:
             made = torch.from_numpy(array)
@@ -134,6 +164,8 @@ def encode(argument: str, value: Any) -> Any:
     A floating type is never changed; integers of other widths, in which labels are often kept,
     become int32 or int64.
     """
+    from oracle.wire import tensor
+
     array = to_numpy(value, argument)
     if array.dtype.kind in "iu" and array.dtype.name not in tensor.NAMES:
         if array.size and int(array.max()) > np.iinfo(np.int64).max:
@@ -144,6 +176,8 @@ def encode(argument: str, value: Any) -> Any:
 
 def decode(message: tensor_pb2.Tensor) -> Array:
     """Return the array of a message, as the caller's own to write to."""
+    from oracle.wire import tensor
+
     return np.array(tensor.decode(message))
 
 
@@ -202,6 +236,9 @@ def encode_targets(t: Any, x: Any, classes: int | None = None) -> Any:
 
 def encode_data_type(argument: str, name: Any) -> tensor_pb2.DataType.ValueType:
     """Return the message of the name of a floating type."""
+    from oracle.gradcheck.v1 import tensor_pb2
+    from oracle.wire import tensor
+
     floating = tensor.NAMES[:4]
     if name not in floating:
         raise invalid(argument, f"be one of {', '.join(floating)}", repr(name))
@@ -210,6 +247,8 @@ def encode_data_type(argument: str, name: Any) -> tensor_pb2.DataType.ValueType:
 
 def encode_arithmetic(accumulation_dtype: str | None) -> report_pb2.CandidateArithmetic | None:
     """Return the message of how the caller computed, or None for "in the gradient's own dtype"."""
+    from oracle.gradcheck.v1 import report_pb2
+
     if accumulation_dtype is None:
         return None
     number = encode_data_type("accumulation_dtype", accumulation_dtype)
@@ -246,3 +285,8 @@ def real(argument: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         raise invalid(argument, "be a number", repr(value)) from None
+
+
+def byte_count(tensors: Iterable[Array]) -> int:
+    """Return how many bytes some arrays have."""
+    return sum(tensor.nbytes for tensor in tensors)

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from gradient_oracle import black_box, channel, forks, waiting
+from gradient_oracle import black_box, channel, differences, forks, products, waiting
 from gradient_oracle.access import TLS, Options
 from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
@@ -154,10 +154,11 @@ class Oracle:
     probe = _of_graph(graphs.probe)
     self_test = _blocking(functions.self_test)
     check_gradient = _conversation(black_box.check_gradient)
-    check_jvp = _conversation(black_box.check_jvp)
-    check_adjoint = _conversation(black_box.check_adjoint)
-    numerical_gradient = _conversation(black_box.numerical_gradient)
-    gradient_descent = _conversation(black_box.gradient_descent)
+    check_jvp = _conversation(products.check_jvp)
+    check_adjoint = _conversation(products.check_adjoint)
+    check_hessian_vector_product = _conversation(products.check_hessian_vector_product)
+    numerical_gradient = _conversation(differences.numerical_gradient)
+    gradient_descent = _conversation(differences.gradient_descent)
 
 
 def connect(

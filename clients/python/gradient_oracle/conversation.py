@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import grpc
 
 from gradient_oracle import channel
+from gradient_oracle.called import require_callable
 from gradient_oracle.errors import InvalidRequest, OracleError, ServerFailure, invalid
-from gradient_oracle.points import require_callable
 from gradient_oracle.transport import Connection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
@@ -185,6 +185,8 @@ def converse(
             answered = answer(reply.ask)
             answered.mark = reply.ask.mark
             reply = conversation.say(pb.Turn(answer=answered))
+        if progress is not None:
+            progress("done", 1.0)
     finally:
         conversation.close()
     return reply.result

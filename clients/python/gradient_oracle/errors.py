@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import grpc
-
 from gradient_oracle import versions
 
 
@@ -63,6 +61,10 @@ class Overloaded(OracleError):
 
 class ServerFailure(OracleError):
     """The server failed, its log says why; or it does not speak this version of the protocol."""
+
+
+class WorkerFailed(OracleError):
+    """A worker that evaluated the caller's f ended before it answered."""
 
 
 _PART = re.compile(r"\[['\"]|:")
@@ -168,6 +170,8 @@ def from_call(
     OracleError
         Of the class that the status means; the message is the server's where it wrote one.
     """
+    import grpc
+
     code, details = error.code(), str(error.details() or "")
     made: OracleError
     if code is grpc.StatusCode.INVALID_ARGUMENT:

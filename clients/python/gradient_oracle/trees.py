@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gradient_oracle.arrays import FLOATING, library, to_numpy
+from gradient_oracle.arrays import FLOATING, library, shares, to_numpy
 from gradient_oracle.errors import invalid
 from oracle.values import Array
 
@@ -48,7 +49,7 @@ class Leaf:
     @property
     def floating(self) -> bool:
         """Whether the entries are floating numbers; integers and booleans are held fixed."""
-        return self.array.dtype in FLOATING
+        return self.array.dtype.name in FLOATING
 
 
 def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
@@ -73,18 +74,7 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
     """
     leaves: list[Leaf] = []
     places: dict[str, str] = {}
-
-    def visit(node: Any, path: str, place: str) -> None:
-        if isinstance(node, Mapping):
-            for key, child in node.items():
-                visit(child, f"{path}.{key}" if path else str(key), f"{place}[{key!r}]")
-        elif isinstance(node, (list, tuple)):
-            for index, child in enumerate(node):
-                visit(child, f"{path}[{index}]", f"{place}[{index}]")
-        elif not _is_absent(node):
-            leaves.append(leaf(node, path, place))
-
-    def leaf(node: Any, path: str, place: str) -> Leaf:
+    for path, place, node in paths(tree):
         name = path or argument
         if not library(node):
             full = f"{argument}{path}" if path.startswith("[") else name
@@ -92,10 +82,26 @@ def flatten(tree: Any, argument: str = "x") -> list[Leaf]:
         if places.setdefault(name, place) != place:
             both = f"{places[name]} and {place}, both `{name}`"
             raise invalid(argument, "have another name for each array", both)
-        return Leaf(name, node, to_numpy(node, name))
-
-    visit(tree, "", "")
+        leaves.append(Leaf(name, node, to_numpy(node, name)))
     return leaves
+
+
+def paths(node: Any, path: str = "", place: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield what a tree holds: its path, how Python reaches it, and it; None is nothing.
+
+    Examples
+    --------
+    >>> [path for path, _, _ in paths({"W": [1, 2], "b": 3})]
+    ['W[0]', 'W[1]', 'b']
+    """
+    if isinstance(node, Mapping):
+        for key, child in node.items():
+            yield from paths(child, f"{path}.{key}" if path else str(key), f"{place}[{key!r}]")
+    elif isinstance(node, (list, tuple)):
+        for index, child in enumerate(node):
+            yield from paths(child, f"{path}[{index}]", f"{place}[{index}]")
+    elif not _is_absent(node):
+        yield path, place, node
 
 
 def rebuild(tree: Any, leaves: Sequence[Any]) -> Any:
@@ -118,6 +124,23 @@ def rebuild(tree: Any, leaves: Sequence[Any]) -> Any:
         return node if _is_absent(node) else next(rest)
 
     return visit(tree)
+
+
+def parameters(tree: Any) -> Any:
+    """Return the parameters of a torch module by their names; any other tree as it is."""
+    return dict(tree.named_parameters()) if is_module(tree) else tree
+
+
+def is_module(tree: Any) -> bool:
+    """Tell whether a tree is a module of torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(tree, torch.nn.Module)
+
+
+def shared(tree: Any) -> list[Array]:
+    """Return the arrays of a tree that are read where they are, in the memory of NumPy."""
+    nodes = [node for _, _, node in paths(parameters(tree))]
+    return [to_numpy(node) for node in nodes if shares(node)]
 
 
 def _is_absent(node: Any) -> bool:

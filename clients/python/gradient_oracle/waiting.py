@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from gradient_oracle.arrays import require_ordinary
+from gradient_oracle import journal
 from gradient_oracle.channel import positive
 from gradient_oracle.errors import Cancelled, DeadlineExceeded
+from gradient_oracle.journal import Journal
 from oracle.values import Array
 
 T = TypeVar("T")
-
-FUNCTIONS = ("f", "jvp", "vjp")
-"""Arguments of the methods that are functions of the caller."""
 
 
 class Departure:
@@ -70,21 +68,11 @@ def departure() -> Departure:
     return _DEPARTURE.get(None) or Departure()
 
 
-def until(departure: Departure, arguments: inspect.BoundArguments) -> None:
-    """Let the caller's functions end their conversation once nobody waits for it."""
-
-    def stoppable(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        @functools.wraps(f)
-        def evaluate(x: Any) -> Any:
-            departure.require_waiting()
-            return f(x)
-
-        return evaluate
-
-    for name in FUNCTIONS:
-        require_ordinary(name, arguments.arguments.get(name))
-        if callable(arguments.arguments.get(name)):
-            arguments.arguments[name] = stoppable(arguments.arguments[name])
+def remembering(arguments: inspect.BoundArguments) -> Journal:
+    """Give a conversation a journal that its caller keeps when it leaves."""
+    kept = journal.of(arguments.arguments.get("journal"))
+    arguments.arguments["journal"] = kept
+    return kept
 
 
 def in_daemon(
@@ -124,7 +112,7 @@ def within(seconds: Any, converse: Callable[..., T], arguments: inspect.BoundArg
     limit = positive("timeout", seconds)
     departure, done = Departure(), threading.Event()
     outcomes: list[Callable[[], T]] = []
-    until(departure, arguments)
+    kept = remembering(arguments)
 
     def tell(outcome: Callable[[], T]) -> None:
         outcomes.append(outcome)
@@ -133,7 +121,7 @@ def within(seconds: Any, converse: Callable[..., T], arguments: inspect.BoundArg
     in_daemon(departure, functools.partial(converse, *arguments.args, **arguments.kwargs), tell)
     try:
         if not done.wait(min(limit, threading.TIMEOUT_MAX)):
-            raise too_late(limit)
+            raise journal.told(too_late(limit), kept)
     finally:
         departure.leave()
     return outcomes[0]()
