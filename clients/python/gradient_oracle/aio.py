@@ -19,6 +19,7 @@ import contextlib
 import functools
 import inspect
 import os
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 
 class Connection:
-    """One server, greeted before the first call; its channel belongs to the running event loop."""
+    """One server, greeted before the first call; its channels belong to the running event loops."""
 
     def __init__(
         self,
@@ -54,21 +55,26 @@ class Connection:
         )
         self.access = self.blocking.access
         self.address, self.timeout = address, self.blocking.timeout
-        self._channel: Any = None
+        self._channels: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any]
+        self._channels = weakref.WeakKeyDictionary()
 
     @property
     def channel(self) -> Any:
-        """The channel, made inside the event loop that awaits."""
-        if self._channel is None:
+        """The channel, made inside the event loop that awaits: each loop has one of its own."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._channels:
             forks.make_unfit()
-            self._channel = channel.asynchronous(self.address, self.access)
-        return self._channel
+            self._channels[loop] = channel.asynchronous(self.address, self.access)
+        return self._channels[loop]
 
     async def close(self) -> None:
         """Give up all calls."""
         self.blocking.close()
-        if self._channel is not None and os.getpid() == self.blocking.process:
-            await self._channel.close()
+        # Those of other loops close when nothing holds them any more.
+        opened = self._channels.pop(asyncio.get_running_loop(), None)
+        self._channels.clear()
+        if opened is not None and os.getpid() == self.blocking.process:
+            await opened.close()
 
     async def prepare(self, size: int) -> None:
         """Wait for the server if it is not known yet, and require that it takes so many bytes."""
@@ -273,7 +279,7 @@ class TwoLayerNet:
 class Oracle:
     """The document's functions, exact gradients, and checks; an asynchronous context manager.
 
-    It belongs to the event loop of its first call. Made by `connect` or `embedded`.
+    It works in any event loop, one after the other too. Made by `connect` or `embedded`.
     """
 
     def __init__(self, connection: Connection, server: Any = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from gradient_oracle import black_box, channel, differences, forks, products, waiting
+from gradient_oracle import black_box, channel, differences, forks, green, products, waiting
 from gradient_oracle.access import TLS, Options
 from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
@@ -227,6 +227,7 @@ def embedded(
 
 def start_server(max_message_bytes: int) -> Any:
     """Start a server in this process; a client of a server elsewhere does not load it."""
+    green.require_threads(server=True)
     from oracle.service.server import Server
     from oracle.service.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from gradient_oracle import channel, errors, forks, versions
+from gradient_oracle import channel, errors, forks, green, versions
 from gradient_oracle.access import Access, Metadata
 from gradient_oracle.calls import Call, functions
 from gradient_oracle.information import ServerInfo
@@ -32,6 +32,7 @@ class Connection:
         access: Access | None = None,
     ) -> None:
         forks.require_grpc()
+        green.require_threads()
         self.process = os.getpid()
         self.address = address
         self.access = access or Access()
