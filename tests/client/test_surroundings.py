@@ -25,13 +25,6 @@ def test_an_asyncio_client_works_in_one_event_loop_after_the_other(address):
     asyncio.run(end())
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_an_address_with_a_scheme_is_refused_at_once(scheme):
-    """gRPC would look for a host of that name for ten seconds."""
-    with pytest.raises(gradient_oracle.InvalidRequest, match=f"leave {scheme}:// away"):
-        gradient_oracle.connect(f"{scheme}://localhost:50051")
-
-
 GREEN = """
 {patch}
 import gradient_oracle

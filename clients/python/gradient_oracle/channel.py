@@ -50,11 +50,6 @@ def resolve(address: str | None) -> str:
     if not isinstance(address, str | None):
         raise invalid("address", "be HOST:PORT", repr(address))
     target = address or os.environ.get("GRADIENT_ORACLE_ADDRESS") or DEFAULT_ADDRESS
-    scheme = re.match(r"https?://", target)
-    if scheme:
-        tls = "; for TLS pass credentials=" if scheme[0] == "https://" else ""
-        was = f"{target!r}: leave {scheme[0]} away{tls}"
-        raise invalid("address", "be HOST:PORT", was)
     named = re.match(r"(dns|unix|unix-abstract|ipv4|ipv6|xds):", target)
     if not named and "://" in target:
         raise invalid("address", f"be HOST:PORT, without {target.partition('://')[0]}://", target)
