@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from oracle.commands.options import Command, usage_is_a_fault, variable
+from oracle.commands.options import Command, Fault, usage_is_a_fault, variable
 
 NAMES = (
     "serve",
@@ -45,6 +45,8 @@ class Commands(Command, click.Group):
         """Run a command; Ctrl-C ends it with the code that shells know, which is no verdict."""
         try:
             return super().invoke(ctx)
+        except click.FileError as error:
+            raise Fault(error.format_message()) from None
         except KeyboardInterrupt as error:
             raise Interrupted("interrupted") from error
 
@@ -85,8 +87,14 @@ def main() -> None:
     Every option can be set by a variable too: --compute-slots of serve by
     GRADIENT_ORACLE_SERVE_COMPUTE_SLOTS. GRADIENT_ORACLE_ADDRESS names the server to ask.
 
-    A usage at fault exits with 3, in serve with 2; the help of a command has its other codes.
-    """
+    \b
+    Exit codes of all commands:
+      0    pass; done
+      1    fail
+      2    inconclusive
+      3    a usage error; a file, an address or a server that cannot be used
+      130  Ctrl-C
+    """  # noqa: D301 - Click keeps the lines under a backspace character as they are.
 
 
 if __name__ == "__main__":

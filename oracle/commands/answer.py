@@ -17,7 +17,7 @@ import numpy as np
 from oracle.commands.files import FileProblem
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 2}
-"""Exit codes by verdict; a file, a usage or a connection at fault is 3."""
+"""Exit codes by verdict; 3 is that of `Fault`."""
 
 
 def client(address: str | None, access: Mapping[str, Any]) -> AbstractContextManager[Any]:

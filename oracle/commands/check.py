@@ -93,7 +93,8 @@ def command(
     --inputs and --gradient under the names of its inputs; `gradient-oracle operators` lists what
     it may hold.
 
-    Exit code: 0 pass, 1 fail, 2 inconclusive, 3 a usage, a file or a connection at fault.
+    Exit code: 0 pass, 1 fail, 2 inconclusive, 3 usage error, or a file
+    or server that cannot be used.
     """
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if order != "auto":

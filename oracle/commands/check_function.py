@@ -238,7 +238,7 @@ def command(
     \b
         {"x": [0.5, 2.0], "gradient": [1.0, 4.0]}
 
-    Then, for each line that it reads, an array of numbers in place of x, it writes a line with the
+    Then, for each line that it reads, an array of numbers instead of x, it writes a line with the
     value of the function there, and flushes:
 
     \b
@@ -252,7 +252,8 @@ def command(
     {"W": [[1, 2], [3, 4]], "b": [0, 0]}; the lines to read stay flat arrays, the tensors one after
     the other, the last index fastest.
 
-    Exit code: 0 pass, 1 fail, 2 inconclusive, 3 a usage, a program or a connection at fault.
+    Exit code: 0 pass, 1 fail, 2 inconclusive, 3 usage error, or a
+    program or server that cannot be used.
     """  # noqa: D301 - Click keeps the lines under a backspace character as they are.
     from gradient_oracle import OracleError
 

@@ -174,8 +174,7 @@ def command(steps: int) -> None:
     A network is trained through a server on 1,497 handwritten digits and names 300 others; then
     backpropagation written by hand is checked, right and wrong. Takes some seconds.
 
-    Exits with 1 if the oracle does not tell the right gradient from the wrong one; a usage at fault
-    is 3.
+    Exits with 1 if the oracle does not tell the right gradient from the wrong one.
     """
     import gradient_oracle
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import gradient_oracle
 
-from oracle.commands.options import Command, Seconds, identity
+from oracle.commands.options import Command, Fault, Seconds, identity
 
 
 @click.command(cls=Command)
@@ -27,7 +27,7 @@ def command(address: str, timeout: float, *, embedded: bool, access: Mapping[str
 
     That is its version, its limits, the libraries that compute, and its functions.
 
-    Exits with 0 if it answers and with 1 if it does not; a usage at fault is 3.
+    Exits with 3 if it does not answer.
     """
     try:
         with (
@@ -37,7 +37,7 @@ def command(address: str, timeout: float, *, embedded: bool, access: Mapping[str
         ) as oracle:
             info = oracle.info()
     except gradient_oracle.OracleError as error:
-        raise click.ClickException(str(error)) from None
+        raise Fault(str(error)) from None
     limits = info.limits
     lines = [
         f"gradient-oracle {info.version}",

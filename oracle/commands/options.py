@@ -13,14 +13,14 @@ import click
 
 
 class Fault(click.ClickException):
-    """A usage, a file or a connection at fault: 3, for 1 and 2 are answers."""
+    """A usage error, or a file, address or server that cannot be used; 1 and 2 are verdicts."""
 
     exit_code = 3
 
 
 @contextmanager
 def usage_is_a_fault() -> Iterator[None]:
-    """Let usage errors exit as a `Fault` does; click has 2 for them."""
+    """Exit with the code of a `Fault` after a usage error; click has 2 for them."""
     try:
         yield
     except click.UsageError as error:

@@ -49,7 +49,7 @@ def command(
     """Run known wrong and known correct gradients through the verdict.
 
     Exit code: 1 if a visible wrong gradient passed, a correct one failed, or one got a wrong name;
-    3 a usage or a connection at fault.
+    3 usage error, or a server that cannot be used.
     """
     import gradient_oracle
 

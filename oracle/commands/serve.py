@@ -19,7 +19,7 @@ from typing import Any
 import click
 from pythonjsonlogger.json import JsonFormatter
 
-from oracle.commands.options import Seconds
+from oracle.commands.options import Command, Fault, Seconds
 from oracle.service.gate import single_threaded_blas
 from oracle.service.memory import keep_freed_memory
 from oracle.service.ports import CannotServe, WrongSetting, risks
@@ -39,13 +39,7 @@ ms; with this, and blocks of 2 ms between two turns of exact arithmetic, it is 3
 """
 
 
-class WrongOption(click.ClickException):
-    """An option whose value cannot be meant."""
-
-    exit_code = 2
-
-
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--address",
     default=DEFAULT.address,
@@ -56,7 +50,7 @@ class WrongOption(click.ClickException):
     "--port",
     type=click.IntRange(0, 65535),
     show_envvar=True,
-    help="Port to listen on, in place of the one in --address.",
+    help="Port to listen on, instead of the one in --address.",
 )
 @click.option(
     "--allow-remote",
@@ -171,7 +165,7 @@ def command(
     """Serve until SIGTERM or Ctrl-C.
 
     Prints the address once it listens. A second signal does not wait for running calls. Exits with
-    0 after a stop, with 1 if it cannot bind to the address, with 2 if an option is wrong.
+    0 after a stop, and with 3 if an option is wrong or the address cannot be bound to.
 
     BLAS computes with one thread in this process: calls run beside each other instead.
     """
@@ -186,9 +180,8 @@ def command(
         else:
             _several(workers, told, grace, log_level, signals)
     except CannotServe as error:
-        if isinstance(error, WrongSetting):
-            raise WrongOption(f"cannot serve {told.address}: {error}") from None
-        raise click.ClickException(str(error)) from None
+        where = f"cannot serve {told.address}: " if isinstance(error, WrongSetting) else ""
+        raise Fault(f"{where}{error}") from None
     _LOG.info("stopped")
 
 

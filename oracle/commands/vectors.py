@@ -21,7 +21,7 @@ import numpy as np
 from oracle.checking import budget, derivatives, probes
 from oracle.checking.arithmetic import Arithmetic, arithmetic
 from oracle.checking.budget import Evaluation
-from oracle.commands.options import Command
+from oracle.commands.options import Command, Fault
 from oracle.enclosure.balls import Ball, ball_matrix, enclose, product, softmax
 from oracle.reference.targets import distribution
 from oracle.values import DELTA, Array, ReferenceGradient, never_stop
@@ -248,7 +248,7 @@ def command(folder: Path, formats: tuple[str, ...], seed: int) -> None:
     every entry. manifest.json lists the cases, vectors.schema.json describes the files.
     """
     if "safetensors" in formats and not find_spec("safetensors"):
-        raise click.ClickException(
+        raise Fault(
             "writing .safetensors needs: pip install safetensors; "
             "the others are written by: --format=json --format=npz"
         )

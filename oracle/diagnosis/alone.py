@@ -141,7 +141,7 @@ def of_parameters(
             Kind.STALE_BUFFER, name, message, f"Return the gradient of {name}.", evidence
         )
     if kept == 0:
-        message = f"{name} holds {times:.6g} times {what}, and nothing of the gradient."
+        message = f"the gradient sent for {name} is {times:.6g} times the parameter {what} itself."
         return Finding(
             Kind.STALE_BUFFER, name, message, f"Return the gradient of {name}.", evidence
         )

@@ -1,4 +1,4 @@
-"""Preconditions of the document's functions: each failure names the argument at fault."""
+"""Preconditions of the document's functions: each failure names the wrong argument."""
 
 from __future__ import annotations
 

@@ -66,15 +66,15 @@ def _decoded(pools: Pools, held: Shares, method: str, handler: Any) -> Any:
         except TooManyMessages as error:
             raise Undecodable(f"the request must {error}") from None
         except DecodeError:
-            was = f"{len(data)} bytes that are none"
-            raise Undecodable(f"the request must be a {kind.full_name}, got {was}") from None
+            problem = f"is not a valid {kind.full_name} message ({len(data)} bytes)"
+            raise Undecodable(f"the request {problem}") from None
 
     def first(requests: Iterator[bytes], context: Any) -> bytes:
         with pool.silence(context):
             try:
                 return next(requests)
             except StopIteration:
-                raise NoMessage("the call must hold a request, got none") from None
+                raise NoMessage("the call has no request") from None
             except grpc.RpcError:
                 raise CallerLeft from None
 

@@ -1,4 +1,4 @@
-"""What requests of GraphService hold: a graph that fits its inputs, or the field at fault."""
+"""What requests of GraphService hold: a graph that fits its inputs, or the wrong field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What requests hold: tensors, targets, parameters, options and choices, or the field at fault."""
+"""What requests hold: tensors, targets, parameters, options and choices, or the wrong field."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Server:
     settings : Settings
         What it is told.
     credentials : grpc.ServerCredentials, optional
-        What it shows to its clients and asks of them, in place of the files in the settings.
+        What it shows to its clients and asks of them, instead of the files in the settings.
         Without either, connections are plain.
     interceptors : sequence of grpc.ServerInterceptor
         What sees every call before the server's own do, in their order.

@@ -1,4 +1,4 @@
-"""What a conversation may start, and what must hold of it: a task, or the field at fault."""
+"""What a conversation may start, and what must hold of it: a task, or the wrong field."""
 
 from __future__ import annotations
 

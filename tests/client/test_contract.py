@@ -228,7 +228,7 @@ def test_a_probe_is_a_case_to_compute_on(oracle):
         (lambda o: o.mean_squared_error([1.0, 2.0], "ab"), "t", "`t` must"),
         (lambda o: o.mean_squared_error([[1.0], [2.0, 3.0]], 1.0), "y", "`y` must"),
         (lambda o: o.mean_squared_error([1j], [1.0]), "y", "got complex128"),
-        (lambda o: o.mean_squared_error(None, [1.0]), "y", "a NoneType"),
+        (lambda o: o.mean_squared_error(None, [1.0]), "y", "got None"),
         (lambda o: o.mean_squared_error(np.longdouble([1]), [1.0]), "y", "longdouble|float128"),
         (lambda o: o.mean_squared_error(np.ma.masked_array([1.0], [True]), [1.0]), "y", "no mask"),
         (lambda o: o.cross_entropy_error([0.5, 0.5], np.uint64(2**63)), "t", "fit into int64"),

@@ -36,7 +36,7 @@ def changing(x):
 @pytest.mark.parametrize(
     ("call", "argument", "message"),
     [
-        (lambda o: o.check_gradient(None, X, G), "f", "be a function, got a NoneType"),
+        (lambda o: o.check_gradient(None, X, G), "f", "be a function, got None"),
         (lambda o: o.numerical_gradient(3, X), "f", "be a function"),
         (lambda o: o.check_gradient(awaited, X, G), "f", "be an ordinary function, got one that"),
         (
@@ -67,7 +67,7 @@ def changing(x):
         (
             lambda o: o.check_gradient(changing, X, G),
             "f",
-            "leave its argument as it is, got another",
+            "must not modify its argument, but it changed x",
         ),
         (lambda o: o.check_gradient(f, [X, X], {"a": G, "b": G}), "gradient", "got a, b"),
         (lambda o: o.numerical_gradient(f, X * np.nan), "x", "be finite, got NaN or infinity"),
@@ -77,7 +77,7 @@ def changing(x):
         (
             lambda o: o.check_gradient(changing, X.copy(), G, in_place=True),
             "f",
-            "leave its argument as it is, got another",
+            "must not modify its argument, but it changed x",
         ),
         (
             lambda o: o.check_gradient(lambda x: (f(x), G), X, G),

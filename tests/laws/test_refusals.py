@@ -1,4 +1,4 @@
-"""Laws of bad input: it is refused, never guessed at, and the argument at fault is named."""
+"""Laws of bad input: it is refused, never guessed at, and the wrong argument is named."""
 
 from __future__ import annotations
 

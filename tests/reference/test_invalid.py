@@ -1,4 +1,4 @@
-"""Every precondition names the argument at fault."""
+"""Every precondition names the wrong argument."""
 
 from __future__ import annotations
 

@@ -151,14 +151,14 @@ def test_a_port_alone_may_be_named():
         port = taken.getsockname()[1]
         found = run("serve", "--port", str(port))
     assert f"could not bind to 127.0.0.1:{port}: it is in use" in found.stderr
-    assert run("serve", "--port", "65536").returncode == 2
+    assert run("serve", "--port", "65536").returncode == 3
 
 
 def test_a_taken_port_is_a_sentence_and_an_exit_code():
     """A second server on the same port would take a part of the calls, at random."""
     with running() as server:
         found = run("serve", "--address", server.address)
-    assert found.returncode == 1
+    assert found.returncode == 3
     assert f"could not bind to {server.address}: it is in use; choose another" in found.stderr
     assert "Traceback" not in found.stderr
 
@@ -167,7 +167,7 @@ def test_a_taken_port_is_a_sentence_and_an_exit_code():
 def test_what_is_not_loopback_needs_a_flag(address):
     """Whoever reaches the port may use it, so nobody serves the world by accident."""
     found = run("serve", "--address", address)
-    assert found.returncode == 2
+    assert found.returncode == 3
     assert "not a loopback address" in found.stderr
     assert "without --tls-certificate and --tls-key, whoever is on the way reads" in found.stderr
     assert "without --token-file or --tls-client-ca, whoever reaches the port" in found.stderr
@@ -189,7 +189,7 @@ def test_encryption_and_tokens_need_no_flag(tmp_path):
     tls = ["--tls-certificate", certificate, "--tls-key", key]
     for alone, said in ((tls, "--token-file"), (["--token-file", tokens], "--tls-certificate")):
         found = run("serve", "--address", "0.0.0.0:0", *alone)
-        assert found.returncode == 2
+        assert found.returncode == 3
         assert f"without {said}" in found.stderr
     with running("--address", "0.0.0.0:0", *tls, "--token-file", tokens) as server:
         assert server.address.startswith("0.0.0.0:")
@@ -218,7 +218,7 @@ def ipv6():
 def test_an_ipv6_address_stands_in_brackets():
     """Else nobody knows where it ends; gRPC would log a line of its own."""
     found = run("serve", "--address", "::1:0")
-    assert found.returncode == 2
+    assert found.returncode == 3
     assert "stands in brackets: [::1]:0" in found.stderr
     assert found.stderr.count("\n") == 1
 
@@ -227,14 +227,14 @@ def test_an_ipv6_address_stands_in_brackets():
 def test_an_address_that_cannot_be_is_a_sentence(address):
     """No traceback for a typing error."""
     found = run("serve", "--address", address)
-    assert found.returncode == 2
+    assert found.returncode == 3
     assert f"cannot serve {address}" in found.stderr
     assert "Traceback" not in found.stderr
 
 
 def test_a_wrong_option_is_a_usage_error():
     """2, as everywhere; 3 in the commands that have answers for 1 and 2."""
-    assert run("serve", "--compute-slots", "0").returncode == 2
+    assert run("serve", "--compute-slots", "0").returncode == 3
     for usage in (["nothing"], ["--nothing"], ["info", "--nothing"], ["vectors", "a", "b"]):
         found = run(*usage)
         assert found.returncode == 3
@@ -289,7 +289,7 @@ def test_a_page_of_help_is_whole(command):
 def test_a_time_without_end_is_a_usage_error(option, seconds):
     """A deadline of NaN is never over."""
     found = run("serve", "--address", "127.0.0.1:0", option, seconds)
-    assert found.returncode == 2
+    assert found.returncode == 3
     assert option in found.stderr
 
 
@@ -299,7 +299,7 @@ def test_a_time_without_end_is_a_usage_error(option, seconds):
 def test_the_address_of_the_environment_is_asked(command):
     """By every command that asks a server, as the client and the fixture do."""
     found = run(*command, GRADIENT_ORACLE_ADDRESS="nonsense")
-    assert found.returncode in {2, 3}
+    assert found.returncode == 3
     assert "must be HOST:PORT, got 'nonsense'" in found.stderr
 
 
@@ -307,7 +307,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     """Of the vectors, say, where a file has that name."""
     (tmp_path / "file").touch()
     found = run("vectors", str(tmp_path / "file" / "folder"))
-    assert found.returncode == 1
+    assert found.returncode == 3
     assert found.stderr.startswith("Error: Could not open file")
 
 
@@ -321,9 +321,9 @@ def test_info_prints_what_the_server_says():
 
 
 def test_info_without_a_server_is_a_sentence():
-    """Exit code 1 and no traceback, and soon."""
+    """Exit code 3 and no traceback, and soon."""
     found = run("info", "--address", "127.0.0.1:1", "--timeout", "0.5")
-    assert found.returncode == 1
+    assert found.returncode == 3
     assert found.stderr.startswith("Error: ")
     assert "Traceback" not in found.stderr
 

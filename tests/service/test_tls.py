@@ -202,6 +202,6 @@ def test_the_command_serves_and_asks_with_files_and_variables(authority):
         }
         assert run("info", GRADIENT_ORACLE_ADDRESS=server.address, **variables).returncode == 0
         found = run("info", "--address", server.address, "--ca", authority.ca, "--timeout", "1")
-        assert found.returncode == 1
+        assert found.returncode == 3
         assert "it asks for a certificate" in found.stderr
     assert server.returncode == 0

@@ -251,7 +251,7 @@ def test_the_command_asks_for_a_token_and_logs_its_name(file):
         variables = {"GRADIENT_ORACLE_TOKEN": OTHER, "GRADIENT_ORACLE_ADDRESS": server.address}
         assert run("info", **variables).returncode == 0
         found = run("info", "--address", server.address)
-        assert found.returncode == 1
+        assert found.returncode == 3
         assert "set GRADIENT_ORACLE_TOKEN" in found.stderr
     lines = [line for line in server.log if line["message"] == "call"]
     assert [line["token"] for line in lines if line["code"] == "OK"][::2] == ["ci", "person"]
@@ -261,8 +261,8 @@ def test_the_command_asks_for_a_token_and_logs_its_name(file):
 
 
 def test_a_wrong_file_is_a_usage_error(tmp_path):
-    """2, as every option that cannot be meant."""
+    """As every option that cannot be meant."""
     found = run("serve", "--token-file", str(tmp_path / "none.toml"))
-    assert found.returncode == 2
+    assert found.returncode == 3
     assert "none.toml: No such file or directory" in found.stderr
     assert "Traceback" not in found.stderr

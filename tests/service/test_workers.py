@@ -167,7 +167,7 @@ def test_a_taken_port_and_a_remote_address_are_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         done = run("serve", "--workers", "2", "--address", address)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith(f"Error: could not bind to {address}: it is in use; choose")
     assert done.stderr.count("\n") == 1
     assert "not a loopback" in run("serve", "--workers", "2", "--address", "0.0.0.0:0").stderr

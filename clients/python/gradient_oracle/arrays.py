@@ -84,7 +84,7 @@ def to_numpy(value: Any, argument: str = "x") -> Array:
 
 def called(value: Any) -> str:
     """Return what a value is, for errors."""
-    return f"a {type(value).__name__}"
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _view(value: Any) -> Array:

@@ -103,7 +103,7 @@ def check_gradient(
         Is told (stage, fraction done), at last 1.
     in_place : bool
         Evaluate in `x` itself, which is restored even when f raises or is left behind at the
-        `timeout`, in place of in a copy.
+        `timeout`, instead of in a copy.
     transport : "auto", "stream" or "unary"
         One stream; unary calls, each of which any of several servers can answer; or a stream that
         goes on by unary calls when it breaks: no evaluation is asked for again.

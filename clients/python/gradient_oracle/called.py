@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from gradient_oracle import arrays, trees
-from gradient_oracle.errors import invalid
+from gradient_oracle.errors import InvalidRequest, invalid
 from gradient_oracle.outputs import Pairing, number
 from oracle.values import Array
 
@@ -30,7 +30,7 @@ class OutsideDomain(Exception):
 def require_callable(argument: str, value: Any) -> Any:
     """Return an argument that can be called."""
     if not callable(value):
-        raise invalid(argument, "be a function", f"a {type(value).__name__}")
+        raise invalid(argument, "be a function", arrays.called(value))
     arrays.require_ordinary(argument, value)
     return value
 
@@ -100,8 +100,8 @@ def attempt(called: Called, x: Any) -> Outcome:
 
 def changed() -> Exception:
     """Return the error of an f that writes to what it is given."""
-    return invalid(
-        "f", "leave its argument as it is", "another after the call: let f work on a copy"
+    return InvalidRequest(
+        "`f` must not modify its argument, but it changed x: let f work on a copy", argument="f"
     )
 
 

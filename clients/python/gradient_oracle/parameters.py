@@ -65,7 +65,7 @@ def decode_parameters(message: two_layer_net_pb2.TwoLayerNetParameters) -> dict[
 
 def _mapping(params: Any, argument: str) -> dict[str, Any]:
     if not isinstance(params, Mapping):
-        was = "None" if params is None else called(params)
+        was = called(params)
         if hasattr(params, "state_dict"):
             was += "; a module of PyTorch has them in state_dict()"
         elif isinstance(params, (list, tuple)):

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Departure:
-    """When nobody waits for a conversation any more, what it has changed is undone and stays so."""
+    """Undoes changes to the caller's arrays once the call has timed out, and blocks more."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -174,8 +174,8 @@ def _unused(tensor: str, name: str, still: Sequence[Measured]) -> Finding:
         f"f changes with {name} by less than {share:.0e} of what the gradient says, if at all."
     )
     remedy = (
-        "See that f computes with the argument that it is given: one that uses a variable from "
-        "outside, or a copy made before, never sees the change."
+        "Make sure that f uses its argument: one that uses a variable from outside, or a copy made "
+        "before, never sees the change."
     )
     return Finding(FindingKind.UNEXPLAINED, tensor, message, remedy, {"share": share})
 
@@ -235,7 +235,11 @@ def _layout_or_entries(session: Session, tensor: Measured) -> Steps[Finding]:
     measured = np.array([s.measured for s in slopes])
     size = float(np.linalg.norm(predicted) * np.linalg.norm(measured))
     cosine = float(predicted @ measured) / size if size > 0 else math.nan
-    message = f"None of the known causes fits {name}; its slopes are off in many directions."
+    worst = max(slopes, key=lambda slope: abs(slope.predicted - slope.measured))
+    message = (
+        f"{name} differs in many directions, and no known cause explains it: at worst the gradient "
+        f"predicts a slope of {worst.predicted:.3g}, and {worst.measured:.3g} was measured."
+    )
     evidence = {"cosine": cosine} if math.isfinite(cosine) else {}
     return Finding(FindingKind.UNEXPLAINED, name, message, remedy, evidence)
 

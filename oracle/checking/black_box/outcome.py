@@ -180,7 +180,7 @@ def _summary(
 
 def _unsettled(session: Session, subjects: Sequence[Subject]) -> str:
     if any(_contradicts(subject) for subject in subjects):
-        return "some slopes contradict the gradient, and a second look does not confirm it"
+        return "some measurements disagree with the gradient, but not consistently"
     if session.task.resolution is not None:
         return "the slopes cannot be measured as finely as asked for"
     return "the measured slopes do not settle as the steps shrink"
@@ -195,11 +195,11 @@ def _of_misses(session: Session, miss: float) -> tuple[str, ...]:
     asked = session.task.miss_probability
     if miss == 0:
         return ()
-    text = f"No direction meets an error beyond the limit with probability {miss:.2g} at most"
+    text = f"The chance that a larger error went unnoticed is at most {miss:.2%}"
     if miss <= asked:
         return (f"{text}.",)
     why = f"{session.short} allow no more" if session.short else "noise blurs the others"
-    return (f"{text}, not {asked:.2g}: {why}.",)
+    return (f"{text}, not {asked:.2%}: {why}.",)
 
 
 def _of_limits(session: Session, subjects: Sequence[Subject]) -> tuple[str, ...]:
