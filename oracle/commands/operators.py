@@ -11,7 +11,7 @@ from oracle.commands.answer import client
 from oracle.commands.options import Command, Fault, identity, server_address
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="List the operators, or show one.")
 @click.argument("name", required=False)
 @server_address
 @identity

@@ -195,11 +195,15 @@ def _of_misses(session: Session, miss: float) -> tuple[str, ...]:
     asked = session.task.miss_probability
     if miss == 0:
         return ()
-    text = f"The chance that a larger error went unnoticed is at most {miss:.2%}"
+    text = f"The chance that a larger error went unnoticed is at most {_percent(miss)}"
     if miss <= asked:
         return (f"{text}.",)
     why = f"{session.short} allow no more" if session.short else "noise blurs the others"
-    return (f"{text}, not {asked:.2%}: {why}.",)
+    return (f"{text}, not {_percent(asked)}: {why}.",)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _of_limits(session: Session, subjects: Sequence[Subject]) -> tuple[str, ...]:

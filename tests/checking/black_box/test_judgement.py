@@ -37,7 +37,7 @@ def test_a_float32_network_of_39760_parameters_takes_400_evaluations():
     report = run(*network(0), max_evaluations=400)
     assert report.verdict == Verdict.PASS
     assert report.measurement.miss_probability <= 0.01
-    assert "probability 0.0084 at most." in report.notes[0]
+    assert "at most 0.84 %." in report.notes[0]
 
 
 def test_several_steps_narrow_the_limit_of_a_float32_network():
