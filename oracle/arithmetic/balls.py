@@ -74,6 +74,7 @@ _sigmoid_slope = _elementwise(lambda v: (-v).exp() / (1 + (-v).exp()) ** 2)
 _tanh_slope = _elementwise(lambda v: v.sech() ** 2)
 _softplus = _elementwise(lambda v: v.exp().log1p() if v < 0 else v + (-v).exp().log1p())
 _power = np.frompyfunc(lambda v, e: v ** (e.unique_fmpz() or e), 2, 1)
+_is_zero = np.frompyfunc(lambda v: v.is_zero(), 1, 1)
 _middle = np.frompyfunc(lambda v: float(v.mid()), 1, 1)
 
 
@@ -84,6 +85,15 @@ class BallNumbers(Numbers):
         return _objects(_ball(np.asarray(a, dtype=np.float64)))
 
     held = exact
+
+    zero = flint.arb(0)
+
+    @property
+    def pi(self) -> Number:  # noqa: D102
+        return _objects(flint.arb.pi())
+
+    def is_zero(self, x: Number) -> Array:  # noqa: D102
+        return np.asarray(_is_zero(x), dtype=bool)
 
     def stored(self, x: Number) -> Number:  # noqa: D102
         return x
@@ -124,6 +134,26 @@ class BallNumbers(Numbers):
     def max(self, x: Number, axis: int, *, keepdims: bool = False) -> Number:  # noqa: D102
         larger = np.frompyfunc(lambda a, b: a.max(b), 2, 1)
         return _objects(larger.reduce(x, axis=axis, keepdims=keepdims))
+
+    def winners(self, x: Number, axis: int) -> Number:  # noqa: D102
+        place = axis % x.ndim
+        lines = np.moveaxis(x, place, -1)
+        shares = self.exact(np.zeros(lines.shape))
+        for line in np.ndindex(lines.shape[:-1]):
+            several = _largest(lines[line].tolist())
+            tied = len(several) > 1
+            first = lines[line][several[0]]
+            same = all((lines[line][k] - first).is_zero() for k in several)
+            if tied and not same and flint.ctx.prec < ROUNDING_PRECISION:
+                for k in several:  # More digits may decide.
+                    shares[line][k] = flint.arb(0).union(flint.arb(1))
+                continue
+            self.kinks += tied
+            if self.kink in (0.0, 1.0):
+                several = several[:1] if self.kink else several[-1:]
+            for k in several:
+                shares[line][k] = flint.arb(1) / len(several)
+        return np.moveaxis(shares, -1, place)
 
     def choose(  # noqa: D102
         self, c: Number, above: Number, below: Number, *, smooth: bool = False
@@ -211,6 +241,14 @@ class BallNumbers(Numbers):
 
 def _balls(x: Number) -> Number:
     return x if isinstance(x, np.ndarray) and x.dtype == object else _objects(_ball(x))
+
+
+def _largest(line: Sequence[Any]) -> list[int]:
+    """Return the places of the balls that may be the largest."""
+    top = line[0]
+    for ball in line[1:]:
+        top = top.max(ball)
+    return [k for k, ball in enumerate(line) if not ball < top]
 
 
 def _product(a: Number, b: Number) -> Number:

@@ -16,6 +16,7 @@ from oracle.arithmetic.special import (
     sigmoid_slope,
     softmax,
     tanh_slope,
+    winners,
 )
 from oracle.values import Array
 
@@ -27,6 +28,13 @@ class Float64Numbers(Numbers):
         return np.asarray(a, dtype=np.float64)
 
     held = exact
+
+    @property
+    def pi(self) -> Number:  # noqa: D102
+        return self.exact(np.asarray(np.pi))
+
+    def is_zero(self, x: Number) -> Array:  # noqa: D102
+        return np.asarray(x == 0.0)
 
     def stored(self, x: Number) -> Number:  # noqa: D102
         return x
@@ -68,6 +76,11 @@ class Float64Numbers(Numbers):
 
     def max(self, x: Number, axis: int, *, keepdims: bool = False) -> Number:  # noqa: D102
         return np.asarray(np.max(x, axis=axis, keepdims=keepdims))
+
+    def winners(self, x: Number, axis: int) -> Number:  # noqa: D102
+        shares, tied = winners(x, axis, self.kink)
+        self.kinks += tied
+        return shares
 
     def choose(  # noqa: D102
         self, c: Number, above: Number, below: Number, *, smooth: bool = False

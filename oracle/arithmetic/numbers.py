@@ -26,6 +26,9 @@ class Numbers(abc.ABC):
     `kinks` counts the places where an argument was exactly at a kink.
     """
 
+    zero: Any = 0.0
+    """What an array of objects holds where there is nothing."""
+
     def __init__(self, kink: float = 0.5) -> None:
         self.kink = kink
         self.kinks = 0
@@ -39,6 +42,15 @@ class Numbers(abc.ABC):
     @abc.abstractmethod
     def held(self, a: Array) -> Number:
         """Return an input, as the candidate holds it."""
+
+    @property
+    @abc.abstractmethod
+    def pi(self) -> Number:
+        """Return π."""
+
+    @abc.abstractmethod
+    def is_zero(self, x: Number) -> Array:
+        """Tell where x is exactly 0."""
 
     @abc.abstractmethod
     def stored(self, x: Number) -> Number:
@@ -72,6 +84,14 @@ class Numbers(abc.ABC):
     @abc.abstractmethod
     def max(self, x: Number, axis: int, *, keepdims: bool = False) -> Number:
         """Return the largest along an axis."""
+
+    @abc.abstractmethod
+    def winners(self, x: Number, axis: int) -> Number:
+        """Return 1 where x is the largest along an axis, and 0 elsewhere.
+
+        Of several largest ones the first has the 1 if `kink` is 1, the last if it is 0; they share
+        it evenly if it is between. Each line with several counts as a kink.
+        """
 
     @abc.abstractmethod
     def choose(self, c: Number, above: Number, below: Number, *, smooth: bool = False) -> Number:
@@ -190,6 +210,11 @@ class Numbers(abc.ABC):
         """Return 1 above 0, -1 below, 2 kink - 1 at 0."""
         return self.choose(x, self.full(x, 1.0), self.full(x, -1.0))
 
+    def signum(self, x: Number) -> Number:
+        """Return 1 above 0, -1 below, and 0 at 0, as a value and not as a slope."""
+        one = self.full(x, 1.0)
+        return self.where(self.is_zero(x), 0.0, self.choose(x, one, -one, smooth=True))
+
     def full(self, x: Number, c: float) -> Number:
         """Return an array of the shape of x that holds one exact constant."""
         return self.exact(np.full(x.shape, c))
@@ -250,18 +275,22 @@ class Numbers(abc.ABC):
         turned = tuple(axes)
         return self.moved(x, lambda a: np.flip(a, turned), list(range(x.ndim)))
 
+    def placed(self, x: Number, shape: Sequence[int], slices: Sequence[slice]) -> Number:
+        """Return zeros of a shape, but for x in a rectangular part; steps may be negative."""
+        index = tuple(slices)
+
+        def put(a: Array) -> Array:
+            whole = np.full(tuple(shape), self.zero if a.dtype == object else 0.0, dtype=a.dtype)
+            whole[index] = a
+            return whole
+
+        return self.moved(x, put, list(range(x.ndim)))
+
     def pad(self, x: Number, widths: Sequence[tuple[int, int]]) -> Number:
         """Return x with zeros before and after each axis."""
-        parts = x
-        for axis, (before, after) in enumerate(widths):
-            sides = []
-            for width in (before, after):
-                shape = list(parts.shape)
-                shape[axis] = width
-                sides.append(self.exact(np.zeros(shape)))
-            if before or after:
-                parts = self.concat([sides[0], parts, sides[1]], axis)
-        return parts
+        shape = [n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)]
+        inner = [slice(before, before + n) for n, (before, _) in zip(x.shape, widths, strict=True)]
+        return self.placed(x, shape, inner)
 
     def unbroadcast(self, x: Number, shape: Sequence[int]) -> Number:
         """Return x summed to the shape from which it was broadcast."""

@@ -177,6 +177,13 @@ class RoundedNumbers(Numbers):
         error = one_sign(off) if off.any() else Error()
         return Rounded(np.asarray(a, dtype=np.float64), error, self.how)
 
+    @property
+    def pi(self) -> Rounded:  # noqa: D102
+        return Rounded(np.asarray(np.pi), one_sign(np.asarray(self.how.u * np.pi)), self.how)
+
+    def is_zero(self, x: Number) -> Array:  # noqa: D102
+        return np.asarray((x.value == 0.0) & (x.off == 0.0))
+
     def stored(self, x: Number) -> Rounded:
         """Round to the type that is stored, if it is narrower: independently of its neighbours."""
         if not self.how.stores_narrower:
@@ -331,6 +338,20 @@ class RoundedNumbers(Numbers):
         value = np.asarray(x.value.max(axis=axis, keepdims=keepdims))
         off = np.asarray(x.off.max(axis=axis, keepdims=keepdims))
         return Rounded(value, one_sign(off), self.how)
+
+    def winners(self, x: Number, axis: int) -> Rounded:
+        """Return whose the largest is: all of those that rounding may have made the largest."""
+        shares, tied = special.winners(x.value, axis, self.kink)
+        self.kinks += tied
+        off = x.off
+        surely = (x.value - off).max(axis=axis, keepdims=True)
+        open_ = x.value + off >= surely
+        several = np.count_nonzero(open_ & (off > 0.0), axis=axis, keepdims=True) > 0
+        several = several & (np.count_nonzero(open_, axis=axis, keepdims=True) > 1)
+        rounds = (shares > 0.0) & (shares < 1.0)
+        bound = np.where(open_ & several, 1.0, self.how.u * shares * rounds)
+        error = one_sign(bound) if bound.any() else Error()
+        return Rounded(shares, error, self.how)
 
     def choose(  # noqa: D102
         self, c: Number, above: Number, below: Number, *, smooth: bool = False

@@ -60,3 +60,19 @@ def others(a: Array, axis: int = -1) -> Array:
         before[..., 1:] = np.cumsum(line[..., :-1], axis=-1)
         after[..., :-1] = np.cumsum(line[..., :0:-1], axis=-1)[..., ::-1]
     return np.moveaxis(before + after, -1, axis)
+
+
+def winners(a: Float64, axis: int, kink: float) -> tuple[Float64, int]:
+    """Return whose the largest along an axis is, and in how many lines several are the largest.
+
+    Of these, the first has all if `kink` is 1, the last if it is 0; else they have equal shares.
+    """
+    top = a == a.max(axis=axis, keepdims=True)
+    count = top.sum(axis=axis, keepdims=True)
+    tied = int(np.count_nonzero(count > 1))
+    if tied and kink == 1.0:
+        top &= np.cumsum(top, axis=axis) == 1
+    elif tied and kink == 0.0:
+        top &= np.flip(np.cumsum(np.flip(top, axis), axis=axis), axis) == 1
+    shares = top / top.sum(axis=axis, keepdims=True)
+    return shares.astype(a.dtype), tied
