@@ -155,3 +155,18 @@ def draw(rng: np.random.Generator) -> Case:
     axes = [np.array([1]), np.array([-1, 0]), None, np.array([2])][int(rng.integers(4))]
     inputs = {"data": rng.normal(size=(4, 5, 3)), "axes": axes}
     return Case(inputs, {"keepdims": int(rng.integers(2))})
+
+
+def lines(xp: Numbers, data: Number, gone: Sequence[int]) -> Number:
+    """Return the entries of each reduction along the last axis, the kept axes before it."""
+    kept = [k for k in range(data.ndim) if k not in gone]
+    length = int(count(data.shape, gone))
+    turned = xp.transpose(data, (*kept, *gone))
+    return xp.reshape(turned, (*[data.shape[k] for k in kept], length))
+
+
+def unlined(xp: Numbers, line: Number, shape: Shape, gone: Sequence[int]) -> Number:
+    """Return lines in the shape that they were taken from."""
+    order = [*(k for k in range(len(shape)) if k not in gone), *gone]
+    turned = xp.reshape(line, [shape[k] for k in order])
+    return xp.transpose(turned, [order.index(k) for k in range(len(shape))])

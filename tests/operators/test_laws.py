@@ -242,7 +242,7 @@ def test_every_slip_changes_the_gradient_and_is_told_apart(operator):
     def apart(a, b):
         gaps = []
         for one, other in zip(seen[a], seen[b], strict=True):
-            scale = np.abs(seen["right"][0]).max()
+            scale = np.abs(seen["right"][0]).max() or 1.0
             gaps.append(np.nanmax(np.abs(one - other), initial=0.0) / scale)
         return max(gaps)
 
