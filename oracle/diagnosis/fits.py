@@ -171,7 +171,7 @@ def _count(fit: _Fit, bases: Bases) -> int:
         nonlocal counted
         found = bases(*given, **attributes)
         counted = len(found)
-        return dict(found[0])
+        return dict(found[0]) if found else {}
 
     fit.gradient({**fit.taken, fit.place: counting})
     return counted if 2 * counted < len(fit.sent) else 0

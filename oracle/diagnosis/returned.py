@@ -35,15 +35,15 @@ SOME = 2**12
 
 def _beginning(comparison: Comparison) -> Comparison:
     """Return the first rows of large tensors."""
-
-    def first(tensors: Mapping[str, Array]) -> dict[str, Array]:
-        return {n: a[: max(1, SOME * len(a) // a.size)] for n, a in tensors.items()}
-
     candidate, reference, allowed = (
-        first(tensors)
+        {name: _first_rows(array) for name, array in tensors.items()}
         for tensors in (comparison.candidate, comparison.reference, comparison.allowed)
     )
     return replace(comparison, candidate=candidate, reference=reference, allowed=allowed)
+
+
+def _first_rows(array: Array) -> Array:
+    return array[: max(1, SOME * len(array) // array.size)] if array.ndim else array
 
 
 def changed(comparison: Comparison) -> tuple[Finding, ...]:
@@ -90,7 +90,7 @@ def in_place_of_parameters(
 ) -> tuple[Finding, ...]:
     """Find the parameters themselves, or what they are after a step, in every tensor."""
     first = _beginning(comparison)
-    beginning = {n: parameters[n][: len(g)] for n, g in first.candidate.items()}
+    beginning = {name: _first_rows(parameters[name]) for name in first.candidate}
     return _stepped(beginning, first) and _stepped(parameters, comparison)
 
 

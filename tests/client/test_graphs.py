@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -160,6 +162,28 @@ def test_the_server_tells_its_operators(oracle):
     assert gemm.call() == "Gemm(A, B, [C], *, alpha=1.0, beta=1.0, transA=0, transB=0)"
     assert "dA' = alpha dY B'ᵀ" in str(gemm)
     assert "Not differentiated: labels" in str(oracle.info().operators["SoftmaxCrossEntropyLoss"])
+
+
+def test_a_report_has_the_name_of_the_net(embedded):
+    """A lambda and an object have none."""
+
+    def small(ops, x):
+        return ops.Relu(x)
+
+    class Net:
+        def __call__(self, ops, x):
+            return ops.Relu(x)
+
+    gradient = (X > 0) * 1.0
+    for net, name in (
+        (small, "small"),
+        (functools.partial(small), "small"),
+        (lambda ops, x: ops.Relu(x), "net"),
+        (Net(), "net"),
+        ("Relu", "Relu"),
+    ):
+        inputs = {"X" if net == "Relu" else "x": X}
+        assert embedded.check(net, inputs, gradient).subject == name
 
 
 def test_arrays_of_torch_are_taken(oracle):

@@ -225,7 +225,7 @@ def trace(net: Any, inputs: Mapping[str, Any], served: Served) -> Network:
         has the line.
     """
     require_ordinary("net", net)
-    name = getattr(net, "__name__", type(net).__name__)
+    name = _called(net)
     made = Trace(served, inputs)
     arguments: list[Any] = [Ops(made)]
     named: dict[str, Any] = {}
@@ -255,6 +255,12 @@ def trace(net: Any, inputs: Mapping[str, Any], served: Served) -> Network:
     return Network(
         made.nodes, given, answer, name, lambda k, _: made.labels[k], constants=made.constants
     )
+
+
+def _called(net: Any) -> str:
+    """Return what a report calls a function: its name, or that of what it wraps."""
+    name = str(getattr(net, "__name__", "") or getattr(getattr(net, "func", net), "__name__", ""))
+    return name if name.isidentifier() else "net"
 
 
 def _parameters(net: Any, name: str) -> list[inspect.Parameter]:
