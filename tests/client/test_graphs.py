@@ -175,15 +175,15 @@ def test_a_report_has_the_name_of_the_net(embedded):
             return ops.Relu(x)
 
     gradient = (X > 0) * 1.0
-    for net, name in (
+    for form, name in (
         (small, "small"),
         (functools.partial(small), "small"),
         (lambda ops, x: ops.Relu(x), "net"),
         (Net(), "net"),
         ("Relu", "Relu"),
     ):
-        inputs = {"X" if net == "Relu" else "x": X}
-        assert embedded.check(net, inputs, gradient).subject == name
+        inputs = {"X" if form == "Relu" else "x": X}
+        assert embedded.check(form, inputs, gradient).subject == name
 
 
 def test_arrays_of_torch_are_taken(oracle):
