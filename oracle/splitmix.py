@@ -48,6 +48,29 @@ def outputs(seed: int, begin: int, end: int) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+def seed_of(seed: int, stream: int) -> int:
+    """Return the seed of one of several streams of signs, which are as good as independent.
+
+    Parameters
+    ----------
+    seed : int
+        Any integer; taken modulo 2^64.
+    stream : int
+        Number of the stream, from 0.
+
+    Returns
+    -------
+    int
+        Output number `stream` of the generator.
+
+    Examples
+    --------
+    >>> seed_of(1234567, 0)
+    6457827717110365317
+    """
+    return int(outputs(seed, stream, stream + 1)[0])
+
+
 def positive_signs(seed: int, begin: int, end: int) -> NDArray[np.bool_]:
     """Tell for begin <= i < end whether the sign of entry i is +1 (else it is -1).
 

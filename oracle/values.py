@@ -188,7 +188,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a black-box check measured of the caller's function."""
+    """What a black-box check measured of the caller's function; `argument_dtype` is that of x."""
 
     evaluations: int
     value: float
@@ -196,6 +196,7 @@ class Measurement:
     deterministic: bool
     miss_probability: float
     directions: tuple[Direction, ...] = ()
+    argument_dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,8 @@ class Report:
     """The answer of a check, as the checks make it; the contract defines what is sent of it.
 
     A check of a function that only the caller can evaluate has a `measurement`, and no
-    `reference_kind`. Its `budget_used` counts error bars, `candidate_dtype` is the type of x and
-    `accumulation_dtype` that of the values of f.
+    `reference_kind`. Its `budget_used` counts error bars and `accumulation_dtype` is the type of
+    the values of f.
     """
 
     subject: str

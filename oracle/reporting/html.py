@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from oracle.reporting.figures import heat_map, histogram, ladder, number, rough
-from oracle.reporting.text import advice, told_apart
+from oracle.reporting.text import advice, arithmetic, told_apart
 from oracle.values import (
     Direction,
     Finding,
@@ -157,10 +157,10 @@ def _finding(finding: Finding) -> str:
 
 
 def _facts(report: Report) -> str:
-    arithmetic = report.candidate_dtype
-    if report.accumulation_dtype not in {"", report.candidate_dtype}:
-        arithmetic += f", accumulated in {report.accumulation_dtype}"
-    rows = [("entries checked", f"{report.entries:,}"), ("arithmetic of the gradient", arithmetic)]
+    rows = [
+        ("entries checked", f"{report.entries:,}"),
+        ("arithmetic of the gradient", arithmetic(report)),
+    ]
     if report.verdict is not Verdict.INCONCLUSIVE:
         rows += [
             ("largest error over the allowed one", rough(report.budget_used)),

@@ -59,7 +59,9 @@ def advice(report: Report) -> str:
     narrow, wide = _PRECISION[report.reason]
     if report.accumulation_dtype != "float64":
         return narrow
-    return wide if report.candidate_dtype == "float64" else "Give x in float64."
+    measured = report.measurement
+    at = measured.argument_dtype if measured else report.candidate_dtype
+    return wide if at == "float64" else "Give x in float64."
 
 
 def render(report: Report) -> str:
@@ -210,13 +212,22 @@ def told_apart(one: float, other: float) -> tuple[str, str]:
     return f"{one:.17g}", f"{other:.17g}"
 
 
+def arithmetic(report: Report) -> str:
+    """Return in which types a gradient was kept and checked: one if all are the same."""
+    candidate, values = report.candidate_dtype, report.accumulation_dtype
+    if report.measurement is None:
+        return candidate if values in {"", candidate} else f"{candidate} accumulated in {values}"
+    at = report.measurement.argument_dtype
+    if {candidate, at, values} == {candidate}:
+        return candidate
+    return f"{candidate}, at x in {at or candidate}, by values of f in {values}"
+
+
 def _closing(report: Report, width: int) -> list[str]:
     if not report.entries:
         return []
     noun = "entry" if report.entries == 1 else "entries"
-    parts = [f"checked {report.entries:,} {noun} in {report.candidate_dtype}"]
-    if report.accumulation_dtype not in {"", report.candidate_dtype}:
-        parts[0] += f" accumulated in {report.accumulation_dtype}"
+    parts = [f"checked {report.entries:,} {noun} in {arithmetic(report)}"]
     # A limit of 1 or more is a tensor that its type cannot tell from zero, which a note says.
     told = [t for t in report.tensors if t.detection_limit < 1.0]
     limit = report.detection_limit

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from oracle.checking.black_box.conversation import Answer, Ask, Evaluation
+from oracle.checking.black_box.conversation import Answer, Ask, Evaluation, Selection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service import requests as decoded
@@ -138,6 +138,9 @@ def _values(answer: pb.Answer, count: int) -> Array:
 def _encode_ask(ask: Any) -> pb.Ask:
     message = pb.Ask(stage=ask.stage, fraction_done=ask.fraction_done)
     if isinstance(ask, Ask):
+        selections = {probe.selection: None for probe in ask.probes if probe.selection}
+        numbers = {selection: number for number, selection in enumerate(selections)}
+        message.selections.extend(_encode_selection(selection) for selection in selections)
         message.probes.extend(
             pb.Probe(
                 tensor=probe.tensor,
@@ -145,6 +148,7 @@ def _encode_ask(ask: Any) -> pb.Ask:
                 end=probe.end,
                 seed=probe.seed % 2**64,
                 step=probe.step,
+                selection=numbers[probe.selection] if probe.selection else None,
             )
             for probe in ask.probes
         )
@@ -154,6 +158,14 @@ def _encode_ask(ask: Any) -> pb.Ask:
     )
     message.point.extend(tensors.encode(ask.point or {}))
     return message
+
+
+def _encode_selection(selection: Selection) -> pb.Selection:
+    parts = [
+        pb.Part(tensor=part.tensor, scale=part.scale, classes=part.classes)
+        for part in selection.parts
+    ]
+    return pb.Selection(parts=parts)
 
 
 def _encode_result(value: Any) -> pb.Result:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from oracle.checking.black_box import coordinates
-from oracle.checking.black_box.conversation import CheckTask, TensorSpec
+from oracle.checking.black_box.conversation import CheckTask, SizeClass, TensorSpec
 from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.reference.requirements import FLOATING_TYPES, require_step
@@ -22,6 +22,8 @@ from oracle.wire import black_box, tensor
 MAX_EVALUATIONS = 1_000_000
 MAX_ENTRIES = 10_000_000_000
 """Entries of all tensors of a check: 80 GB in float64, of which the oracle is sent none."""
+CLASSES = 36
+"""Size classes that black_box.proto numbers."""
 MAX_TENSORS = 10_000
 """Tensors of one x. Each turn goes through all, and of tiny ones a message would hold millions."""
 
@@ -192,15 +194,41 @@ def _number(number: float, field: str) -> float:
 
 
 def _tensor_spec(message: pb.BlackBoxTensor, shape: tuple[int, ...], field: str) -> TensorSpec:
-    names = ("largest", "mean_square", "gradient_largest", "gradient_norm")
+    given = message.gradient_data_type or message.data_type
     return TensorSpec(
         message.name,
         shape,
         black_box.decode_dtype(message.data_type, f"{field}.data_type"),
         math.prod(shape),
-        **{name: _number(getattr(message, name), f"{field}.{name}") for name in names},
+        **_sizes(message, field),
         fault=_fault(message, shape, field),
+        gradient_dtype=black_box.decode_dtype(given, f"{field}.gradient_data_type"),
+        classes=_classes(message, shape, f"{field}.classes"),
     )
+
+
+def _sizes(message: pb.BlackBoxTensor | pb.BlackBoxClass, field: str) -> dict[str, float]:
+    names = ("largest", "mean_square", "gradient_largest", "gradient_norm")
+    return {name: _number(getattr(message, name), f"{field}.{name}") for name in names}
+
+
+def _classes(
+    message: pb.BlackBoxTensor, shape: tuple[int, ...], field: str
+) -> tuple[SizeClass, ...]:
+    """Return the classes of a tensor, which are those of all of its entries."""
+    size, before, classes = math.prod(shape), -1, []
+    for index, given in enumerate(message.classes):
+        place = f"{field}[{index}]"
+        requirement = f"be {before + 1} to {CLASSES - 1}, in increasing order"
+        require(before < given.number < CLASSES, f"{place}.number", requirement, given.number)
+        before = given.number
+        require(1 <= given.count <= size, f"{place}.count", f"be 1 to {size}", given.count)
+        require(0 <= given.first < size, f"{place}.first", f"be 0 to {size - 1}", given.first)
+        sizes = _sizes(given, place)
+        classes.append(SizeClass(given.number, given.count, given.first, **sizes))
+    total = sum(given.count for given in classes)
+    require(not classes or total == size, field, f"count {size} entries", total)
+    return tuple(classes)
 
 
 def _fault(message: pb.BlackBoxTensor, shape: tuple[int, ...], field: str) -> Finding | None:

@@ -85,7 +85,8 @@ def _encode_measured(report: Report, measurement: Measurement) -> pb.MeasuredFun
     return pb.MeasuredFunction(
         tensors=[_encode_measured_tensor(item) for item in report.tensors],
         error_bars_used=report.budget_used,
-        argument_data_type=_code(tensor_pb2.DataType, report.candidate_dtype),
+        argument_data_type=_code(tensor_pb2.DataType, measurement.argument_dtype),
+        candidate_data_type=_code(tensor_pb2.DataType, report.candidate_dtype),
         value_data_type=_code(tensor_pb2.DataType, report.accumulation_dtype),
         directions=[
             pb.Direction(
@@ -203,10 +204,11 @@ def _decode_measured(message: pb.MeasuredFunction) -> dict[str, Any]:
     return {
         "tensors": tuple(_decode_measured_tensor(item) for item in message.tensors),
         "budget_used": message.error_bars_used,
-        "candidate_dtype": _dtype(message.argument_data_type),
+        "candidate_dtype": _dtype(message.candidate_data_type),
         "accumulation_dtype": _dtype(message.value_data_type),
         "reference_kind": None,
         "measurement": Measurement(
+            argument_dtype=_dtype(message.argument_data_type),
             directions=tuple(
                 Direction(
                     verdict=Verdict(codes.name(pb.Verdict, direction.verdict)),

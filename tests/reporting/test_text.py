@@ -86,15 +86,14 @@ def test_every_reason_says_what_to_do(reason):
     ],
 )
 def test_nobody_is_told_to_use_the_types_that_he_uses(reason, values, arguments, said):
-    """The type of the values is `accumulation_dtype`, that of x `candidate_dtype`."""
+    """The type of the values is `accumulation_dtype`, that of x `argument_dtype`."""
     report = dataclasses.replace(
         PASSED,
         verdict=Verdict.INCONCLUSIVE,
         reason=InconclusiveReason(reason),
         reference_kind=None,
-        measurement=Measurement(1, 0.0, 0.0, True, 0.01),
+        measurement=Measurement(1, 0.0, 0.0, True, 0.01, argument_dtype=arguments),
         accumulation_dtype=values,
-        candidate_dtype=arguments,
     )
     assert said in text.render(report)
 
@@ -213,3 +212,32 @@ def test_numbers_that_differ_look_different(yours, exact, shown):
     lines = text.render(dataclasses.replace(FAILED, tensors=(wrong,))).splitlines()
     row = next(line for line in lines if line.strip().startswith("W1"))
     assert row.split()[3:5] == shown
+
+
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        (("float32", "float32", "float32"), "in float32\n"),
+        (
+            ("bfloat16", "float64", "float64"),
+            "in bfloat16, at x in float64, by values of f in float64",
+        ),
+        (
+            ("float64", "float32", "float64"),
+            "in float64, at x in float32, by values of f in float64",
+        ),
+    ],
+)
+def test_the_types_of_gradient_x_and_f_are_each_said(types, said):
+    """One type is said once; where they differ nobody has to guess which one is meant."""
+    candidate, argument, values = types
+    report = dataclasses.replace(
+        PASSED,
+        reference_kind=None,
+        measurement=Measurement(1, 0.0, 0.0, True, 0.01, argument_dtype=argument),
+        candidate_dtype=candidate,
+        accumulation_dtype=values,
+        budget_used=0.0,
+        detection_limit=0.0,
+    )
+    assert said in text.render(report) + "\n"

@@ -289,6 +289,11 @@ def one(**changed):
     return black_box_pb2.BlackBoxTensor(**(told | changed))
 
 
+def a_class(**changed):
+    """Return what the oracle is told of entries of one size: all three of that tensor."""
+    return black_box_pb2.BlackBoxClass(**({"count": 3} | changed))
+
+
 def named(array, name="x"):
     return tensor_pb2.NamedTensor(name=name, tensor=message(array))
 
@@ -334,6 +339,13 @@ STARTS = [
     ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=-1))),
     ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=0))),
     ("check.tensors[0].gradient_not_finite", check(one(gradient_not_finite=4))),
+    ("check.tensors[0].gradient_data_type", check(one(gradient_data_type=INT64))),
+    ("check.tensors[0].classes", check(one(classes=[a_class(), a_class(number=1)]))),
+    ("check.tensors[0].classes[1].number", check(one(classes=[a_class(), a_class()]))),
+    ("check.tensors[0].classes[0].number", check(one(classes=[a_class(number=36)]))),
+    ("check.tensors[0].classes[0].count", check(one(classes=[a_class(count=0)]))),
+    ("check.tensors[0].classes[0].first", check(one(classes=[a_class(first=3)]))),
+    ("check.tensors[0].classes[0].largest", check(one(classes=[a_class(largest=np.nan)]))),
     ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(3)))),
     ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(-3)))),
     ("check.tensors[0].gradient_shape", check(one(gradient_shape=shape(*[1] * 33)))),

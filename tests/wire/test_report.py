@@ -75,6 +75,7 @@ def reports(draw):
     if value.measurement is None:
         return value
     nothing = {"reference_kind": None, "delta": None, "matched_delta": None, "sizes": {}}
+    nothing["measurement"] = replace(value.measurement, argument_dtype=draw(FLOATING))
     return replace(value, tensors=tuple(map(measured_tensor, value.tensors)), **nothing)
 
 

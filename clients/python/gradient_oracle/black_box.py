@@ -10,7 +10,7 @@ from typing import Any
 from gradient_oracle import arrays, trees
 from gradient_oracle.called import Called, Function, Outcome, require_callable, value_and_gradient
 from gradient_oracle.calls import understood
-from gradient_oracle.claims import Gradient, SignMove, describe
+from gradient_oracle.claims import Gradient, JointMove, SignMove, describe, move_of
 from gradient_oracle.conversation import Progress, Transport
 from gradient_oracle.errors import invalid, unserved
 from gradient_oracle.evaluation import Enough, seconds_over
@@ -182,7 +182,7 @@ def check(
         start = _start(point, tensors, effort, name)
 
         def answer(ask: pb.Ask) -> pb.Answer:
-            moves = [SignMove(probe, slopes) for probe in ask.probes]
+            moves = [move_of(probe, ask.selections, slopes) for probe in ask.probes]
             outcomes = evaluate(moves, _enough(client, ask, began, effort.max_seconds))
             reply = pb.Answer(number=ask.number, evaluations=encoded(moves, outcomes))
             if effort.max_seconds is not None:
@@ -220,7 +220,9 @@ def _enough(client: Connection, ask: pb.Ask, began: float, seconds: float | None
     return seconds_over(began, ask.seconds_allowed)
 
 
-def encoded(moves: Sequence[SignMove], outcomes: Sequence[Outcome]) -> list[pb.Evaluation]:
+def encoded(
+    moves: Sequence[SignMove | JointMove], outcomes: Sequence[Outcome]
+) -> list[pb.Evaluation]:
     """Return f at the moves and the changes that the gradient predicts there, as messages."""
     evaluations = []
     for move, outcome in zip(moves, outcomes, strict=False):

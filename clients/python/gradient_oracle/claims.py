@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gradient_oracle import arrays, trees, waiting
-from gradient_oracle.errors import invalid
+from gradient_oracle import arrays, sizes, trees, waiting
+from gradient_oracle.errors import ServerFailure, invalid
 from gradient_oracle.points import Move, Point
 from oracle.gradcheck.v1 import black_box_pb2 as pb
-from oracle.splitmix import positive_signs
+from oracle.splitmix import positive_signs, seed_of
 from oracle.values import Array
 from oracle.wire import black_box
 
@@ -44,6 +44,8 @@ class Gradient:
         self.leaves = point.floating
         self.tensors = [found.get(leaf.path) for leaf in point.floating]
         self.entries = [np.zeros(0) if t is None else t.reshape(-1) for t in self.tensors]
+        self.classes: dict[int, Array] = {}
+        """By tensor the numbers of the size classes of its entries, where these are several."""
 
     def require_floating(self, argument: str) -> None:
         """Raise if a tensor has a type in which no derivative is kept."""
@@ -82,10 +84,10 @@ class SignMove(Move):
     the type of x really holds, and `largest`, the largest movement of an entry.
     """
 
-    def __init__(self, probe: pb.Probe, gradient: Gradient) -> None:
+    def __init__(self, probe: pb.Probe, gradient: Gradient, classes: Sequence[int] = ()) -> None:
         super().__init__(probe.tensor, probe.begin, probe.end)
         self.seed, self.step = probe.seed, probe.step
-        self.gradient = gradient
+        self.gradient, self.classes = gradient, tuple(classes)
         self.predicted, self.largest = 0.0, 0.0
 
     @property
@@ -110,11 +112,74 @@ class SignMove(Move):
             end = min(begin + CHUNK, self.end)
             here = slice(begin - self.begin, end - self.begin)
             before = entries[here].astype(np.float64)
-            positive = positive_signs(self.seed, begin, end)
-            departure.write(entries, here, before + np.where(positive, self.step, -self.step))
+            steps = np.where(positive_signs(self.seed, begin, end), self.step, -self.step)
+            if self.classes:
+                known = self.gradient.classes[self.tensor][begin:end]
+                steps[~np.isin(known, self.classes)] = 0.0
+            departure.write(entries, here, before + steps)
             change = entries[here].astype(np.float64) - before
             self.predicted += float(np.dot(slopes[begin:end].astype(np.float64), change))
             self.largest = max(self.largest, float(np.abs(change).max()))
+
+
+class JointMove(Move):
+    """A probe of a check that moves parts of several tensors, each by a multiple of its step."""
+
+    def __init__(
+        self, probe: pb.Probe, selections: Sequence[pb.Selection], gradient: Gradient
+    ) -> None:
+        super().__init__()
+        if not 0 <= probe.selection < len(selections):
+            raise ServerFailure(f"the server asks for selection {probe.selection} and has it not")
+        self.seed, self.step = probe.seed, probe.step
+        self.selected = selections[probe.selection].parts
+        self.moves = [self._of(part, gradient) for part in self.selected]
+
+    def _of(self, part: pb.Part, gradient: Gradient) -> SignMove:
+        if not 0 <= part.tensor < len(gradient.entries):
+            raise ServerFailure(f"the server asks for tensor {part.tensor}")
+        if part.classes and part.tensor not in gradient.classes:
+            raise ServerFailure(f"the server asks for classes of tensor {part.tensor}")
+        probe = pb.Probe(
+            tensor=part.tensor,
+            end=gradient.entries[part.tensor].size,
+            seed=seed_of(self.seed, part.tensor),
+            step=self.step * part.scale,
+        )
+        return SignMove(probe, gradient, part.classes)
+
+    @property
+    def parts(self) -> Sequence[Move]:
+        """The moves of its tensors."""
+        return self.moves
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells this point from others of the same x; no single tensor has the number -1."""
+        parts = [n for p in self.selected for n in (p.tensor, p.scale, -1, *p.classes, -1)]
+        return (-1, *parts, self.seed, self.step)
+
+    @property
+    def predicted(self) -> float:
+        """The change that a gradient predicts."""
+        return math.fsum(move.predicted for move in self.moves)
+
+    @property
+    def largest(self) -> float:
+        """The largest movement of an entry."""
+        return max((move.largest for move in self.moves), default=0.0)
+
+    def __str__(self) -> str:
+        return f"moved by multiples of {self.step:.3g} up or down"
+
+
+def move_of(
+    probe: pb.Probe, selections: Sequence[pb.Selection], gradient: Gradient
+) -> SignMove | JointMove:
+    """Return where a probe leads: a range of one tensor is moved, or parts of several."""
+    if probe.HasField("selection"):
+        return JointMove(probe, selections, gradient)
+    return SignMove(probe, gradient)
 
 
 def describe(point: Point, gradient: Gradient | None = None) -> list[pb.BlackBoxTensor]:
@@ -136,6 +201,12 @@ def describe(point: Point, gradient: Gradient | None = None) -> list[pb.BlackBox
             _describe_gradient(message, gradient.tensors[index], leaf.array.shape)
             largest = message.gradient_largest
             _require_computable("gradient", f"in `{leaf.path}` be", largest)
+            if message.WhichOneof("gradient_fault") is None and entries.size > 1:
+                classes = sizes.numbers(entries, gradient.entries[index])
+                told = sizes.describe(entries, gradient.entries[index], classes)
+                message.classes.extend(told)
+                if told:
+                    gradient.classes[index] = classes
         messages.append(message)
     return messages
 
@@ -155,6 +226,7 @@ def _describe_gradient(
         message.gradient_shape.lengths.extend(tensor.shape)
         message.gradient_shape.SetInParent()
     elif tensor.size:
+        message.gradient_data_type = black_box.encode_dtype(tensor.dtype)
         message.gradient_largest, square, not_finite = largest_and_square(tensor.reshape(-1))
         message.gradient_norm = math.sqrt(square)
         if not_finite:

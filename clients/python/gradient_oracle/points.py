@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,11 @@ class Move:
 
     def __init__(self, tensor: int = 0, begin: int = 0, end: int = 0) -> None:
         self.tensor, self.begin, self.end = tensor, begin, end
+
+    @property
+    def parts(self) -> Sequence[Move]:
+        """The moves of single tensors that this one is made of."""
+        return (self,)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -84,11 +89,10 @@ class Point:
             raise invalid(leaf.path, "be writable and C-contiguous for in_place=True", "not")
         return leaf.array
 
-    def handed(self, place: int | None = None, moved: Array | None = None) -> Any:
-        """Return what f takes: x as it is here, or with another array in one place."""
-        tensors = list(self.arrays)
-        if place is not None and moved is not None:
-            tensors[place] = moved
+    def handed(self, moved: Mapping[int, Array] | None = None) -> Any:
+        """Return what f takes: x as it is here, or with other arrays in some places."""
+        others = moved or {}
+        tensors = [others.get(place, tensor) for place, tensor in enumerate(self.arrays)]
         made = [
             arrays.from_numpy(array, leaf.original)
             for leaf, array in zip(self.leaves, tensors, strict=True)
@@ -103,10 +107,12 @@ class Point:
     def beside(self, move: Move) -> Any:
         """Return what f takes at a moved point, in memory of its own where it is moved."""
         self.require_known(move)
-        place = self.places[move.tensor]
-        moved = self.arrays[place].copy()
-        move.write(moved.reshape(-1)[move.begin : move.end], waiting.Departure())
-        return self.handed(place, moved)
+        moved = {}
+        for part in move.parts:
+            place = self.places[part.tensor]
+            moved[place] = self.arrays[place].copy()
+            part.write(moved[place].reshape(-1)[part.begin : part.end], waiting.Departure())
+        return self.handed(moved)
 
     @contextmanager
     def moved(self, move: Move) -> Iterator[None]:
@@ -115,23 +121,28 @@ class Point:
         Also when the caller has left: what it does with x from then on stays.
         """
         self.require_known(move)
-        entries = self.scratch[move.tensor][move.begin : move.end]
-        with self.departure.undoing(functools.partial(np.copyto, entries, entries.copy())):
-            move.write(entries, self.departure)
+        with ExitStack() as stack:
+            for part in move.parts:
+                entries = self.scratch[part.tensor][part.begin : part.end]
+                back = functools.partial(np.copyto, entries, entries.copy())
+                stack.enter_context(self.departure.undoing(back))
+                part.write(entries, self.departure)
             yield
 
     def foretell(self, move: Move) -> None:
         """Let a move say what it would do, without f."""
         self.require_known(move)
-        entries = self.scratch[move.tensor][move.begin : move.end]
-        move.write(entries.copy(), waiting.Departure())
+        for part in move.parts:
+            entries = self.scratch[part.tensor][part.begin : part.end]
+            part.write(entries.copy(), waiting.Departure())
 
     def require_known(self, move: Move) -> None:
         """Raise if the server names entries that there are not."""
-        index, begin, end = move.tensor, move.begin, move.end
-        known = 0 <= index < len(self.scratch) and 0 <= begin <= end <= self.scratch[index].size
-        if not known:
-            raise ServerFailure(f"the server asks for entries {begin}:{end} of tensor {index}")
+        for part in move.parts:
+            index, begin, end = part.tensor, part.begin, part.end
+            there = 0 <= index < len(self.scratch)
+            if not (there and 0 <= begin <= end <= self.scratch[index].size):
+                raise ServerFailure(f"the server asks for entries {begin}:{end} of tensor {index}")
 
     def place_at(self, moved: dict[str, Array]) -> None:
         """Go on from another x, given by the paths of its floating tensors."""
@@ -151,8 +162,12 @@ class Point:
 
     def told(self, move: Move) -> str:
         """Say where a move leads, in the words of the caller's x."""
-        if move.begin == move.end or not move.key[-1]:
+        if not move.key[-1] or all(part.begin == part.end for part in move.parts):
             return "at x itself"
+        if move.parts[0] is not move:
+            names = ", ".join(f"`{self.floating[part.tensor].path}`" for part in move.parts[:4])
+            more = f" and {len(move.parts) - 4} more" if len(move.parts) > 4 else ""
+            return f"at x with entries of {names}{more} {move}"
         leaf = self.floating[move.tensor]
         where = f"entries {move.begin}:{move.end} of `{leaf.path}`"
         if move.end - move.begin == leaf.array.size:

@@ -25,8 +25,9 @@ def evaluate(point: Point, moves: Sequence[Move]) -> Iterator[Outcome]:
     stack = [np.stack([tensor] * len(moves)) for tensor in point.arrays]
     for row, move in enumerate(moves):
         point.require_known(move)
-        entries = stack[point.places[move.tensor]][row].reshape(-1)
-        move.write(entries[move.begin : move.end], point.departure)
+        for part in move.parts:
+            entries = stack[point.places[part.tensor]][row].reshape(-1)
+            part.write(entries[part.begin : part.end], point.departure)
     made = [
         arrays.from_numpy(tensor, leaf.original)
         for leaf, tensor in zip(point.leaves, stack, strict=True)

@@ -16,12 +16,29 @@ from oracle.values import Finding, Report
 
 
 @dataclass(frozen=True)
+class SizeClass:
+    """Entries of a tensor that have like sizes, as black_box.proto numbers them.
+
+    `first` is the flat index of the first of `count` entries; the rest is as in `TensorSpec`.
+    """
+
+    number: int
+    count: int
+    first: int
+    largest: float
+    mean_square: float
+    gradient_largest: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """One tensor of the caller's x: what the oracle knows of it.
 
     `largest` is max |x_i| and `mean_square` the mean of x_i^2 over the tensor; `gradient_largest`
     and `gradient_norm` are max |g_i| and the Euclidean norm of the caller's gradient in it.
-    `fault` says why that gradient cannot be compared at all.
+    `fault` says why that gradient cannot be compared at all. `gradient_dtype` is the type that it
+    is kept in, that of x if empty. `classes` is empty where all entries have one size.
     """
 
     name: str
@@ -33,6 +50,24 @@ class TensorSpec:
     gradient_largest: float
     gradient_norm: float
     fault: Finding | None = None
+    gradient_dtype: str = ""
+    classes: tuple[SizeClass, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor, or its entries of some classes, and what the step of a probe is multiplied by."""
+
+    tensor: int
+    scale: float
+    classes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Parts of several tensors that are moved at once; each is a selection of its own."""
+
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +76,8 @@ class Probe:
 
     i counts the flat entries of `tensor` in C order and the signs are those of
     `oracle.splitmix.positive_signs`. A step of 0 is x itself. The sum is rounded to the
-    tensor's dtype.
+    tensor's dtype. A `selection` is moved in place of the range, with the seed of
+    `oracle.splitmix.seed_of` for each of its tensors.
     """
 
     tensor: int
@@ -49,6 +85,7 @@ class Probe:
     end: int
     seed: int
     step: float
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,14 @@ BENT_STEPS = 3
 """Of entries at a kink: two whose second differences show it, and one to extrapolate from."""
 MOST_BENT = 256
 """Entries of a tensor with kinks at x, up to which each is measured: 1,536 evaluations."""
+HALF = 1e-6
+"""Unit roundoffs above it are those of float16 and bfloat16."""
+ROUNDINGS = 64
+"""Unit roundoffs of the type of a gradient that every slope may be off by: those of the operations
+on the way to it, of which all may go one way in float64 and float32."""
+ROUNDINGS_OF_HALF = 4
+"""The same of float16 and bfloat16, in which results are kept and no sums are taken: the deviation
+of one rounding is 0.58, and that of sixteen, one after the other, is 2.3."""
 FEWEST_RUNGS = 4
 """Steps that make a ladder: fewer are looks."""
 OUTSIDE = 3
@@ -154,8 +162,10 @@ def _set_scales(session: Session, subjects: Sequence[Subject]) -> None:
     largest = max(s.spec.gradient_norm for s in subjects)
     for subject in subjects:
         unit = noise.unit_roundoff(subject.spec.dtype)
-        fine = max(session.unit, unit) < 1e-12 and not session.stairs
-        subject.allowed = 64 * unit * subject.spec.gradient_norm
+        kept = noise.unit_roundoff(subject.spec.gradient_dtype or subject.spec.dtype)
+        roundings = ROUNDINGS if kept < HALF else ROUNDINGS_OF_HALF
+        fine = max(session.unit, unit) < 1e-12 and kept < HALF and not session.stairs
+        subject.allowed = roundings * kept * subject.spec.gradient_norm
         subject.scale = max(subject.spec.gradient_norm, 0.01 * largest)
         asked = session.task.resolution
         subject.resolution = asked or (RESOLUTION if fine else RESOLUTION_32)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from oracle.checking.black_box import kinks
-from oracle.checking.black_box.conversation import Probe, TensorSpec
+from oracle.checking.black_box.conversation import Probe, Selection, TensorSpec
 from oracle.checking.black_box.differences import (
     LARGEST,
     Row,
@@ -48,20 +48,24 @@ SMOOTH = kinks.Bend()
 
 @dataclass(frozen=True)
 class Line:
-    """A direction: the signs of `seed` on the flat entries begin <= i < end of a tensor."""
+    """A direction: the signs of `seed` on the flat entries begin <= i < end of a tensor.
+
+    With a `selection` it moves that in place of one tensor's entries.
+    """
 
     tensor: int
     begin: int
     end: int
     seed: int
+    selection: Selection | None = None
 
     def probes(self, steps: Sequence[float]) -> list[Probe]:
         """Return the probes above and below x for each step."""
-        return [
-            Probe(self.tensor, self.begin, self.end, self.seed, side * step)
-            for step in steps
-            for side in (1.0, -1.0)
-        ]
+        return [self.probe(side * step) for step in steps for side in (1.0, -1.0)]
+
+    def probe(self, step: float) -> Probe:
+        """Return the probe at a signed step."""
+        return Probe(self.tensor, self.begin, self.end, self.seed, step, self.selection)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import collections
 import math
 from collections.abc import Sequence
 
-from oracle.checking.black_box import parts
+from oracle.checking.black_box import noise, parts
 from oracle.checking.black_box.session import Session
 from oracle.checking.black_box.subject import FAILING, Subject
 from oracle.findings import FindingKind, InconclusiveReason
@@ -134,16 +134,20 @@ def report(
         tensors=tuple(tensors),
         budget_used=max((t.budget_used for t in tensors), default=0.0),
         detection_limit=max((t.detection_limit for t in tensors), default=math.inf),
-        candidate_dtype=task.tensors[0].dtype if task.tensors else task.value_dtype,
+        candidate_dtype=_coarsest([t.gradient_dtype or t.dtype for t in task.tensors]),
         accumulation_dtype=task.value_dtype,
         reference_kind=None,
         entries=sum(t.size for t in task.tensors),
         measurement=Measurement(
             session.used, session.value, session.noise if session.at_x else 0.0,
-            session.scatter == 0, miss, directions,
+            session.scatter == 0, miss, directions, _coarsest([t.dtype for t in task.tensors]),
         ),
         notes=notes,
     )  # fmt: skip
+
+
+def _coarsest(dtypes: Sequence[str]) -> str:
+    return max(dtypes, key=noise.unit_roundoff)
 
 
 _REASONS = {

@@ -172,7 +172,7 @@ class Session:
     def _levels(self, line: Line, tables: Sequence[tuple[float, float]]) -> Steps[list[float]]:
         """Return the noise of tables of values, each with its side of x and its spacing."""
         probes = [
-            Probe(line.tensor, line.begin, line.end, line.seed, side * k * spacing)
+            line.probe(side * k * spacing)
             for side, spacing in tables
             for k in range(1, noise.POINTS + 1)
         ]

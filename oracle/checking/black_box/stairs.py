@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 
 from oracle.checking.black_box import ladder, noise
-from oracle.checking.black_box.conversation import Evaluation, Probe, TensorSpec
+from oracle.checking.black_box.conversation import Evaluation, TensorSpec
 from oracle.checking.black_box.differences import usable
 from oracle.checking.black_box.ladder import Line
 from oracle.checking.black_box.session import Session, Steps
@@ -115,7 +115,7 @@ def _ask(
     session: Session, line: Line, side: float, steps: list[float]
 ) -> Steps[dict[float, Evaluation]]:
     """Return the values that there are, by their distance from x."""
-    probes = [Probe(line.tensor, line.begin, line.end, line.seed, side * at) for at in steps]
+    probes = [line.probe(side * at) for at in steps]
     answers = yield from session.ask(probes, "stairs")
     found = {at: a for at, a in zip(steps, answers, strict=True) if usable(a)}
     session.keep(line, side, found)

@@ -220,6 +220,8 @@ class BlackBoxTensor(google.protobuf.message.Message):
     GRADIENT_MISSING_FIELD_NUMBER: builtins.int
     GRADIENT_SHAPE_FIELD_NUMBER: builtins.int
     GRADIENT_NOT_FINITE_FIELD_NUMBER: builtins.int
+    GRADIENT_DATA_TYPE_FIELD_NUMBER: builtins.int
+    CLASSES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name, for the report: not empty, printable, different from the names beside it."""
     data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
@@ -236,6 +238,10 @@ class BlackBoxTensor(google.protobuf.message.Message):
     """There is none."""
     gradient_not_finite: builtins.int
     """So many of its entries are NaN or infinite: at least 1, at most all."""
+    gradient_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
+    """The floating type of the caller's gradient in this tensor, whose rounding is allowed for. Unset means
+    `data_type`.
+    """
     @property
     def shape(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Its shape, as in Tensor."""
@@ -243,6 +249,13 @@ class BlackBoxTensor(google.protobuf.message.Message):
     @property
     def gradient_shape(self) -> global___BlackBoxShape:
         """It has this shape, which must not be `shape`."""
+
+    @property
+    def classes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BlackBoxClass]:
+        """Where entries of x or of the gradient differ by more than a thousand times: its entries by size, in
+        increasing order of `number`. A caller that leaves it empty is asked for no class, and an error in a
+        small entry beside large ones may then stay below the detection limit.
+        """
 
     def __init__(
         self,
@@ -257,12 +270,61 @@ class BlackBoxTensor(google.protobuf.message.Message):
         gradient_missing: builtins.bool = ...,
         gradient_shape: global___BlackBoxShape | None = ...,
         gradient_not_finite: builtins.int = ...,
+        gradient_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
+        classes: collections.abc.Iterable[global___BlackBoxClass] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["gradient_fault", b"gradient_fault", "gradient_missing", b"gradient_missing", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["data_type", b"data_type", "gradient_fault", b"gradient_fault", "gradient_largest", b"gradient_largest", "gradient_missing", b"gradient_missing", "gradient_norm", b"gradient_norm", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape", "largest", b"largest", "mean_square", b"mean_square", "name", b"name", "shape", b"shape"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["classes", b"classes", "data_type", b"data_type", "gradient_data_type", b"gradient_data_type", "gradient_fault", b"gradient_fault", "gradient_largest", b"gradient_largest", "gradient_missing", b"gradient_missing", "gradient_norm", b"gradient_norm", "gradient_not_finite", b"gradient_not_finite", "gradient_shape", b"gradient_shape", "largest", b"largest", "mean_square", b"mean_square", "name", b"name", "shape", b"shape"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["gradient_fault", b"gradient_fault"]) -> typing.Literal["gradient_missing", "gradient_shape", "gradient_not_finite"] | None: ...
 
 global___BlackBoxTensor = BlackBoxTensor
+
+@typing.final
+class BlackBoxClass(google.protobuf.message.Message):
+    """BlackBoxClass is what the oracle is told of the entries of one tensor that have like sizes.
+
+    With e(v) the exponent of v = m 2^e(v), 1/2 <= |m| < 1, and the largest entry M of x in the tensor, the size
+    class of an entry v of x is 5 if v = 0, and min(4, floor((e(M) - e(v)) / 10)) otherwise; likewise that of
+    its entry of the gradient. The number of its class is 6 times that of x plus that of the gradient.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    FIRST_FIELD_NUMBER: builtins.int
+    LARGEST_FIELD_NUMBER: builtins.int
+    MEAN_SQUARE_FIELD_NUMBER: builtins.int
+    GRADIENT_LARGEST_FIELD_NUMBER: builtins.int
+    GRADIENT_NORM_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """0 to 35."""
+    count: builtins.int
+    """How many entries: at least 1."""
+    first: builtins.int
+    """The flat index of the first of them."""
+    largest: builtins.float
+    """Of these entries alone, as in BlackBoxTensor."""
+    mean_square: builtins.float
+    """Likewise."""
+    gradient_largest: builtins.float
+    """Likewise."""
+    gradient_norm: builtins.float
+    """Likewise."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        count: builtins.int = ...,
+        first: builtins.int = ...,
+        largest: builtins.float = ...,
+        mean_square: builtins.float = ...,
+        gradient_largest: builtins.float = ...,
+        gradient_norm: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "first", b"first", "gradient_largest", b"gradient_largest", "gradient_norm", b"gradient_norm", "largest", b"largest", "mean_square", b"mean_square", "number", b"number"]) -> None: ...
+
+global___BlackBoxClass = BlackBoxClass
 
 @typing.final
 class BlackBoxShape(google.protobuf.message.Message):
@@ -442,6 +504,7 @@ class Ask(google.protobuf.message.Message):
     SECONDS_USED_FIELD_NUMBER: builtins.int
     SECONDS_ALLOWED_FIELD_NUMBER: builtins.int
     MARK_FIELD_NUMBER: builtins.int
+    SELECTIONS_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Number of this ask, from 0."""
     stage: builtins.str
@@ -470,6 +533,10 @@ class Ask(google.protobuf.message.Message):
     def point(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[oracle.gradcheck.v1.tensor_pb2.NamedTensor]:
         """For a gradient descent, with the first ask at a new x: x."""
 
+    @property
+    def selections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Selection]:
+        """What the probes of this ask select."""
+
     def __init__(
         self,
         *,
@@ -484,15 +551,68 @@ class Ask(google.protobuf.message.Message):
         seconds_used: builtins.float | None = ...,
         seconds_allowed: builtins.float | None = ...,
         mark: builtins.int = ...,
+        selections: collections.abc.Iterable[global___Selection] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "mark", b"mark", "number", b"number", "point", b"point", "probes", b"probes", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used", "stage", b"stage"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_seconds_allowed", b"_seconds_allowed", "_seconds_used", b"_seconds_used", "coordinates", b"coordinates", "evaluations_allowed", b"evaluations_allowed", "evaluations_used", b"evaluations_used", "fraction_done", b"fraction_done", "mark", b"mark", "number", b"number", "point", b"point", "probes", b"probes", "seconds_allowed", b"seconds_allowed", "seconds_used", b"seconds_used", "selections", b"selections", "stage", b"stage"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_seconds_allowed", b"_seconds_allowed"]) -> typing.Literal["seconds_allowed"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_seconds_used", b"_seconds_used"]) -> typing.Literal["seconds_used"] | None: ...
 
 global___Ask = Ask
+
+@typing.final
+class Selection(google.protobuf.message.Message):
+    """Selection moves parts of several tensors at once, each by a multiple of the step of the probe.
+
+    The entry i of tensor k is moved by `step * scale * sign(s, i)` with s = word(seed, k), if the part of
+    that tensor holds it; `begin` and `end` of the probe do not count.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: builtins.int
+    @property
+    def parts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Part]:
+        """Of different tensors, in their order."""
+
+    def __init__(
+        self,
+        *,
+        parts: collections.abc.Iterable[global___Part] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["parts", b"parts"]) -> None: ...
+
+global___Selection = Selection
+
+@typing.final
+class Part(google.protobuf.message.Message):
+    """Part is a tensor, or its entries of some sizes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENSOR_FIELD_NUMBER: builtins.int
+    SCALE_FIELD_NUMBER: builtins.int
+    CLASSES_FIELD_NUMBER: builtins.int
+    tensor: builtins.int
+    """Index into the tensors of the start."""
+    scale: builtins.float
+    """What the step of a probe is multiplied by: positive and finite."""
+    @property
+    def classes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The numbers of the classes that are moved; empty means all entries."""
+
+    def __init__(
+        self,
+        *,
+        tensor: builtins.int = ...,
+        scale: builtins.float = ...,
+        classes: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["classes", b"classes", "scale", b"scale", "tensor", b"tensor"]) -> None: ...
+
+global___Part = Part
 
 @typing.final
 class Probe(google.protobuf.message.Message):
@@ -505,6 +625,7 @@ class Probe(google.protobuf.message.Message):
     END_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
     STEP_FIELD_NUMBER: builtins.int
+    SELECTION_FIELD_NUMBER: builtins.int
     tensor: builtins.int
     """Index into the tensors of the start."""
     begin: builtins.int
@@ -515,6 +636,8 @@ class Probe(google.protobuf.message.Message):
     """Seed of the signs."""
     step: builtins.float
     """How far each entry is moved; 0 is x itself."""
+    selection: builtins.int
+    """Index into `Ask.selections` of what is moved, in place of the range of one tensor."""
     def __init__(
         self,
         *,
@@ -523,8 +646,11 @@ class Probe(google.protobuf.message.Message):
         end: builtins.int = ...,
         seed: builtins.int = ...,
         step: builtins.float = ...,
+        selection: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["begin", b"begin", "end", b"end", "seed", b"seed", "step", b"step", "tensor", b"tensor"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_selection", b"_selection", "selection", b"selection"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_selection", b"_selection", "begin", b"begin", "end", b"end", "seed", b"seed", "selection", b"selection", "step", b"step", "tensor", b"tensor"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_selection", b"_selection"]) -> typing.Literal["selection"] | None: ...
 
 global___Probe = Probe
 

@@ -54,6 +54,8 @@ class BlackBoxServiceStub(object):
     seed 0, signs 60 to 75: -+++--+-+++++-+-
     seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
 
+    A probe with a `selection` moves entries of several tensors at once, as Selection says.
+
     Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
     breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
     """
@@ -99,6 +101,8 @@ class BlackBoxServiceServicer(object):
     seed 0, word 0 = 0xE220A8397B1DCDAF, signs 0 to 15: ++++-+-++-++--++
     seed 0, signs 60 to 75: -+++--+-+++++-+-
     seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
+
+    A probe with a `selection` moves entries of several tensors at once, as Selection says.
 
     Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
     breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.
@@ -169,6 +173,8 @@ class BlackBoxService(object):
     seed 0, word 0 = 0xE220A8397B1DCDAF, signs 0 to 15: ++++-+-++-++--++
     seed 0, signs 60 to 75: -+++--+-+++++-+-
     seed 2^64 - 1, word 0 = 0xE4D971771B652C20, signs 0 to 15: -----+----++-+--
+
+    A probe with a `selection` moves entries of several tensors at once, as Selection says.
 
     Errors of both methods, beside those of ServerService: INVALID_ARGUMENT with the field for a turn that
     breaks a rule stated here; ABORTED, with the reason ABANDONED, for a stream that is half-closed.

@@ -812,6 +812,7 @@ class MeasuredFunction(google.protobuf.message.Message):
     DETERMINISTIC_FIELD_NUMBER: builtins.int
     MISS_PROBABILITY_FIELD_NUMBER: builtins.int
     DIRECTIONS_FIELD_NUMBER: builtins.int
+    CANDIDATE_DATA_TYPE_FIELD_NUMBER: builtins.int
     entries: builtins.int
     """Number of entries of x."""
     error_bars_used: builtins.float
@@ -834,6 +835,8 @@ class MeasuredFunction(google.protobuf.message.Message):
     """A bound on the probability that a wrong gradient, of an error above the detection limit, would have
     passed.
     """
+    candidate_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
+    """Type of the caller's gradient: the coarsest of all tensors."""
     @property
     def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___MeasuredTensor]:
         """Tensor by tensor; empty if the check ended before any was measured."""
@@ -857,8 +860,9 @@ class MeasuredFunction(google.protobuf.message.Message):
         deterministic: builtins.bool = ...,
         miss_probability: builtins.float = ...,
         directions: collections.abc.Iterable[global___Direction] | None = ...,
+        candidate_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["argument_data_type", b"argument_data_type", "detection_limit", b"detection_limit", "deterministic", b"deterministic", "directions", b"directions", "entries", b"entries", "error_bars_used", b"error_bars_used", "evaluations", b"evaluations", "miss_probability", b"miss_probability", "noise", b"noise", "tensors", b"tensors", "value", b"value", "value_data_type", b"value_data_type"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["argument_data_type", b"argument_data_type", "candidate_data_type", b"candidate_data_type", "detection_limit", b"detection_limit", "deterministic", b"deterministic", "directions", b"directions", "entries", b"entries", "error_bars_used", b"error_bars_used", "evaluations", b"evaluations", "miss_probability", b"miss_probability", "noise", b"noise", "tensors", b"tensors", "value", b"value", "value_data_type", b"value_data_type"]) -> None: ...
 
 global___MeasuredFunction = MeasuredFunction
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from gradient_oracle import sizes
 
 from oracle.checking.black_box import judgement
-from oracle.checking.black_box.conversation import Answer, CheckTask, Evaluation, TensorSpec
-from oracle.splitmix import positive_signs
+from oracle.checking.black_box.conversation import (
+    Answer,
+    CheckTask,
+    Evaluation,
+    SizeClass,
+    TensorSpec,
+)
+from oracle.splitmix import positive_signs, seed_of
 
 
 def run(f, x, g, *, clock=lambda _: 0.0, **effort):
@@ -19,6 +26,7 @@ def run(f, x, g, *, clock=lambda _: 0.0, **effort):
             name, v.shape, str(v.dtype), v.size, float(np.abs(v).max(initial=0)),
             float(np.mean(np.square(v, dtype=np.float64))), float(np.abs(g[name]).max(initial=0)),
             float(np.linalg.norm(g[name].astype(np.float64))),
+            gradient_dtype=str(g[name].dtype), classes=_classes(v, g[name]),
         )
         for name, v in x.items()
     )  # fmt: skip
@@ -42,18 +50,48 @@ def run(f, x, g, *, clock=lambda _: 0.0, **effort):
     return report
 
 
+def _classes(x, g):
+    flat = x.reshape(-1), g.reshape(-1)
+    if not x.size or not np.isfinite(g.astype(float)).all():
+        return ()
+    told = sizes.describe(*flat, sizes.numbers(*flat))
+    names = ("number", "count", "first", "largest", "mean_square")
+    names += ("gradient_largest", "gradient_norm")
+    return tuple(SizeClass(*(getattr(one, name) for name in names)) for one in told)
+
+
+def _moves(x, g, probe):
+    """Return by tensor the signed steps of its entries, as black_box.proto says."""
+    names = list(x)
+    if probe.selection is None:
+        steps = np.zeros(x[names[probe.tensor]].size)
+        signs = np.where(positive_signs(probe.seed, probe.begin, probe.end), 1.0, -1.0)
+        steps[probe.begin : probe.end] = probe.step * signs
+        return {names[probe.tensor]: steps}
+    moves = {}
+    for part in probe.selection.parts:
+        name = names[part.tensor]
+        flat, slopes = x[name].reshape(-1), g[name].reshape(-1)
+        signs = np.where(positive_signs(seed_of(probe.seed, part.tensor), 0, flat.size), 1.0, -1.0)
+        held = np.isin(sizes.numbers(flat, slopes), part.classes or range(36))
+        moves[name] = np.where(held, probe.step * part.scale * signs, 0.0)
+    return moves
+
+
 def _evaluate(f, x, g, probe):
-    name = list(x)[probe.tensor]
-    moved = x[name].copy().reshape(-1)
-    signs = np.where(positive_signs(probe.seed, probe.begin, probe.end), 1.0, -1.0)
-    moved[probe.begin : probe.end] = moved[probe.begin : probe.end] + probe.step * signs
-    change = moved.astype(np.float64) - x[name].reshape(-1)
-    predicted = float(change @ g[name].reshape(-1).astype(np.float64))
+    point, predicted, farthest = dict(x), 0.0, 0.0
+    for name, steps in _moves(x, g, probe).items():
+        before = x[name].reshape(-1)
+        moved = (before + steps).astype(before.dtype)
+        change = moved.astype(np.float64) - before
+        predicted += float(change @ g[name].reshape(-1).astype(np.float64))
+        farthest = max(farthest, float(np.abs(change).max(initial=0)))
+        point[name] = moved.reshape(x[name].shape)
     try:
-        value = float(f({**x, name: moved.reshape(x[name].shape)}))
+        value = float(f(point))
     except FloatingPointError as outside:
         return Evaluation(0.0, 0.0, 0.0, outside=True, message=str(outside))
-    return Evaluation(value, predicted, float(np.abs(change).max(initial=0)))
+    return Evaluation(value, predicted, farthest)
 
 
 def smooth(seed, dtype, scale=1.0, offset=0.0):
