@@ -12,6 +12,7 @@ from oracle.checking.black_box import location
 from oracle.checking.black_box.conversation import TensorSpec
 from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps
+from oracle.checking.black_box.subject import Subject
 from oracle.findings import FindingKind
 from oracle.values import Finding
 
@@ -41,9 +42,21 @@ class Measured:
     allowed: float
     wrong: bool
 
+    @classmethod
+    def of(cls, subject: Subject, *, wrong: bool) -> Measured:
+        """Return what was measured of a tensor, without the slopes that tell nothing."""
+        slopes = {line: s for line, s in subject.slopes.items() if math.isfinite(s.error)}
+        return cls(subject.index, subject.spec, slopes, subject.allowed, wrong)
+
     def bar(self, slope: Slope) -> float:
         """Return what a correct slope may be off by."""
         return 2 * slope.error + self.allowed
+
+
+def common_factor(whole: Measured) -> Finding | None:
+    """Name a factor of directions over all tensors."""
+    ratio = factor([whole])
+    return None if ratio is None else _named_factor("", "every tensor", ratio)
 
 
 def explain(session: Session, tensors: Sequence[Measured]) -> Steps[list[Finding]]:

@@ -63,6 +63,17 @@ class Line:
         """Return the probes above and below x for each step."""
         return [self.probe(side * step) for step in steps for side in (1.0, -1.0)]
 
+    def halves(self) -> list[Line]:
+        """Return both halves of what is moved, none of a single entry or class."""
+        parts = self.selection.parts if self.selection else ()
+        middle = len(parts) // 2 or (self.begin + self.end) // 2
+        if parts:
+            halves = (parts[:middle], parts[middle:]) if len(parts) > 1 else ()
+            return [replace(self, selection=Selection(half)) for half in halves]
+        if self.end - self.begin < 2:
+            return []
+        return [replace(self, end=middle), replace(self, begin=middle)]
+
     def probe(self, step: float) -> Probe:
         """Return the probe at a signed step."""
         return Probe(self.tensor, self.begin, self.end, self.seed, step, self.selection)

@@ -76,7 +76,7 @@ def locate(
     single = {line: s for line, s in slopes.items() if line.end - line.begin == 1}
     if len(single) == spec.size:
         return _among(spec, single, allowed)
-    search = _Search(session, spec, slopes, allowed)
+    search = Search(session, spec, slopes, allowed)
     if not search.lines:
         return None
     while len(search.found) < MOST and (line := search.worst()) is not None:
@@ -131,7 +131,7 @@ def _range(spec: TensorSpec, first: int, last: int, entries: tuple[Entry, ...]) 
     return Finding(FindingKind.SINGLE_ENTRIES, name, message, REMEDY, evidence, entries)
 
 
-class _Search:
+class Search:
     """What was measured of a tensor, and `found`: the entries that are known to be wrong."""
 
     def __init__(

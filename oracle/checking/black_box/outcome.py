@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from oracle.checking.black_box import noise, parts
 from oracle.checking.black_box.session import Session
-from oracle.checking.black_box.subject import FAILING, Subject
+from oracle.checking.black_box.subject import FAILING, Member, Subject
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.values import (
     Direction,
@@ -21,11 +21,12 @@ from oracle.values import (
 )
 
 
-def _outcome(subject: Subject) -> Verdict:
+def of(subject: Subject) -> Verdict:
+    """Return the verdict on one tensor; what was not measured is open."""
     verdicts = subject.verdicts()
     if Verdict.FAIL in verdicts:
         return Verdict.FAIL if subject.confirmed else Verdict.INCONCLUSIVE
-    opened = Verdict.INCONCLUSIVE in verdicts or subject.contradicted
+    opened = not verdicts or Verdict.INCONCLUSIVE in verdicts or subject.contradicted
     return Verdict.INCONCLUSIVE if opened else Verdict.PASS
 
 
@@ -73,7 +74,7 @@ def _tensor_report(subject: Subject, findings: Sequence[Finding]) -> TensorRepor
         if finding.tensor == spec.name:
             worst += finding.entries
     return TensorReport(
-        spec.name, spec.shape, _outcome(subject), used, subject.limit, subject.largest,
+        spec.name, spec.shape, of(subject), used, subject.limit, subject.largest,
         subject.widest, worst, len(worst),
     )  # fmt: skip
 
@@ -111,18 +112,20 @@ def report(
     elif outcomes == {Verdict.PASS}:
         verdict = Verdict.PASS
     if verdict is Verdict.INCONCLUSIVE:
-        still_open = [s for s in subjects if _outcome(s) is Verdict.INCONCLUSIVE]
+        still_open = [s for s in subjects if of(s) is Verdict.INCONCLUSIVE]
         reason = reason or _reason(session, still_open[0])
     miss = max((subject.miss for subject in subjects), default=1.0)
     notes = _notes(session, subjects, miss) if verdict is Verdict.PASS else ()
     if verdict is Verdict.FAIL and session.short and not findings:
         notes = (f"The {session.short} allowed were over before the cause was found.",)
+    wholes = {id(s.whole): s.whole for s in subjects if isinstance(s, Member)}
+    measured = [*wholes.values(), *subjects]
     directions = tuple(
         Direction(
             s.spec.name, line.begin, line.end, slope.predicted, slope.measured, s.bar(slope),
             s.verdict(slope), slope.rungs,
         )
-        for s in subjects
+        for s in measured
         for line, slope in s.slopes.items()
     )  # fmt: skip
     return Report(
@@ -144,6 +147,12 @@ def report(
         ),
         notes=notes,
     )  # fmt: skip
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return names, the first of many."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
 
 
 def _coarsest(dtypes: Sequence[str]) -> str:
@@ -172,8 +181,7 @@ def _summary(
         return "the gradient does not fit x"
     if verdict is Verdict.FAIL:
         wrong = [t.name for t in tensors if t.verdict is Verdict.FAIL]
-        where = "" if len(wrong) == len(tensors) else f" in {', '.join(wrong[:4])}"
-        where += f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        where = f" in {_some(wrong)}" if len(wrong) < len(tensors) else ""
         return f"the measured slopes contradict the gradient{where}"
     if reason is InconclusiveReason.BUDGET_SPENT:
         return f"the {session.short or 'evaluations'} allowed do not settle it"
@@ -214,8 +222,7 @@ def _of_limits(session: Session, subjects: Sequence[Subject]) -> tuple[str, ...]
     wide = [s for s in subjects if not s.entrywise and parts.NO_VERDICT < s.limit < math.inf]
     if not wide:
         return ()
-    names = ", ".join(s.spec.name for s in wide[:4])
-    names += f" and {len(wide) - 4} more" if len(wide) > 4 else ""
+    names = _some([s.spec.name for s in wide])
     largest = max(s.limit for s in wide)
     means = f"more than {session.task.max_evaluations:,} evaluations"
     means += "" if session.task.value_dtype == "float64" else ", or values of f in float64,"

@@ -66,7 +66,7 @@ def judge(
     for subject in subjects:
         count = _count(session, subject, directions)
         step = statistics.median(slope.step for slope in subject.slopes.values())
-        if count < FEWEST or step <= 0:
+        if count < FEWEST or step <= 0 or not subject.indexed:
             continue
         size, seed = subject.spec.size, session.task.seed + 2
         bounds = [size * k // count for k in range(count + 1)]

@@ -13,6 +13,7 @@ from oracle.checking.black_box.conversation import (
     CheckTask,
     Evaluation,
     Probe,
+    Selection,
     TensorSpec,
 )
 from oracle.checking.black_box.differences import Row, usable
@@ -43,6 +44,7 @@ class Session:
         self.stairs = 0.0
         self.at_x: list[Evaluation] = []
         self.samples: dict[Line, dict[float, tuple[Evaluation, Evaluation]]] = {}
+        self.specs: dict[Selection, TensorSpec] = {}
         self.single: dict[tuple[Line, float], dict[float, Evaluation]] = {}
 
     @property
@@ -214,4 +216,5 @@ class Session:
         return samples if steps is None else {step: samples[step] for step in steps}
 
     def _finest(self, line: Line) -> float:
-        return ladder.spacing(self.task.tensors[line.tensor])
+        spec = self.specs[line.selection] if line.selection else self.task.tensors[line.tensor]
+        return ladder.spacing(spec)

@@ -57,6 +57,26 @@ class Subject:
     contradicted: bool = False
 
     @property
+    def kept_as(self) -> str:
+        """Return the type of the gradient."""
+        return self.spec.gradient_dtype or self.spec.dtype
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Return the numbers of the classes that are moved, none if all are."""
+        return self.first.selection.parts[0].classes if self.first.selection else ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether several tensors are moved at once."""
+        return self.first.selection is not None and len(self.first.selection.parts) > 1
+
+    @property
+    def indexed(self) -> bool:
+        """Tell whether single entries can be moved."""
+        return self.first.selection is None
+
+    @property
     def hidden(self) -> bool:
         """Tell whether kinks, or what may be kinks, leave the first direction open."""
         first = self.slopes[self.first]
@@ -144,3 +164,53 @@ class Subject:
     def failing(self) -> list[Line]:
         """Return the directions that fail."""
         return [line for line, s in self.slopes.items() if self.verdict(s) is Verdict.FAIL]
+
+
+@dataclass
+class Member(Subject):
+    """A tensor that was moved with others by `weight` times their step, as a part of a `whole`."""
+
+    whole: Subject = field(kw_only=True)
+    weight: float = 1.0
+    failed: bool = False
+
+    @classmethod
+    def of(cls, subject: Subject, whole: Subject, weight: float, *, alone: bool) -> Member:
+        """Return the share of a tensor in what was measured of many.
+
+        That its gradient is small beside others counts for no wider bar where these were moved too.
+        """
+        scale = subject.scale if alone else subject.spec.gradient_norm
+        return cls(
+            subject.index, subject.spec, subject.first, scale=scale, whole=whole, weight=weight,
+            resolution=subject.resolution, kinked_resolution=subject.kinked_resolution,
+            crowd=whole.crowd, farthest=whole.farthest,
+        )  # fmt: skip
+
+    @property
+    def widest(self) -> float:
+        """Return the common bar as one of this tensor."""
+        return self.whole.widest / self.weight
+
+    @property
+    def slack(self) -> float:
+        """Return the common slack as one of this tensor."""
+        return self.whole.slack / self.weight
+
+    @property
+    def miss(self) -> float:
+        """Return the probability that no common direction met an error."""
+        return self.whole.miss
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the common directions that agree say enough of this tensor."""
+        most = self.kinked_resolution if self.crowd else self.resolution
+        return self.widest <= most * self.scale
+
+    def verdicts(self) -> list[Verdict]:
+        """Return what the common directions say of this tensor."""
+        if self.failed:
+            return [Verdict.FAIL]
+        opened = self.whole.confirmed or Verdict.INCONCLUSIVE in self.whole.verdicts()
+        return [Verdict.INCONCLUSIVE if opened or not self.is_settled else Verdict.PASS]

@@ -48,12 +48,7 @@ def found(session: Session, line: Line, step: float) -> Steps[bool]:
     bool
         False also where the evaluations allowed do not suffice for all parts.
     """
-    while line.end - line.begin > 1:
-        middle = (line.begin + line.end) // 2
-        halves = [
-            Line(line.tensor, begin, end, line.seed)
-            for begin, end in ((line.begin, middle), (middle, line.end))
-        ]
+    while halves := line.halves():
         if not session.affords(8):
             return False
         yield from session.measure({half: [step] for half in halves}, "parts of a direction")

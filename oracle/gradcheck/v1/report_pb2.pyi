@@ -620,11 +620,11 @@ class Direction(google.protobuf.message.Message):
     VERDICT_FIELD_NUMBER: builtins.int
     RUNGS_FIELD_NUMBER: builtins.int
     tensor: builtins.str
-    """The tensor that was moved."""
+    """The tensor that was moved; empty if several were."""
     begin: builtins.int
-    """First flat entry that was moved."""
+    """First flat entry that was moved; of several tensors together, 0."""
     end: builtins.int
-    """One after the last flat entry that was moved."""
+    """One after the last flat entry that was moved; of several tensors together, how many were moved."""
     predicted: builtins.float
     """The slope that the caller's gradient predicts."""
     measured: builtins.float

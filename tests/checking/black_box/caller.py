@@ -73,8 +73,9 @@ def _moves(x, g, probe):
         name = names[part.tensor]
         flat, slopes = x[name].reshape(-1), g[name].reshape(-1)
         signs = np.where(positive_signs(seed_of(probe.seed, part.tensor), 0, flat.size), 1.0, -1.0)
-        held = np.isin(sizes.numbers(flat, slopes), part.classes or range(36))
-        moves[name] = np.where(held, probe.step * part.scale * signs, 0.0)
+        moves[name] = probe.step * part.scale * signs
+        if part.classes:
+            moves[name][~np.isin(sizes.numbers(flat, slopes), part.classes)] = 0.0
     return moves
 
 
