@@ -39,6 +39,19 @@ ms; with this, and blocks of 2 ms between two turns of exact arithmetic, it is 3
 """
 
 
+STOPPING = 10.0
+"""Seconds beyond the grace in which a server stops: half for gRPC, half for the interpreter."""
+
+YEAR = 365 * 86_400.0
+
+
+class WrongOption(click.ClickException):
+    """An option whose value cannot be meant."""
+
+    exit_code = 2
+
+
+@click.command()
 @click.command(cls=Command)
 @click.option(
     "--address",
@@ -212,7 +225,15 @@ def serve(settings: Settings, grace: float, signals: list[int]) -> None:
             if server.metrics is not None:
                 server.metrics.sample()
         _announce_end(signals[0], grace)
+        _end_at_last(grace + STOPPING)
         server.stop(grace, partial(_repeated, signals))
+
+
+def _end_at_last(seconds: float) -> None:
+    """Let the system end this process after so many seconds, whatever it does by then."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, YEAR))
 
 
 def _several(

@@ -54,6 +54,12 @@ from oracle.values import (
 TILE = 2**17
 """Entries of the largest temporary: a megabyte, which stays in the cache."""
 
+HELD = 2**22
+"""Numbers of the results of tiles that are held until they are added: 32 MB."""
+
+FEWEST_TILES = 4
+"""Tiles that are worked on at a time however large their results are, on as many cores."""
+
 REMAINDER = 2.0**-56
 """What interpolation may leave, relative to the largest value between the nodes."""
 
@@ -148,7 +154,8 @@ def two_layer_net(
             _differences(score, h, _with_bias(z), SCORE_RADIUS, checkpoint),
         )
 
-    inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, spread)
+    numbers = sum(tensor.size for tensor in wide.tensors().values())
+    inner, outer = _sum_of_tiles(tile, len(rows), wide.W2.size, numbers, spread)
     if not (np.isfinite(inner).all() and np.isfinite(outer).all()):
         return literal_two_layer_net.literal_numerical_gradient(
             wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
@@ -200,7 +207,7 @@ def simple_net(
         score = partial(_score, _outputs(rows[part] @ wide, weights[part], delta))
         return _differences(score, h, rows[part], SCORE_RADIUS, checkpoint), np.zeros(())
 
-    total, _ = _sum_of_tiles(tile, len(rows), wide.size, spread)
+    total, _ = _sum_of_tiles(tile, len(rows), wide.size, wide.size, spread)
     if not np.isfinite(total).all():
         return literal_simple_net.numerical_gradient(
             wide, inputs, t, h=h, delta=delta, checkpoint=checkpoint
@@ -325,23 +332,38 @@ def _evaluated(rise: Rise, u: Float64, checkpoint: Checkpoint) -> Float64:
 
 
 def _sum_of_tiles(
-    tile: Callable[[slice], tuple[Float64, Float64]], samples: int, each: int, spread: Spread
+    tile: Callable[[slice], tuple[Float64, Float64]],
+    samples: int,
+    each: int,
+    numbers: int,
+    spread: Spread,
 ) -> tuple[Float64, Float64]:
-    """Return the sums of what `tile` returns for slices of samples, added in order."""
+    """Return the sums of what `tile` returns for slices of samples, added in order.
+
+    A tile holds `each` temporary numbers for a sample, and returns `numbers`. So many tiles are
+    worked on and held at a time as `HELD` has room for.
+    """
     step = max(1, TILE // each)
     parts = [slice(begin, begin + step) for begin in range(0, samples, step)]
+    together = max(FEWEST_TILES, HELD // numbers)
 
     def quiet(part: slice) -> tuple[Float64, Float64]:
         with np.errstate(all="ignore"):  # holds for the thread that sets it only
             return tile(part)
 
-    return _added(iter(spread(quiet, parts)))
+    pairs = (
+        pair
+        for begin in range(0, len(parts), together)
+        for pair in spread(quiet, parts[begin : begin + together])
+    )
+    return _added(pairs)
 
 
 def _added(pairs: Iterator[tuple[Float64, Float64]]) -> tuple[Float64, Float64]:
-    first, second = next(pairs)
+    first, second = (part.copy() for part in next(pairs))
     for one, other in pairs:
-        first, second = first + one, second + other
+        first += one
+        second += other
     return first, second
 
 

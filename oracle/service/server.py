@@ -281,7 +281,10 @@ class Server:
         self.health.end()
         if self.calls.close(grace, hurried) and grace:
             time.sleep(LAST_ANSWERS)
-        stopped = self.server.stop(SETTLING)
+        try:
+            stopped = self.server.stop(SETTLING)
+        except RuntimeError:  # The system gives no thread for the wait.
+            stopped = self.server.stop(None)
         self.gate.stopping.set()
         stopped.wait(5)
         if self.exposition is not None:

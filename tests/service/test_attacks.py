@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import gradient_oracle
+import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from oracle.gradcheck.v1 import loss_pb2
 from oracle.service import pools
 from tests.service.hostile import RST_STREAM, Connection
 
@@ -58,3 +63,79 @@ def test_a_call_without_a_message_ends(serve, monkeypatch):
             if ended == streams:
                 break
         assert ended == streams
+
+
+def descent(shape, steps):
+    """A gradient descent, which asks the caller for the function's values."""
+    x = {"shape": shape, "data_type": 1}
+    return {
+        "turn": {
+            "start": {
+                "gradient_descent": {
+                    "initial": [{"name": "x", "tensor": x}],
+                    "step_count": steps,
+                }
+            }
+        }
+    }
+
+
+def test_steps_that_ask_for_nothing_take_no_time(call):
+    """Two thousand million steps of a tensor without entries are done at once."""
+    answer = call("BlackBoxService/Step", 20, **descent([0], 2**31 - 1))
+    assert list(answer.reply.result.tensors[0].tensor.shape) == [0]
+
+
+ENDLESS = """
+import contextlib, threading, time
+from oracle.service import servicers
+
+def endless(*_):
+    print("computing", flush=True)
+    while True:
+        pass
+
+servicers.Loss.MeanSquaredError = endless
+"""
+SERVED = (
+    ENDLESS
+    + """
+from oracle.__main__ import main
+main(["serve", "--address", "127.0.0.1:0", "--grace", "0.2"])
+"""
+)
+EMBEDDED = (
+    ENDLESS
+    + """
+import gradient_oracle
+oracle = gradient_oracle.embedded()
+def work():
+    with contextlib.suppress(gradient_oracle.OracleError):
+        oracle.mean_squared_error([1.0], [1.0])
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(1)
+"""
+)
+
+
+def test_work_without_end_does_not_survive_the_signal():
+    """The server ends within its grace, whatever a thread computes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVED], stdout=subprocess.PIPE, text=True
+    ) as process:
+        address = process.stdout.readline().split()[-1]
+        with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+            request = loss_pb2.MeanSquaredErrorRequest().SerializeToString()
+            calls = [channel.unary_unary(MSE).future(request) for _ in range(3)]
+            assert process.stdout.readline() == "computing\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) in (0, -signal.SIGALRM)
+            del calls
+
+
+def test_work_without_end_does_not_survive_the_interpreter():
+    """A program that embeds a server ends when it ends."""
+    assert "computing" in subprocess.check_output(
+        [sys.executable, "-c", EMBEDDED], timeout=60, text=True
+    )

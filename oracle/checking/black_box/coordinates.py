@@ -109,6 +109,9 @@ def gradient_descent(
         The end of the descent.
     """
     x = {name: tensor.copy() for name, tensor in initial.items()}
+    if not any(tensor.size for tensor in x.values()):
+        # Nothing is asked, so nothing moves; two thousand million such steps would take hours.
+        return x
     for number in range(step_count):
         gradient = yield from numerical_gradient(
             x,
