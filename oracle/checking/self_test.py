@@ -34,6 +34,13 @@ MOST_NUMBERS = 4_000_000
 """Parameters, inputs and activations of a case together: some minutes of work."""
 
 
+def numbers(
+    batch_size: int = 5, input_size: int = 11, hidden_size: int = 7, output_size: int = 3
+) -> int:
+    """Return how many numbers the parameters, inputs and activations of a case are."""
+    return (input_size + output_size) * (batch_size + hidden_size) + batch_size * hidden_size
+
+
 def require_case(
     batch_size: int = 5,
     input_size: int = 11,
@@ -55,10 +62,10 @@ def require_case(
     for name, size in sizes.items():
         if not 1 <= size <= MOST_NUMBERS:
             raise InvalidInput(name, f"be from 1 to {MOST_NUMBERS}", str(size))
-    numbers = (D + K) * (N + H) + N * H
-    if numbers > MOST_NUMBERS:
+    held = numbers(N, D, H, K)
+    if held > MOST_NUMBERS:
         requirement = f"leave at most {MOST_NUMBERS} parameters, inputs and activations"
-        raise InvalidInput("batch_size", requirement, str(numbers))
+        raise InvalidInput("batch_size", requirement, str(held))
     if dtype not in DTYPES:
         raise InvalidInput("dtype", f"be one of {', '.join(DTYPES)}", repr(dtype))
     if not 0 <= weight_scale < math.inf:

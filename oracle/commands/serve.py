@@ -118,6 +118,14 @@ class WrongOption(click.ClickException):
     help="Largest message in either direction.",
 )
 @click.option(
+    "--max-memory-bytes",
+    type=click.IntRange(2**24),
+    show_envvar=True,
+    help="Memory that all calls may take together in each process, as far as their sizes tell; one "
+    "caller gets three quarters of it.  [default: three quarters of the machine's or the "
+    "container's, divided among the workers]",
+)
+@click.option(
     "--max-call-seconds",
     default=DEFAULT.max_call_seconds,
     type=Seconds(0, min_open=True),
@@ -173,6 +181,7 @@ def command(
     log_level: str,
     compute_slots: int | None,
     port: int | None,
+    max_memory_bytes: int | None,
     **settings: Any,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
@@ -186,6 +195,7 @@ def command(
     settings["compute_slots"] = compute_slots or max(1, DEFAULT.compute_slots // workers)
     if port is not None:
         settings["address"] = f"{settings['address'].rpartition(':')[0]}:{port}"
+    settings["max_memory_bytes"] = max_memory_bytes or DEFAULT.max_memory_bytes // workers
     told = Settings(**settings)
     try:
         if workers == 1:

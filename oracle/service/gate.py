@@ -7,15 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from oracle.service.alarms import alarms
+from oracle.service.estimates import NOTHING, Need
+from oracle.service.machine import UNLIMITED
 from oracle.service.pools import Threads
-from oracle.service.shares import Overloaded
+from oracle.service.shares import Overloaded, Shares, caller_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -272,9 +274,14 @@ class Gate:
         slot away while they send.
     seconds : float
         The longest time for one call.
+    memory : int
+        Bytes that all calls may take together, as far as they are known before.
     """
 
-    def __init__(self, slots: int, waiting: int, streams: int, seconds: float) -> None:
+    def __init__(
+        self, slots: int, waiting: int, streams: int, seconds: float, memory: int = UNLIMITED
+    ) -> None:
+        self.memory = Shares(memory, "bytes of memory")
         self.slots = Slots(slots)
         self.places = threading.BoundedSemaphore(slots + waiting)
         self.streams = threading.BoundedSemaphore(streams)
@@ -288,12 +295,20 @@ class Gate:
         self.helpers = Threads(max(1, slots - 1), "helper")
 
     @contextmanager
-    def enter(self, context: Any) -> Iterator[Turn]:
-        """Hold a slot for a unary call; yield its checkpoint."""
-        with self._place(self.places, "too many calls wait for a core; try again later"):
+    def enter(self, context: Any, need: Need = NOTHING) -> Iterator[Turn]:
+        """Hold a slot and memory for a unary call; yield its checkpoint."""
+        with (
+            self._place(self.places, "too many calls wait for a core; try again later"),
+            self.holding(context, need),
+        ):
             turn = self.turn(context)
             with turn.slot():
                 yield turn
+
+    def holding(self, context: Any, need: Need) -> AbstractContextManager[None]:
+        """Hold memory, of which one caller has a share."""
+        need.require_at_most(self.memory.each)
+        return self.memory.held(caller_of(context), need.size)
 
     @contextmanager
     def queue(self) -> Iterator[None]:
@@ -307,14 +322,18 @@ class Gate:
                 self.waiting -= 1
 
     @contextmanager
-    def stream(self, context: Any) -> Iterator[Turn]:
+    def stream(self, context: Any, need: Need = NOTHING) -> Iterator[Turn]:
         """Hold the place of a stream; it takes `Turn.slot` whenever it computes.
 
         One that has to send when its time is over is cancelled: a caller that does not read would
         hold the place for ever.
         """
         refusal = "too many trainings run; try again later"
-        with self._place(self.streams, refusal), Watchdog(context, self.seconds + LAST_WORD):
+        with (
+            self._place(self.streams, refusal),
+            self.holding(context, need),
+            Watchdog(context, self.seconds + LAST_WORD),
+        ):
             yield self.turn(context)
 
     def turn(self, context: Any) -> Turn:

@@ -14,6 +14,7 @@ from oracle.graphs import probe
 from oracle.graphs.graph import Graph, Node, Plan, is_floating, plan
 from oracle.operators.table import OPERATORS
 from oracle.reference.requirements import MOST_NUMBERS
+from oracle.service.estimates import Need, need
 from oracle.service.requests import floating_type, require, require_room
 from oracle.service.tasks import MAX_TENSORS
 from oracle.values import Array, InvalidInput
@@ -92,6 +93,14 @@ def _require_sizes(found: Plan) -> None:
             require(numbers <= MOST_NUMBERS, where, requirement, f"{numbers}, shape {shape}")
             requirement = f"have at most {MAX_RANK} dimensions (max_rank) in {step.node}"
             require(len(shape) <= MAX_RANK, where, requirement, f"{len(shape)}")
+
+
+def needed(each: int, found: Plan) -> Need:
+    """Return what a graph needs of memory, at so many bytes for each number in it."""
+    outputs = {name for step in found.steps for name in step.node.outputs}
+    numbers = {name: math.prod(shape) for name, shape in found.shapes.items()}
+    nodes = sum(size for name, size in numbers.items() if name in outputs)
+    return need(each, {"inputs": sum(numbers.values()) - nodes, "graph.nodes": nodes})
 
 
 def _require_finite(found: Plan) -> None:

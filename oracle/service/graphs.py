@@ -8,6 +8,7 @@ from oracle.checking import known
 from oracle.gradcheck.v1 import graph_pb2, graph_pb2_grpc
 from oracle.graphs import probe
 from oracle.service import graph_requests as requests
+from oracle.service.estimates import EXACT, VALUE
 from oracle.service.servicers import Servicer, certainty
 from oracle.wire import report, tensors
 from oracle.wire.message import build
@@ -23,7 +24,7 @@ class Graphs(Servicer, graph_pb2_grpc.GraphServiceServicer):
         requests.require_answerable(
             plan, plan.graph.outputs, "graph.outputs", self.max_message_bytes
         )
-        with self.compute_if_long(context, known.work(plan)):
+        with self.compute_if_long(context, known.work(plan), requests.needed(VALUE, plan)):
             outputs = known.value(plan)
         return build(graph_pb2.EvaluateResponse, outputs=tensors.fields(outputs))
 
@@ -32,7 +33,7 @@ class Graphs(Servicer, graph_pb2_grpc.GraphServiceServicer):
     ) -> graph_pb2.DifferentiateResponse:
         asked = requests.asked(requests.planned(request), request)
         requests.require_answerable(asked.plan, asked.wanted, "wanted", self.max_message_bytes)
-        with self.compute(context):
+        with self.compute(context, requests.needed(EXACT, asked.plan)):
             known.value(asked.plan)
             exact, kinks = known.reference(asked)
         return build(
@@ -47,7 +48,7 @@ class Graphs(Servicer, graph_pb2_grpc.GraphServiceServicer):
     ) -> graph_pb2.CheckResponse:
         plan = requests.planned(request)
         gradient, how = requests.candidate(plan, request), requests.how(plan, request)
-        with self.compute(context):
+        with self.compute(context, requests.needed(EXACT, plan)):
             known.value(plan)
             found = known.check(plan, gradient, **how)
         return graph_pb2.CheckResponse(report=report.encode(found))

@@ -17,6 +17,7 @@ from oracle.gradcheck.v1 import (
 )
 from oracle.reference import simple_net, structured, training, two_layer_net
 from oracle.service import requests
+from oracle.service.estimates import EXACT, TILES, VALUE, Need, need
 from oracle.service.requests import Fields
 from oracle.service.servicers import ENTRY_WORK, READ_WORK, Servicer, certainty
 from oracle.values import Array, TwoLayerNetParameters
@@ -37,6 +38,12 @@ def _units(W: Array) -> int:
 def _work(W: Array, x: Array) -> int:
     """Return the multiply-adds of one layer for the samples of `x`, if the shapes fit."""
     return _samples(x) * (W.size + ENTRY_WORK * _units(W)) + READ_WORK * W.size
+
+
+def _simple_need(each: int, W: Array, x: Array, more: int = 0) -> Need:
+    """Return what a simple net needs of memory."""
+    samples = {"inputs": x.size + _samples(x) * _units(W)}
+    return need(each, {"weights": W.size} | samples, more)
 
 
 OnSimpleNet: TypeAlias = (
@@ -62,7 +69,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
     ) -> simple_net_pb2.SimpleNetServicePredictResponse:
         W, x = Fields(request).array("weights"), Fields(request).array("inputs")
         self.require_room("x", x, _samples(x) * _units(W))
-        with self.compute_if_long(context, _work(W, x)) as checkpoint:
+        with self.compute_if_long(context, _work(W, x), _simple_need(VALUE, W, x)) as checkpoint:
             scores = simple_net.predict(W, x, checkpoint=checkpoint)
         return build(simple_net_pb2.SimpleNetServicePredictResponse, scores=tensor.fields(scores))
 
@@ -70,7 +77,9 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
         self, request: simple_net_pb2.SimpleNetServiceLossRequest, context: grpc.ServicerContext
     ) -> simple_net_pb2.SimpleNetServiceLossResponse:
         inputs, options = self._inputs(request), Fields(request).options("delta")
-        with self.compute_if_long(context, _work(*inputs[:2])) as checkpoint:
+        with self.compute_if_long(
+            context, _work(*inputs[:2]), _simple_need(VALUE, *inputs[:2])
+        ) as checkpoint:
             value = simple_net.loss(*inputs, checkpoint=checkpoint, **options)
         return simple_net_pb2.SimpleNetServiceLossResponse(loss=value)
 
@@ -81,7 +90,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
     ) -> simple_net_pb2.SimpleNetServiceNumericalGradientResponse:
         inputs, options = self._inputs(request), Fields(request).options("delta", "step")
         self.require_room("W", inputs[0], inputs[0].size)
-        with self.compute(context) as turn:
+        with self.compute(context, _simple_need(VALUE, *inputs[:2], TILES)) as turn:
             slope = structured.simple_net(*inputs, checkpoint=turn, spread=turn.spread, **options)
         return build(
             simple_net_pb2.SimpleNetServiceNumericalGradientResponse, gradient=tensor.fields(slope)
@@ -92,7 +101,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
     ) -> simple_net_pb2.SimpleNetServiceGradientResponse:
         inputs, options = self._inputs(request), Fields(request).options("delta")
         self.require_room("W", inputs[0], inputs[0].size)
-        with self.compute(context) as checkpoint:
+        with self.compute(context, _simple_need(EXACT, *inputs[:2])) as checkpoint:
             simple_net.loss(*inputs, checkpoint=checkpoint, **options)
             exact = derivatives.simple_net(*inputs, checkpoint=checkpoint, **options)
         return build(
@@ -111,7 +120,7 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
             {"W": Fields(request).array("gradient")},
             requests.accumulation_type(request.arithmetic),
         )
-        with self.compute(context) as checkpoint:
+        with self.compute(context, _simple_need(EXACT, *inputs[:2])) as checkpoint:
             simple_net.loss(*inputs, checkpoint=checkpoint, **options)
             found = closed_form.check_simple_net(
                 *inputs, gradient, accumulation_dtype=dtype, checkpoint=checkpoint, **options
@@ -122,6 +131,13 @@ class SimpleNet(Servicer, simple_net_pb2_grpc.SimpleNetServiceServicer):
 def _forward_work(parameters: TwoLayerNetParameters, x: Array) -> int:
     """Return the multiply-adds of a forward pass, if the shapes fit."""
     return _work(parameters.W1, x) + _work(parameters.W2, x)
+
+
+def _need(each: int, parameters: TwoLayerNetParameters, x: Array, more: int = 0) -> Need:
+    """Return what a two-layer net needs of memory."""
+    size = sum(tensor.size for tensor in parameters.tensors().values())
+    units = _units(parameters.W1) + _units(parameters.W2)
+    return need(each, {"parameters": size, "inputs": x.size + _samples(x) * units}, more)
 
 
 OnTwoLayerNet: TypeAlias = (
@@ -156,7 +172,9 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         largest = max(("input_size", "hidden_size", "output_size"), key=partial(getattr, request))
         requests.require_room(largest, max(sizes), numbers, self.max_message_bytes)
         options = Fields(request).options("weight_init_std")
-        with self.compute_if_long(context, ENTRY_WORK * numbers) as checkpoint:
+        with self.compute_if_long(
+            context, ENTRY_WORK * numbers, need(VALUE, {largest: numbers})
+        ) as checkpoint:
             made = two_layer_net.init(*sizes, seed=request.seed, checkpoint=checkpoint, **options)
         return build(
             two_layer_net_pb2.InitializeResponse,
@@ -170,7 +188,9 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
     ) -> two_layer_net_pb2.TwoLayerNetServicePredictResponse:
         parameters, x = requests.parameters(request.parameters), Fields(request).array("inputs")
         self.require_room("x", x, _samples(x) * parameters.b2.size)
-        with self.compute_if_long(context, _forward_work(parameters, x)) as checkpoint:
+        with self.compute_if_long(
+            context, _forward_work(parameters, x), _need(VALUE, parameters, x)
+        ) as checkpoint:
             y = two_layer_net.predict(parameters, x, checkpoint=checkpoint)
         return build(
             two_layer_net_pb2.TwoLayerNetServicePredictResponse, probabilities=tensor.fields(y)
@@ -182,7 +202,9 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         context: grpc.ServicerContext,
     ) -> two_layer_net_pb2.TwoLayerNetServiceLossResponse:
         inputs, options = self._inputs(request), Fields(request).options("delta")
-        with self.compute_if_long(context, _forward_work(*inputs[:2])) as checkpoint:
+        with self.compute_if_long(
+            context, _forward_work(*inputs[:2]), _need(VALUE, *inputs[:2])
+        ) as checkpoint:
             value = two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
         return two_layer_net_pb2.TwoLayerNetServiceLossResponse(loss=value)
 
@@ -190,7 +212,9 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         self, request: two_layer_net_pb2.AccuracyRequest, context: grpc.ServicerContext
     ) -> two_layer_net_pb2.AccuracyResponse:
         inputs = self._inputs(request)
-        with self.compute_if_long(context, _forward_work(*inputs[:2])) as checkpoint:
+        with self.compute_if_long(
+            context, _forward_work(*inputs[:2]), _need(VALUE, *inputs[:2])
+        ) as checkpoint:
             value = two_layer_net.accuracy(*inputs, checkpoint=checkpoint)
         return two_layer_net_pb2.AccuracyResponse(accuracy=value)
 
@@ -201,7 +225,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
     ) -> two_layer_net_pb2.TwoLayerNetServiceNumericalGradientResponse:
         inputs, options = self._inputs(request), Fields(request).options("delta", "step")
         self._require_room_for(inputs[0])
-        with self.compute(context) as turn:
+        with self.compute(context, _need(VALUE, *inputs[:2], TILES)) as turn:
             slope = structured.two_layer_net(
                 *inputs, checkpoint=turn, spread=turn.spread, **options
             )
@@ -217,7 +241,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
     ) -> two_layer_net_pb2.TwoLayerNetServiceGradientResponse:
         inputs, options = self._inputs(request), Fields(request).options("delta")
         self._require_room_for(inputs[0])
-        with self.compute(context) as checkpoint:
+        with self.compute(context, _need(EXACT, *inputs[:2])) as checkpoint:
             two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
             exact = derivatives.two_layer_net(*inputs, checkpoint=checkpoint, **options)
         return build(
@@ -235,7 +259,7 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         requests.require(request.HasField("gradient"), "gradient", "be set", "nothing")
         gradient = requests.candidate_parameters(request.gradient)
         dtype = requests.accumulation_type(request.arithmetic)
-        with self.compute(context) as checkpoint:
+        with self.compute(context, _need(EXACT, *inputs[:2])) as checkpoint:
             two_layer_net.loss(*inputs, checkpoint=checkpoint, **options)
             found = closed_form.check_two_layer_net(
                 *inputs, gradient, accumulation_dtype=dtype, checkpoint=checkpoint, **options
@@ -269,7 +293,9 @@ class TwoLayerNet(Servicer, two_layer_net_pb2_grpc.TwoLayerNetServiceServicer):
         requests.require_room("batch_size", batch_size, batch_size * row, self.max_message_bytes)
         method = requests.choice(request.method, two_layer_net_pb2.GradientMethod, "method")
         options = Fields(request).options("delta", "learning_rate", "step")
-        with self.gate.stream(context) as turn:
+        with self.gate.stream(
+            context, _need(2 * VALUE, parameters, x, 32 * batch_size * row)
+        ) as turn:
             steps = training.train(
                 parameters,
                 x,

@@ -153,6 +153,7 @@ class Server:
             settings.max_waiting_calls,
             self.trainings,
             settings.max_call_seconds,
+            settings.max_memory_bytes,
         )
         own = {TRAIN: self.trainings + 4, CONVERSE: self.conversations + 8}
         own |= {CHECK: 4, WATCH: 4, REFLECTION: 4}

@@ -29,6 +29,7 @@ from oracle.reference import (
     mini_batch,
 )
 from oracle.service import requests
+from oracle.service.estimates import EXACT, VALUE, Need, need
 from oracle.service.gate import Gate, blas_name, single_threaded_blas
 from oracle.service.operators import encode_operators
 from oracle.service.requests import Fields
@@ -53,17 +54,17 @@ class Servicer:
         self.gate = gate
         self.max_message_bytes = max_message_bytes
 
-    def compute(self, context: Any) -> Any:
+    def compute(self, context: Any, need: Need) -> Any:
         """Enter the gate; the context manager yields the checkpoint of the computation."""
-        return self.gate.enter(context)
+        return self.gate.enter(context, need)
 
     def require_room(self, argument: str, array: Array, numbers: int) -> None:
         """Raise unless an answer of so many numbers, to which an array leads, fits a message."""
         requests.require_room(argument, f"shape {array.shape}", numbers, self.max_message_bytes)
 
-    def compute_if_long(self, context: Any, work: int) -> Any:
+    def compute_if_long(self, context: Any, work: int, need: Need) -> Any:
         """Enter the gate for much work, in multiply-adds; a short call never waits for others."""
-        return self.compute(context) if work > SHORT else nullcontext(never_stop)
+        return self.compute(context, need) if work > SHORT else nullcontext(never_stop)
 
 
 ENTRY_WORK = 64
@@ -81,7 +82,9 @@ class Activation(Servicer, activation_pb2_grpc.ActivationServiceServicer):
     ) -> activation_pb2.SigmoidResponse:
         a = Fields(request).array("scores")
         self.require_room("a", a, a.size)
-        with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
+        with self.compute_if_long(
+            context, ENTRY_WORK * a.size, need(VALUE, {"scores": a.size})
+        ) as checkpoint:
             y = activations.sigmoid(a, checkpoint=checkpoint)
         return build(activation_pb2.SigmoidResponse, activations=tensor.fields(y))
 
@@ -90,7 +93,9 @@ class Activation(Servicer, activation_pb2_grpc.ActivationServiceServicer):
     ) -> activation_pb2.SoftmaxResponse:
         a = Fields(request).array("scores")
         self.require_room("a", a, a.size)
-        with self.compute_if_long(context, ENTRY_WORK * a.size) as checkpoint:
+        with self.compute_if_long(
+            context, ENTRY_WORK * a.size, need(VALUE, {"scores": a.size})
+        ) as checkpoint:
             y = activations.softmax(a, checkpoint=checkpoint)
         return build(activation_pb2.SoftmaxResponse, probabilities=tensor.fields(y))
 
@@ -122,7 +127,9 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         self, request: loss_pb2.MeanSquaredErrorRequest, context: grpc.ServicerContext
     ) -> loss_pb2.MeanSquaredErrorResponse:
         y, t = self._mse(request)
-        with self.compute_if_long(context, ENTRY_WORK * y.size) as checkpoint:
+        with self.compute_if_long(
+            context, ENTRY_WORK * y.size, need(VALUE, {"predictions": y.size})
+        ) as checkpoint:
             error = losses.mean_squared_error(y, t, checkpoint=checkpoint)
         return loss_pb2.MeanSquaredErrorResponse(error=error)
 
@@ -131,7 +138,9 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
     ) -> loss_pb2.CrossEntropyErrorResponse:
         y, t = self._cee(request)
         options = Fields(request).options("delta")
-        with self.compute_if_long(context, ENTRY_WORK * y.size) as checkpoint:
+        with self.compute_if_long(
+            context, ENTRY_WORK * y.size, need(VALUE, {"predictions": y.size})
+        ) as checkpoint:
             error = losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
         return loss_pb2.CrossEntropyErrorResponse(error=error)
 
@@ -140,7 +149,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
     ) -> loss_pb2.MeanSquaredErrorGradientResponse:
         y, t = self._mse(request)
         self.require_room("y", y, y.size)
-        with self.compute(context) as checkpoint:
+        with self.compute(context, need(EXACT, {"predictions": y.size})) as checkpoint:
             losses.mean_squared_error(y, t, checkpoint=checkpoint)
             exact = derivatives.mean_squared_error(y, t, checkpoint=checkpoint)
         return build(
@@ -155,7 +164,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
         y, t = self._cee(request)
         options = Fields(request).options("delta")
         self.require_room("y", y, y.size)
-        with self.compute(context) as checkpoint:
+        with self.compute(context, need(EXACT, {"predictions": y.size})) as checkpoint:
             losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
             exact = derivatives.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
         return build(
@@ -172,7 +181,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
             {"y": Fields(request).array("gradient")},
             requests.accumulation_type(request.arithmetic),
         )
-        with self.compute(context) as checkpoint:
+        with self.compute(context, need(EXACT, {"predictions": y.size})) as checkpoint:
             losses.mean_squared_error(y, t, checkpoint=checkpoint)
             found = closed_form.check_mean_squared_error(
                 y, t, gradient, accumulation_dtype=dtype, checkpoint=checkpoint
@@ -188,7 +197,7 @@ class Loss(Servicer, loss_pb2_grpc.LossServiceServicer):
             {"y": Fields(request).array("gradient")},
             requests.accumulation_type(request.arithmetic),
         )
-        with self.compute(context) as checkpoint:
+        with self.compute(context, need(EXACT, {"predictions": y.size})) as checkpoint:
             losses.cross_entropy_error(y, t, checkpoint=checkpoint, **options)
             found = closed_form.check_cross_entropy_error(
                 y, t, gradient, accumulation_dtype=dtype, checkpoint=checkpoint, **options
@@ -208,7 +217,9 @@ class MiniBatch(Servicer, mini_batch_pb2_grpc.MiniBatchServiceServicer):
     ) -> mini_batch_pb2.DrawResponse:
         size = request.batch_size
         requests.require_room("batch_size", size, size, self.max_message_bytes)
-        with self.compute_if_long(context, DRAW_WORK * size) as checkpoint:
+        with self.compute_if_long(
+            context, DRAW_WORK * size, need(VALUE, {"batch_size": size})
+        ) as checkpoint:
             chosen = mini_batch.draw(
                 request.train_size, size, seed=request.seed, checkpoint=checkpoint
             )

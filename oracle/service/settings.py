@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from oracle.service.machine import cores
+from oracle.service.machine import cores, memory
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,9 @@ class Settings:
         HOST:PORT; port 0 takes a free one.
     max_message_bytes, max_call_seconds : int, float
         The largest message, and the longest time for one call.
+    max_memory_bytes : int
+        Memory that all calls may take together, as far as their sizes tell; one caller gets three
+        quarters of it.
     compute_slots, max_waiting_calls, max_streams : int
         Calls that compute at the same time, calls that may wait for that, trainings at a time.
     allow_remote, reflection, shared_port : bool
@@ -38,6 +41,7 @@ class Settings:
     address: str = "127.0.0.1:50051"
     max_message_bytes: int = 64 * 2**20
     max_call_seconds: float = 600.0
+    max_memory_bytes: int = field(default_factory=lambda: memory() // 4 * 3)
     compute_slots: int = field(default_factory=cores)
     max_waiting_calls: int = 16
     max_streams: int = 32

@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from oracle.service.admission import TokenLimit
 from oracle.service.calls import CURRENT, Once, around
 from oracle.service.decoding import NoMessage, Undecodable
+from oracle.service.estimates import TooMuchMemory
 from oracle.service.gate import CallerLeft, ServerStops, TimeOver
 from oracle.service.shares import Overloaded
 from oracle.service.tokens import PermissionDenied, Unauthenticated
@@ -110,6 +111,11 @@ def status_of(error: Exception) -> Any:
         reason = "MALFORMED_TENSOR" if isinstance(error, MalformedTensor) else "INVALID_ARGUMENT"
         bad = error_details_pb2.BadRequest(field_violations=[violation])
         return _status(code_pb2.INVALID_ARGUMENT, text, reason, bad)
+    if isinstance(error, TooMuchMemory):
+        text = _shortened(str(error))
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=text)
+        bad = error_details_pb2.BadRequest(field_violations=[violation])
+        return _status(code_pb2.RESOURCE_EXHAUSTED, text, "TOO_MUCH_MEMORY", bad)
     if isinstance(error, TokenLimit):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(round(error.seconds * 1000))

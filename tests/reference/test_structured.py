@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import flint
@@ -279,3 +280,18 @@ def test_a_checkpoint_stops_it() -> None:
     parameters, x, t = _case(0, (3, 4, 2, 3), soft=False)
     with pytest.raises(TimeoutError):
         structured.two_layer_net(parameters, x, t, checkpoint=stop)
+
+
+def test_few_tiles_are_held_at_a_time():
+    """Each result has the size of the parameters; all at once would take 120 MB here."""
+    rng = np.random.default_rng(0)
+    D, H, K, N = 2000, 30, 300, 3000
+    W1, W2 = rng.normal(size=(D, H)) / 50, rng.normal(size=(H, K)) / 50
+    parameters = TwoLayerNetParameters(W1, np.zeros(H), W2, np.zeros(K))
+    x, t = rng.normal(size=(N, D)), rng.integers(0, K, N)
+    tracemalloc.start()
+    try:
+        structured.two_layer_net(parameters, x, t, spread=lambda f, parts: [f(p) for p in parts])
+        assert tracemalloc.get_traced_memory()[1] < 2 * 8 * structured.HELD
+    finally:
+        tracemalloc.stop()

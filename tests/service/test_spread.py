@@ -10,7 +10,7 @@ import pytest
 
 from oracle.service.gate import CallerLeft, Gate
 
-ACTIVE = SimpleNamespace(time_remaining=lambda: None, is_active=lambda: True)
+ACTIVE = SimpleNamespace(time_remaining=lambda: None, is_active=lambda: True, peer=lambda: "unix:")
 
 
 @pytest.fixture
