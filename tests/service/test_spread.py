@@ -17,6 +17,7 @@ ACTIVE = SimpleNamespace(time_remaining=lambda: None, is_active=lambda: True, pe
 def gate():
     """Three slots."""
     gate = Gate(3, 1, 1, 60.0)
+    gate.helpers.start(2)
     yield gate
     gate.helpers.shutdown()
 
