@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import threading
 import time
@@ -13,7 +14,10 @@ import gradient_oracle
 import grpc
 import numpy as np
 import pytest
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
 from gradient_oracle import channel, errors
+from grpc_status import rpc_status
 
 from oracle.gradcheck.v1 import loss_pb2, loss_pb2_grpc, two_layer_net_pb2, two_layer_net_pb2_grpc
 from oracle.service.server import Server
@@ -423,3 +427,58 @@ def test_threads_share_a_client(embedded):
         for number, (error, slope) in enumerate(pool.map(work, range(32))):
             assert error == 1.5 * number**2
             assert slope == pytest.approx(np.full(3, 2.0 * number), abs=1e-6)
+
+
+def full_for(times, calls):
+    """What refuses the first calls, and says when to try again; then there is an answer."""
+
+    def behave(context):
+        calls.append(time.monotonic())
+        if len(calls) <= times:
+            retry = error_details_pb2.RetryInfo()
+            retry.retry_delay.FromMilliseconds(20)
+            detail = any_pb2.Any()
+            detail.Pack(retry)
+            full = status_pb2.Status(code=8, message="too many calls", details=[detail])
+            context.abort_with_status(rpc_status.to_status(full))
+
+    return behave
+
+
+def test_a_server_without_room_is_asked_again_when_it_says_so(faulty):
+    """Its refusal says when; the caller sees the answer only."""
+    servicer, client = faulty
+    calls = []
+    servicer.behave = full_for(3, calls)
+    client.mean_squared_error([1.0], [3.0])
+    assert len(calls) == 4
+    assert all(later - earlier >= 0.01 for earlier, later in itertools.pairwise(calls))
+
+
+def test_nobody_waits_longer_for_room_than_his_timeout(faulty):
+    """A server that is full for ever is said to be, in time."""
+    servicer, client = faulty
+    calls = []
+    servicer.behave = full_for(10**9, calls)
+    with (
+        gradient_oracle.connect(client.address, timeout=0.5) as hasty,
+        pytest.raises(gradient_oracle.Overloaded, match="too many calls") as caught,
+    ):
+        hasty.mean_squared_error([1.0], [3.0])
+    assert caught.value.retry_after == 0.02
+    assert len(calls) > 2
+
+
+def test_what_needs_too_much_memory_is_not_tried_again():
+    """It will not fit later either; the error names the argument."""
+    server = Server(Settings("127.0.0.1:0", max_memory_bytes=2**25))
+    server.start()
+    try:
+        with (
+            gradient_oracle.connect(server.address) as oracle,
+            pytest.raises(gradient_oracle.InvalidRequest, match="max_memory_bytes") as caught,
+        ):
+            oracle.softmax(np.zeros(2_000_000))
+        assert caught.value.argument == "a"
+    finally:
+        server.stop()

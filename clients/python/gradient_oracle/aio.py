@@ -32,6 +32,7 @@ from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer
 from gradient_oracle.client import method_like, start_server
 from gradient_oracle.information import ServerInfo
 from gradient_oracle.operators import Served
+from gradient_oracle.retries import Patience
 from gradient_oracle.training import Progress, Trained, Unfinished
 from gradient_oracle.transport import Connection as BlockingConnection
 
@@ -113,12 +114,19 @@ class Connection:
         request = call.serialize()
         await self.prepare(len(request))
         method = self.channel.unary_unary(call.path, response_deserializer=call.response)
-        metadata = self.access.metadata()
-        try:
-            response = await method(request, timeout=self.timeout, metadata=metadata)
-        except grpc.RpcError as error:
-            raise self.blocking.failure(error, metadata, called=call.called) from None
-        return call.result(response)
+        patience = Patience(self.timeout)
+        while True:
+            metadata = self.access.metadata()
+            try:
+                response = await method(request, timeout=patience.left, metadata=metadata)
+            except grpc.RpcError as error:
+                failed = self.blocking.failure(error, metadata, called=call.called)
+                pause = patience.pause(failed)
+                if pause is None:
+                    raise failed from None
+            else:
+                return call.result(response)
+            await asyncio.sleep(pause)
 
 
 class TrainingRun(Unfinished):
@@ -135,15 +143,23 @@ class TrainingRun(Unfinished):
         request = call.serialize()
         await connection.prepare(len(request))
         method = connection.channel.unary_stream(call.path, response_deserializer=call.response)
-        metadata = connection.access.metadata()
-        events = method(request, timeout=connection.timeout, metadata=metadata)
-        try:
-            async for event in events:
-                yield call.result(event)
-        except grpc.RpcError as error:
-            raise connection.blocking.failure(error, metadata) from None
-        finally:
-            events.cancel()
+        patience = Patience(connection.timeout)
+        while True:
+            metadata = connection.access.metadata()
+            events = method(request, timeout=patience.left, metadata=metadata)
+            try:
+                async for event in events:
+                    yield call.result(event)
+            except grpc.RpcError as error:
+                failed = connection.blocking.failure(error, metadata)
+                pause = patience.pause(failed)
+                if pause is None:
+                    raise failed from None
+            else:
+                return
+            finally:
+                events.cancel()
+            await asyncio.sleep(pause)
 
     def __aiter__(self) -> TrainingRun:
         return self

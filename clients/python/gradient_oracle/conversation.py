@@ -12,6 +12,7 @@ import grpc
 from gradient_oracle import channel
 from gradient_oracle.called import require_callable
 from gradient_oracle.errors import InvalidRequest, OracleError, ServerFailure, invalid
+from gradient_oracle.retries import Patience
 from gradient_oracle.transport import Connection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.gradcheck.v1 import black_box_pb2_grpc
@@ -134,18 +135,20 @@ class _Conversation:
 
     def _send(self, request: pb.BlackBoxServiceStepRequest) -> pb.BlackBoxServiceStepResponse:
         stub = black_box_pb2_grpc.BlackBoxServiceStub(self._client.channel)
-        pauses = iter(PAUSES)
+        pauses, patience = iter(PAUSES), Patience(self._seconds)
         while True:
             self._client.prepare(request.ByteSize())
             metadata = self._client.access.metadata()
             try:
                 return stub.Step(
-                    request, timeout=self._seconds, metadata=metadata, wait_for_ready=True
+                    request, timeout=patience.left, metadata=metadata, wait_for_ready=True
                 )
             except grpc.RpcError as error:
-                pause = next(pauses, None)
-                if pause is None or error.code() not in _LOST or _is_answer(error):
-                    raise self._client.failure(error, metadata, self._seconds) from None
+                failed = self._client.failure(error, metadata, self._seconds)
+                lost = error.code() in _LOST and not _is_answer(error)
+                pause = next(pauses, None) if lost else patience.pause(failed)
+                if pause is None:
+                    raise failed from None
             time.sleep(pause)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradient_oracle import versions
@@ -56,7 +56,12 @@ class Cancelled(OracleError):
 
 
 class Overloaded(OracleError):
-    """The server has more calls than it takes; try again later."""
+    """The server has more calls than it takes; try again later.
+
+    `retry_after` is in how many seconds, or None if the server does not say so.
+    """
+
+    retry_after: float | None = None
 
 
 class ServerFailure(OracleError):
@@ -196,7 +201,7 @@ def from_call(
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
         made = MessageTooLarge(f"{details}: the limit of the oracle at {address} in bytes")
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        made = Overloaded(details)
+        made = _exhausted(error, details, called)
     elif code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED):
         made = Cancelled(details or "the call was cancelled")
     elif code is grpc.StatusCode.UNIMPLEMENTED:
@@ -210,17 +215,44 @@ def from_call(
     return made
 
 
+def _exhausted(error: Any, details: str, called: Callable[[str], str]) -> OracleError:
+    """Return the error of a call that needs too much at once, or has to wait for its turn."""
+    field = _first_field(error)
+    if field:
+        place = called(field)
+        text = details.replace(f"`{field}`", f"`{place}`", 1)
+        return InvalidRequest(text, field=field, argument=re.split(_PART, place)[0])
+    made = Overloaded(details)
+    made.retry_after = _retry_after(error)
+    return made
+
+
+def _retry_after(error: Any) -> float | None:
+    from google.rpc import error_details_pb2
+
+    retry = error_details_pb2.RetryInfo()
+    for detail in _details(error):
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.ToTimedelta().total_seconds())
+    return None
+
+
 def _first_field(error: Any) -> str:
     # Only those whose arguments are refused pay for it.
     from google.rpc import error_details_pb2
+
+    bad = error_details_pb2.BadRequest()
+    for detail in _details(error):
+        if detail.Unpack(bad) and bad.field_violations:
+            return str(bad.field_violations[0].field)
+    return ""
+
+
+def _details(error: Any) -> Sequence[Any]:
     from grpc_status import rpc_status
 
     try:
         status = rpc_status.from_call(error)
     except ValueError:  # The details contradict the status, so nobody knows what they mean.
-        return ""
-    for detail in status.details if status else ():
-        bad = error_details_pb2.BadRequest()
-        if detail.Unpack(bad) and bad.field_violations:
-            return str(bad.field_violations[0].field)
-    return ""
+        return ()
+    return status.details if status else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from gradient_oracle.access import Access, Metadata
 from gradient_oracle.calls import Call, functions
 from gradient_oracle.information import ServerInfo
 from gradient_oracle.operators import Served
+from gradient_oracle.retries import Patience
 from gradient_oracle.training import Progress, Trained, Unfinished
 
 T = TypeVar("T")
@@ -136,12 +138,19 @@ class Connection:
         """Carry out a call."""
         request = call.serialize()
         self.prepare(len(request))
-        metadata = self.access.metadata()
-        try:
-            response = self._method(call)(request, timeout=self.timeout, metadata=metadata)
-        except grpc.RpcError as error:
-            raise self.failure(error, metadata, called=call.called) from None
-        return call.result(response)
+        patience = Patience(self.timeout)
+        while True:
+            metadata = self.access.metadata()
+            try:
+                response = self._method(call)(request, timeout=patience.left, metadata=metadata)
+            except grpc.RpcError as error:
+                failed = self.failure(error, metadata, called=call.called)
+                pause = patience.pause(failed)
+                if pause is None:
+                    raise failed from None
+            else:
+                return call.result(response)
+            time.sleep(pause)
 
 
 class TrainingRun(Unfinished):
@@ -158,15 +167,23 @@ class TrainingRun(Unfinished):
         request = call.serialize()
         connection.prepare(len(request))
         method = connection.channel.unary_stream(call.path, response_deserializer=call.response)
-        metadata = connection.access.metadata()
-        events = method(request, timeout=connection.timeout, metadata=metadata)
-        try:
-            for event in events:
-                yield call.result(event)
-        except grpc.RpcError as error:
-            raise connection.failure(error, metadata) from None
-        finally:
-            events.cancel()
+        patience = Patience(connection.timeout)
+        while True:
+            metadata = connection.access.metadata()
+            events = method(request, timeout=patience.left, metadata=metadata)
+            try:
+                for event in events:
+                    yield call.result(event)
+            except grpc.RpcError as error:
+                failed = connection.failure(error, metadata)
+                pause = patience.pause(failed)
+                if pause is None:
+                    raise failed from None
+            else:
+                return
+            finally:
+                events.cancel()
+            time.sleep(pause)
 
     def __iter__(self) -> TrainingRun:
         return self
