@@ -45,13 +45,6 @@ STOPPING = 10.0
 YEAR = 365 * 86_400.0
 
 
-class WrongOption(click.ClickException):
-    """An option whose value cannot be meant."""
-
-    exit_code = 2
-
-
-@click.command()
 @click.command(cls=Command)
 @click.option(
     "--address",
