@@ -101,7 +101,8 @@ class Evidence:
         values = np.linalg.svd(both, compute_uv=False)
         rank = int(np.count_nonzero(values > 8 * self.noise(name)))
         rank = min(rank, *matrix.shape)
-        return max(1, min(free, rank * max(matrix.shape)))
+        # What meets its error is known: each of the ranks determines one line of it.
+        return max(1, min(free, rank * min(matrix.shape)))
 
     def _difference(self, name: str) -> Float64:
         gap = self.sent(name) - self.comparison.reference[name]
@@ -151,9 +152,9 @@ class Evidence:
         """Return the match of most bits: all tensors, or the largest part that one factor fits.
 
         `fitted` counts the numbers in the predictions that were fitted to what was sent. A tensor
-        that is right is not denied.
+        that is right is not denied; one that is all zeros says that, and nothing else.
         """
-        names = [n for n in predictions if np.any(self.sent(n)) or not np.any(predictions[n])]
+        names = [n for n in predictions if np.any(self.sent(n))]
         best: Match | None = None
         tried: set[float] = set()
         parts = [names, *([n] for n in names)] if len(names) > 1 else [names]

@@ -19,10 +19,12 @@ from oracle.diagnosis.hypotheses import TABLE, Hypothesis
 from oracle.diagnosis.linear import condition, least_squares
 from oracle.diagnosis.samples import MOST_SAMPLES, only
 from oracle.diagnosis.tensors import equals, listed, some, tensor_factor
-from oracle.findings import FindingKind
 from oracle.graphs.graph import Plan, Step
 from oracle.operators.operator import Curve, Family, Vjp
-from oracle.values import Finding, Float64
+from oracle.values import Float64
+
+FARTHEST = 300.0
+"""Numbers beyond this are not looked for: their powers leave float64."""
 
 ROUNDS = 12
 """Steps of Gauss and Newton for one number."""
@@ -86,15 +88,9 @@ def _scaled_part(
         return
     known = [1.0, 2.0, 0.5, *equals(abs(fitted), what.evidence.sizes, near).values()]
     meant = [math.copysign(k, fitted) for k in known if math.isclose(abs(fitted), k, rel_tol=near)]
-    meant += [0.0] if abs(fitted) <= near else []
     touched = _touched(what, fit.place, names)
     for factor, count in [*((k, 0) for k in meant if k != 1.0), (fitted, 1)]:
         finding = tensor_factor(listed(touched), factor, what.evidence.sizes)
-        if factor == 0.0:
-            verb = "is" if len(touched) == 1 else "are"
-            message = f"{listed(touched)} {verb} all zeros."
-            remedy = f"Compute {listed(touched)}: nothing may be detached on the way."
-            finding = Finding(FindingKind.ZERO_TENSOR, "", message, remedy)
         yield Hypothesis(
             fit.place, "tensor_factor", "", "", _mix(bases, [factor]), TABLE, count, finding
         )
@@ -241,6 +237,7 @@ def _curve(fit: _Fit, step: Step, curve: Curve) -> Iterator[Hypothesis]:
                 break
             move = float(slope @ (fit.sent - here)) / bottom
             c += float(np.clip(move, -1 - abs(c), 1 + abs(c)))
+            c = float(np.clip(c, -FARTHEST, FARTHEST))
             if abs(move) < 1e-12 * (1 + abs(c)):
                 break
         if np.isfinite(c) and not math.isclose(c, usual, rel_tol=1e-4, abs_tol=1e-4):

@@ -178,7 +178,7 @@ def curves(arguments: Arguments) -> tuple[Curve, ...]:
     def guarded(c: float, xp: Numbers, *given: Number, **attributes: float) -> dict[str, Number]:
         of = arguments(*given, **attributes)
         y = _softmax(of.a)
-        w = of.t * y / (y + 10.0**c)
+        w = of.t * y / (y + np.float_power(10.0, min(c, 0.0)))
         return {of.name: of.back(of.scale * (y * w.sum(axis=1, keepdims=True) - w))}
 
     says = "the derivative is that of {0} times the scores: a temperature of the softmax"
