@@ -106,6 +106,9 @@ class BallNumbers(Numbers):
     ) -> Number:
         return _objects(move(x))
 
+    def reshape(self, x: Number, shape: Sequence[int]) -> Number:  # noqa: D102
+        return x.reshape(tuple(shape))
+
     def concat(self, parts: Sequence[Number], axis: int) -> Number:  # noqa: D102
         return _objects(np.concatenate(list(parts), axis=axis))
 

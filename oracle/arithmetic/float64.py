@@ -59,6 +59,9 @@ class Float64Numbers(Numbers):
             found[block] = part
         return found
 
+    def reshape(self, x: Number, shape: Sequence[int]) -> Number:  # noqa: D102
+        return x.reshape(tuple(shape))
+
     def concat(self, parts: Sequence[Number], axis: int) -> Number:  # noqa: D102
         return np.concatenate(list(parts), axis=axis)
 

@@ -29,8 +29,8 @@ FARTHEST = 300.0
 ROUNDS = 12
 """Steps of Gauss and Newton for one number."""
 
-Gradient = Callable[[Mapping[int, Vjp]], Mapping[str, Float64]]
-"""The derivatives by all parameters, with those of some nodes replaced."""
+Part = Callable[[int, Vjp, Sequence[str]], Mapping[str, Float64]]
+"""Some of the derivatives by parameters, with that of a node replaced."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Fitting:
 
     plan: Plan
     evidence: Evidence
-    gradient: Gradient
+    part: Part
     taken: Mapping[int, Vjp]
     open: Sequence[str]
     values: Mapping[str, Float64]
@@ -48,10 +48,10 @@ class Fitting:
 def fits(what: Fitting) -> Iterator[Hypothesis]:
     """Yield the families and curves of every node, fitted to the tensors that are open."""
     for place, step in enumerate(what.plan.steps):
-        near = _first_reached(what.plan, place, what.open)
+        near = first_reached(what.plan, place, what.open)
         if place in what.taken or not near:
             continue
-        fit = _Fit(what.evidence, what.gradient, what.taken, place, near)
+        fit = _Fit(what.evidence, what.part, place, near)
         yield from _scaled(fit, what, step)
         for family in step.operator.families:
             yield from _family(fit, family)
@@ -113,14 +113,12 @@ class _Fit:
     def __init__(
         self,
         evidence: Evidence,
-        gradient: Gradient,
-        taken: Mapping[int, Vjp],
+        part: Part,
         place: int,
         names: Sequence[str],
     ) -> None:
         self.evidence = evidence
-        self.gradient = gradient
-        self.taken = taken
+        self.part = part
         self.place = place
         self.names = names
         self.sent = self.row({n: evidence.sent(n) for n in names})
@@ -129,7 +127,7 @@ class _Fit:
         return np.concatenate([(tensors[n] / self.evidence.noise(n)).ravel() for n in self.names])
 
     def of(self, wrong: Vjp) -> Float64:
-        return self.row(self.gradient({**self.taken, self.place: wrong}))
+        return self.row(self.part(self.place, wrong, self.names))
 
 
 Bases = Callable[..., Sequence[Mapping[str, Any]]]
@@ -169,7 +167,7 @@ def _count(fit: _Fit, bases: Bases) -> int:
         counted = len(found)
         return dict(found[0]) if found else {}
 
-    fit.gradient({**fit.taken, fit.place: counting})
+    fit.of(counting)
     return counted if 2 * counted < len(fit.sent) else 0
 
 
@@ -245,8 +243,10 @@ def _curve(fit: _Fit, step: Step, curve: Curve) -> Iterator[Hypothesis]:
             yield Hypothesis(fit.place, curve.code, said, curve.remedy, at(c), fitted=1)
 
 
-def _first_reached(plan: Plan, place: int, open_: Sequence[str]) -> list[str]:
+def first_reached(plan: Plan, place: int, open_: Sequence[str]) -> list[str]:
     """Return the open tensors that a node's error reaches first: those of the nearest nodes."""
+    if place < 0:
+        return list(open_)
     below = set(plan.steps[place].node.inputs)
     found: list[str] = [n for n in plan.steps[place].node.inputs if n in open_]
     for step in reversed(plan.steps[:place]):

@@ -7,7 +7,7 @@ left of it decide (`bits`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from oracle.diagnosis import returned
 from oracle.diagnosis.alone import alone
 from oracle.diagnosis.bits import DECISIVE, Evidence, Match
 from oracle.diagnosis.comparison import Comparison
-from oracle.diagnosis.fits import Fitting, fits
+from oracle.diagnosis.fits import Fitting, Part, first_reached, fits
 from oracle.diagnosis.hypotheses import Hypothesis, hypotheses, worlds
 from oracle.diagnosis.samples import MOST_SAMPLES, of_samples, only
 from oracle.diagnosis.sentences import of_factor, of_hypothesis
@@ -61,15 +61,39 @@ class Question:
             return forward(Float64Numbers(), self.plan)
 
     def gradient(
-        self, values: Mapping[str, Float64], instead: Mapping[int, Vjp]
+        self,
+        values: Mapping[str, Float64],
+        instead: Mapping[int, Vjp],
+        flows: dict[int, dict[str, Float64]] | None = None,
     ) -> dict[str, Float64]:
-        """Return the derivatives with those of some nodes replaced."""
+        """Return the derivatives with those of some nodes replaced.
+
+        `flows` is filled with what flows back to each place.
+        """
         xp = Float64Numbers()
         with np.errstate(all="ignore"):
             above = cotangents_of(xp, self.plan, self.cotangents)
-            found = reverse(xp, self.plan, values, above, wanted=self.wanted, instead=instead)
-        zeros = {n: np.zeros(self.plan.shapes[n]) for n in self.wanted if n not in found}
-        return {n: np.asarray(found[n]) for n in self.wanted if n in found} | zeros
+            found = reverse(
+                xp, self.plan, values, above, wanted=self.wanted, instead=instead, kept=flows
+            )
+        return self._named(found, self.wanted)
+
+    def part(
+        self,
+        values: Mapping[str, Float64],
+        instead: Mapping[int, Vjp],
+        begun: tuple[int, Mapping[str, Float64]],
+        names: Sequence[str],
+    ) -> dict[str, Float64]:
+        """Return some of the derivatives, from what flows back to a place."""
+        xp = Float64Numbers()
+        with np.errstate(all="ignore"):
+            found = reverse(xp, self.plan, values, {}, wanted=names, instead=instead, begun=begun)
+        return self._named(found, names)
+
+    def _named(self, found: Mapping[str, Float64], names: Sequence[str]) -> dict[str, Float64]:
+        shapes = self.plan.shapes
+        return {n: np.asarray(found[n]) if n in found else np.zeros(shapes[n]) for n in names}
 
 
 @dataclass(frozen=True)
@@ -166,9 +190,6 @@ def _grown(
         begun = Account(begun.slips, match, plain, (match.bits if match else 0.0) + begun.bits)
     front, best = [begun], begun
 
-    def gradient(instead: Mapping[int, Vjp]) -> dict[str, Float64]:
-        return question.gradient(values, {**(kept or {}), **instead})
-
     for _ in range(DEEPEST):
         found: list[Account] = []
         for account in front:
@@ -176,22 +197,45 @@ def _grown(
                 continue
             taken = {one.node: one.wrong for one in account.slips if one.node >= 0}
             open_ = [n for n in evidence.wrong if n not in account.explained]
-            fitted = fits(Fitting(question.plan, evidence, gradient, taken, open_, values))
+            replaced = {**(kept or {}), **taken}
+            flows: dict[int, dict[str, Float64]] = {}
+            question.gradient(values, replaced, flows)
+            part = _partial(question, values, replaced, flows)
+            fitted = fits(Fitting(question.plan, evidence, part, taken, open_, values))
             for slip in (*table, *fitted):
                 if any(slip.node == other.node for other in account.slips):
+                    continue
+                near = first_reached(question.plan, slip.node, open_)
+                if not near:
                     continue
                 instead = dict(kept or {})
                 for one in (*account.slips, slip):
                     if one.node >= 0:
                         instead[one.node] = _both(instead.get(one.node), one.wrong)
-                prediction = question.gradient(values, instead)
-                found += _extended(evidence, account, slip, prediction)
+                at = slip.node, flows[slip.node]
+                if evidence.match(question.part(values, instead, at, near), slip.fitted):
+                    prediction = question.gradient(values, instead)
+                    found += _extended(evidence, account, slip, prediction)
         found.sort(key=lambda a: -a.bits)
         front = [a for a in found if a.bits >= best.bits + DECISIVE][:KEPT]
         if not front:
             return best
         best = front[0]
     return best
+
+
+def _partial(
+    question: Question,
+    values: Mapping[str, Float64],
+    replaced: Mapping[int, Vjp],
+    flows: Mapping[int, Mapping[str, Float64]],
+) -> Part:
+    """Return what gives some derivatives, with that of one more node replaced."""
+
+    def part(place: int, wrong: Vjp, names: Sequence[str]) -> dict[str, Float64]:
+        return question.part(values, {**replaced, place: wrong}, (place, flows[place]), names)
+
+    return part
 
 
 def _extended(

@@ -45,17 +45,24 @@ def reverse(
     wanted: Collection[str] | None = None,
     stored: Collection[str] | None = None,
     instead: Mapping[int, Vjp] | None = None,
+    begun: tuple[int, Mapping[str, Number]] | None = None,
+    kept: dict[int, dict[str, Number]] | None = None,
 ) -> dict[str, Number]:
     """Return Σ cotangent · output differentiated by every tensor of the graph.
 
     `wanted` names inputs of the graph; None means all that can be differentiated. What leads to
     none of them is not computed. A tensor that is used several times gets the sum of what flows
     back from each use; one from which nothing leads to the outputs is left out. `instead` replaces
-    some of the derivatives of the node at a place, by those that somebody else wrote.
+    some of the derivatives of the node at a place, by those that somebody else wrote. `begun` goes
+    on at a place, with what flows back to there; `kept` is filled with that of every place.
     """
-    flows: dict[str, Number] = dict(cotangents)
+    last, flows = len(plan.steps) - 1, dict(cotangents)
+    if begun is not None:
+        last, flows = begun[0], dict(begun[1])
     needed = _leading_to(plan, plan.differentiable if wanted is None else wanted)
-    for place in reversed(range(len(plan.steps))):
+    for place in range(last, -1, -1):
+        if kept is not None:
+            kept[place] = dict(flows)
         step = plan.steps[place]
         above = [flows.get(name) if name else None for name in step.node.outputs]
         if all(one is None for one in above):
@@ -79,8 +86,8 @@ def reverse(
         for name, gradient in _by_name(step, found):
             if name not in needed:
                 continue
-            kept = stored is None or name in stored
-            flow = xp.stored(gradient) if kept else gradient
+            through = stored is None or name in stored
+            flow = xp.stored(gradient) if through else gradient
             flows[name] = flows[name] + flow if name in flows else flow
     return flows
 
