@@ -25,14 +25,13 @@ def command(name: str | None, *, address: str | None, access: Mapping[str, Any])
 
     try:
         with client(address, access) as oracle:
-            served = oracle.info().operators
+            if name is None:
+                shown = [_short(operator) for operator in oracle.operators().values()]
+            else:
+                shown = [str(operator) for operator in oracle.operators([name]).values()]
     except OracleError as error:
         raise Fault(str(error)) from None
-    if name is not None and name not in served:
-        near = served.near(name)
-        raise Fault(f"no operator {name!r} is served" + (f"; {near} is one" if near else ""))
-    shown = [served[name]] if name else served.values()
-    click.echo("\n\n".join(str(operator) if name else _short(operator) for operator in shown))
+    click.echo("\n\n".join(shown))
 
 
 def _short(operator: Any) -> str:

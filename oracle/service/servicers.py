@@ -232,7 +232,6 @@ class Server(server_pb2_grpc.ServerServiceServicer):
     def __init__(self, limits: Any, functions: Sequence[str]) -> None:
         self.limits = limits
         self.functions = functions
-        self.operators = encode_operators()
 
     def GetServerInfo(
         self, request: server_pb2.GetServerInfoRequest, context: grpc.ServicerContext
@@ -246,5 +245,5 @@ class Server(server_pb2_grpc.ServerServiceServicer):
             blas_threads=single_threaded_blas().threads(),
             flint_version=version("python-flint"),
             python_version=platform.python_version(),
-            operators=self.operators,
+            operators=encode_operators(request.described),
         )

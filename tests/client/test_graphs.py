@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import gradient_oracle
 import numpy as np
 import pytest
 
@@ -158,10 +159,16 @@ def test_a_probe_is_drawn_for_an_operator_and_for_a_net(oracle):
 
 def test_the_server_tells_its_operators(oracle):
     """With how they are called, the formula, and the mistakes that are known."""
-    gemm = oracle.info().operators["Gemm"]
+    listed = oracle.operators()
+    assert set(listed) == set(oracle.info().operators)
+    gemm = listed["Gemm"]
     assert gemm.call() == "Gemm(A, B, [C], *, alpha=1.0, beta=1.0, transA=0, transB=0)"
     assert "dA' = alpha dY B'ᵀ" in str(gemm)
-    assert "Not differentiated: labels" in str(oracle.info().operators["SoftmaxCrossEntropyLoss"])
+    assert "bias_reduction" in gemm.codes
+    (loss,) = oracle.operators(["SoftmaxCrossEntropyLoss"]).values()
+    assert "Not differentiated: labels" in str(loss)
+    with pytest.raises(gradient_oracle.InvalidRequest, match="`names` must be an operator that"):
+        oracle.operators(["Relux"])
 
 
 def test_a_report_has_the_name_of_the_net(embedded):

@@ -299,7 +299,7 @@ def test_an_answer_that_no_message_holds_is_refused_beforehand(serve):
 
 def test_the_server_lists_its_operators(call):
     """A new one is in the list by being in the table."""
-    listed = call("ServerService/GetServerInfo").operators
+    listed = call("ServerService/GetServerInfo", described=["Gemm"]).operators
     assert [item.name for item in listed] == sorted(OPERATORS)
     gemm = next(item for item in listed if item.name == "Gemm")
     assert [(i.name, i.optional) for i in gemm.inputs] == [("A", False), ("B", False), ("C", True)]
@@ -309,6 +309,9 @@ def test_the_server_lists_its_operators(call):
     assert "bias_reduction" in {slip.code for slip in gemm.slips}
     assert gemm.formula.startswith("Gemm (ONNX 13): Y = alpha A' B' + beta C")
     assert len(gemm.data_types) == 4
+    assert {item.name for item in listed if item.formula or item.slips} == {"Gemm"}
+    assert call("ServerService/GetServerInfo").ByteSize() < 16_000 + 300 * len(OPERATORS)
+    assert call.failure("ServerService/GetServerInfo", described=["a"]).field == "described[0]"
     loss = next(item for item in listed if item.name == "SoftmaxCrossEntropyLoss")
     assert [(item.name, item.constant) for item in loss.inputs][:2] == [
         ("scores", False), ("labels", True),

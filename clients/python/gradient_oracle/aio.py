@@ -333,6 +333,7 @@ class Oracle:
     check_cross_entropy_error = _awaited(functions.check_cross_entropy_error)
     check_simple_net = _awaited(functions.check_simple_net)
     check_two_layer_net = _awaited(functions.check_two_layer_net)
+    operators = _awaited_of_graph(graphs.operators)
     value = _awaited_of_graph(graphs.value)
     gradient = _awaited_of_graph(graphs.gradient)
     check = _awaited_of_graph(graphs.check)

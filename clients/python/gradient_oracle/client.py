@@ -148,6 +148,7 @@ class Oracle:
     check_cross_entropy_error = _blocking(functions.check_cross_entropy_error)
     check_simple_net = _blocking(functions.check_simple_net)
     check_two_layer_net = _blocking(functions.check_two_layer_net)
+    operators = _of_graph(graphs.operators)
     value = _of_graph(graphs.value)
     gradient = _of_graph(graphs.gradient)
     check = _of_graph(graphs.check)

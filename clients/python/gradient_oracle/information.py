@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradient_oracle.operators import Operator, Served
+from gradient_oracle.operators import Served
 from oracle.gradcheck.v1 import server_pb2
 
 
@@ -62,7 +62,7 @@ class ServerInfo:
             python_version=message.python_version,
             blas=message.blas,
             blas_threads=message.blas_threads,
-            operators=Served(map(Operator.of, message.operators)),
+            operators=Served(message.operators),
         )
 
     def __str__(self) -> str:

@@ -44,8 +44,8 @@ class Operator:
     """An operator: ONNX's name, inputs, outputs and attributes, and what is known of its gradient.
 
     `attributes` holds the defaults, None where there is none; `required` names those that a node
-    must have. `dtypes` are the types of gradients that can be checked. `str(operator)` is what a
-    person reads.
+    must have. `dtypes` are the types of gradients that can be checked. `slips` and `formula` are
+    told by `oracle.operators()` only. `str(operator)` is what a person reads.
     """
 
     name: str
@@ -134,19 +134,25 @@ def _shown(value: Any) -> str:
 
 
 class Served(Mapping[str, Operator]):
-    """The operators of a server by name."""
+    """The operators of a server by name; each is read when it is asked for."""
 
-    def __init__(self, operators: Iterable[Operator]) -> None:
-        self._operators = {operator.name: operator for operator in operators}
+    def __init__(self, messages: Iterable[pb.Operator]) -> None:
+        self._messages = {message.name: message for message in messages}
+        self._read: dict[str, Operator] = {}
 
     def __getitem__(self, name: str) -> Operator:
-        return self._operators[name]
+        if name not in self._read:
+            self._read[name] = Operator.of(self._messages[name])
+        return self._read[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._messages
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._operators)
+        return iter(self._messages)
 
     def __len__(self) -> int:
-        return len(self._operators)
+        return len(self._messages)
 
     def near(self, name: str) -> str:
         """Return the operator that may have been meant by a name, or ""."""
@@ -156,4 +162,4 @@ class Served(Mapping[str, Operator]):
     def unknown(self, name: str) -> str:
         """Return a name that is not among them, with the one that may have been meant."""
         near = self.near(name)
-        return f"{name!r}; {near} is one" if near else f"{name!r}; `info().operators` lists them"
+        return f"{name!r}; {near} is one" if near else f"{name!r}; `operators()` lists them"

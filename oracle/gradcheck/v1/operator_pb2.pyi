@@ -36,7 +36,9 @@ class Operator(google.protobuf.message.Message):
     version: builtins.int
     """The version of ONNX's operators since which it is as it is here; 0 for one of this project."""
     formula: builtins.str
-    """Its formula, that of its gradient, what shapes must be, and the source; for a person."""
+    """Its formula, that of its gradient, what shapes must be, and the source; for a person. Only if
+    `GetServerInfoRequest.described` names it.
+    """
     @property
     def inputs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___OperatorInput]:
         """What it reads, in order."""
@@ -55,7 +57,7 @@ class Operator(google.protobuf.message.Message):
 
     @property
     def slips(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___OperatorSlip]:
-        """Mistakes in its gradient that are known by name."""
+        """Mistakes in its gradient that are known by name; only if `GetServerInfoRequest.described` names it."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from oracle.gradcheck.v1 import operator_pb2 as oracle_dot_gradcheck_dot_v1_dot_operator__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n oracle/gradcheck/v1/server.proto\x12\x13oracle.gradcheck.v1\x1a\"oracle/gradcheck/v1/operator.proto\"\x16\n\x14GetServerInfoRequest\"\x84\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12+\n\x06limits\x18\x02 \x01(\x0b\x32\x1b.oracle.gradcheck.v1.Limits\x12\x11\n\tfunctions\x18\x03 \x03(\t\x12\x15\n\rnumpy_version\x18\x04 \x01(\t\x12\x0c\n\x04\x62las\x18\x05 \x01(\t\x12\x14\n\x0c\x62las_threads\x18\x06 \x01(\x05\x12\x15\n\rflint_version\x18\x07 \x01(\t\x12\x16\n\x0epython_version\x18\x08 \x01(\t\x12\x30\n\toperators\x18\t \x03(\x0b\x32\x1d.oracle.gradcheck.v1.Operator\"\xf7\x01\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x18\n\x10max_call_seconds\x18\x02 \x01(\x01\x12\x15\n\rcompute_slots\x18\x03 \x01(\x05\x12\x19\n\x11max_waiting_calls\x18\x04 \x01(\x05\x12\x10\n\x08max_rank\x18\x05 \x01(\x05\x12\x13\n\x0bmax_numbers\x18\x06 \x01(\x03\x12\x15\n\rmax_trainings\x18\x07 \x01(\x05\x12\x19\n\x11max_conversations\x18\x08 \x01(\x05\x12\x18\n\x10max_idle_seconds\x18\t \x01(\x01\x12\x13\n\x0bmax_entries\x18\n \x01(\x03\x32|\n\rServerService\x12k\n\rGetServerInfo\x12).oracle.gradcheck.v1.GetServerInfoRequest\x1a*.oracle.gradcheck.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x42g\n\x1bgradientoracle.gradcheck.v1P\x01Z(gradient-oracle/gradcheck/v1;gradcheckv1\xaa\x02\x1bGradientOracle.Gradcheck.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n oracle/gradcheck/v1/server.proto\x12\x13oracle.gradcheck.v1\x1a\"oracle/gradcheck/v1/operator.proto\")\n\x14GetServerInfoRequest\x12\x11\n\tdescribed\x18\x01 \x03(\t\"\x84\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12+\n\x06limits\x18\x02 \x01(\x0b\x32\x1b.oracle.gradcheck.v1.Limits\x12\x11\n\tfunctions\x18\x03 \x03(\t\x12\x15\n\rnumpy_version\x18\x04 \x01(\t\x12\x0c\n\x04\x62las\x18\x05 \x01(\t\x12\x14\n\x0c\x62las_threads\x18\x06 \x01(\x05\x12\x15\n\rflint_version\x18\x07 \x01(\t\x12\x16\n\x0epython_version\x18\x08 \x01(\t\x12\x30\n\toperators\x18\t \x03(\x0b\x32\x1d.oracle.gradcheck.v1.Operator\"\xf7\x01\n\x06Limits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x18\n\x10max_call_seconds\x18\x02 \x01(\x01\x12\x15\n\rcompute_slots\x18\x03 \x01(\x05\x12\x19\n\x11max_waiting_calls\x18\x04 \x01(\x05\x12\x10\n\x08max_rank\x18\x05 \x01(\x05\x12\x13\n\x0bmax_numbers\x18\x06 \x01(\x03\x12\x15\n\rmax_trainings\x18\x07 \x01(\x05\x12\x19\n\x11max_conversations\x18\x08 \x01(\x05\x12\x18\n\x10max_idle_seconds\x18\t \x01(\x01\x12\x13\n\x0bmax_entries\x18\n \x01(\x03\x32|\n\rServerService\x12k\n\rGetServerInfo\x12).oracle.gradcheck.v1.GetServerInfoRequest\x1a*.oracle.gradcheck.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x42g\n\x1bgradientoracle.gradcheck.v1P\x01Z(gradient-oracle/gradcheck/v1;gradcheckv1\xaa\x02\x1bGradientOracle.Gradcheck.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,11 +26,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
   _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
   _globals['_GETSERVERINFOREQUEST']._serialized_start=93
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=115
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=118
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=378
-  _globals['_LIMITS']._serialized_start=381
-  _globals['_LIMITS']._serialized_end=628
-  _globals['_SERVERSERVICE']._serialized_start=630
-  _globals['_SERVERSERVICE']._serialized_end=754
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=134
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=137
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=397
+  _globals['_LIMITS']._serialized_start=400
+  _globals['_LIMITS']._serialized_end=647
+  _globals['_SERVERSERVICE']._serialized_start=649
+  _globals['_SERVERSERVICE']._serialized_end=773
 # @@protoc_insertion_point(module_scope)

@@ -19,9 +19,20 @@ class GetServerInfoRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    DESCRIBED_FIELD_NUMBER: builtins.int
+    @property
+    def described(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of operators of which `Operator.formula` and `Operator.slips` are told, too. Of others they are
+        empty, for the information of a server is asked for at the start of every connection. One that is not
+        served is INVALID_ARGUMENT.
+        """
+
     def __init__(
         self,
+        *,
+        described: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["described", b"described"]) -> None: ...
 
 global___GetServerInfoRequest = GetServerInfoRequest
 

@@ -16,7 +16,7 @@ from gradient_oracle.graphs.nodes import operator_of
 from gradient_oracle.operators import Served
 from gradient_oracle.report import Report
 from oracle.gradcheck.v1 import graph_pb2 as pb
-from oracle.gradcheck.v1 import report_pb2, tensor_pb2
+from oracle.gradcheck.v1 import report_pb2, server_pb2, tensor_pb2
 from oracle.values import Array
 from oracle.wire import attributes as wire_attributes
 from oracle.wire import codes, tensors
@@ -52,6 +52,30 @@ class GraphProbe:
     inputs: dict[str, Array]
     attributes: dict[str, Any]
     cotangent: Any
+
+
+def operators(served: Served, names: Sequence[str] | None = None) -> Call[Served]:
+    """Ask for the operators that nets may hold, with formulas and the mistakes that are known.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Those that are asked for; all by default.
+
+    Returns
+    -------
+    mapping of str to Operator
+        By name; `str(operator)` is what a person reads.
+    """
+    asked = list(served) if names is None else _names("names", names)
+    for name in asked:
+        operator_of(name, served, "names")
+    request = server_pb2.GetServerInfoRequest(described=asked)
+
+    def read(response: server_pb2.GetServerInfoResponse) -> Served:
+        return Served(message for message in response.operators if message.name in asked)
+
+    return Call(request, read, lambda _: "names")
 
 
 def value(served: Served, net: Any, inputs: Any, *, attributes: Any = None) -> Call[Any]:

@@ -184,7 +184,7 @@ def of_operator(
     return Network([node], given, answer, operator.name, label)
 
 
-def operator_of(name: str, served: Served) -> Operator:
+def operator_of(name: str, served: Served, argument: str = "net") -> Operator:
     """Return an operator by its name.
 
     Raises
@@ -195,5 +195,5 @@ def operator_of(name: str, served: Served) -> Operator:
     if name in served:
         return served[name]
     if name.endswith(".onnx"):
-        raise invalid("net", "be a model, as gradient_oracle.onnx.load reads it", repr(name))
-    raise invalid("net", "be an operator that the oracle serves", served.unknown(name))
+        raise invalid(argument, "be a model, as gradient_oracle.onnx.load reads it", repr(name))
+    raise invalid(argument, "be an operator that the oracle serves", served.unknown(name))

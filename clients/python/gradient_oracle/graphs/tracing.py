@@ -130,7 +130,7 @@ class Ops:
         def call(*inputs: Any, **attributes: Any) -> Any:
             return trace.apply(operator, inputs, attributes)
 
-        call.__name__, call.__doc__ = name, str(operator)
+        call.__name__, call.__doc__ = name, operator.signature()
         return call
 
     def __dir__(self) -> list[str]:
