@@ -13,6 +13,7 @@ import pytest
 from oracle.__main__ import main
 
 TOP = Path(__file__).resolve().parent.parent
+MANIFEST = TOP / "docs/kubernetes.yaml"
 DOCKERFILE = (TOP / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 
 
@@ -44,6 +45,45 @@ def test_the_container_serves_and_is_asked_at_one_port():
     assert (health, asked["address"]) == ("info", f"127.0.0.1:{port}")
     published = (TOP / "compose.yaml").read_text(encoding="utf-8")
     assert f'"127.0.0.1:{port}:{port}"' in published
+
+
+def test_compose_and_the_manifest_serve_with_options_that_exist():
+    """And with limits, a root that nothing writes to, and no privileges."""
+    yaml = pytest.importorskip("yaml")
+    compose = yaml.safe_load((TOP / "compose.yaml").read_text(encoding="utf-8"))
+    service = compose["services"]["gradient-oracle"]
+    _, told = parsed(["gradient-oracle", *service["command"]])
+    assert told["address"] == "0.0.0.0:50051"
+    assert {"mem_limit", "cpus", "pids_limit", "stop_grace_period"} <= {*service}
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+
+    _, disruption, deployment = yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8"))
+    assert disruption["kind"] == "PodDisruptionBudget"
+    assert deployment["spec"]["replicas"] == 2
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    _, options = parsed(["gradient-oracle", *container["args"]])
+    assert not options["allow_remote"]
+    assert options["tls_certificate"]
+    assert options["token_file"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for name, option in (("grpc", "address"), ("health", "health_address")):
+        assert str(options[option]).endswith(f":{ports[name]}")
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["grpc"]["port"] == ports["health"]
+    assert pod["terminationGracePeriodSeconds"] > options["grace"] + 10
+    secured = container["securityContext"]
+    assert secured["readOnlyRootFilesystem"]
+    assert not secured["allowPrivilegeEscalation"]
+    assert {"memory", "cpu"} <= {*container["resources"]["limits"]}
+
+
+def test_the_manifest_is_one_of_kubernetes():
+    """By the schemas of its own API, without a field that they do not know."""
+    validate = pytest.importorskip("kubernetes_validate")
+    yaml = pytest.importorskip("yaml")
+    for resource in yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")):
+        validate.validate(resource, validate.latest_version(), strict=True)
 
 
 def test_a_flag_that_does_not_exist_would_be_noticed():

@@ -98,6 +98,12 @@ YEAR = 365 * 86_400.0
     "it each server makes its own.",
 )
 @click.option(
+    "--health-address",
+    default="",
+    show_envvar=True,
+    help="HOST:PORT where grpc.health.v1 alone is served, without encryption, for probes.",
+)
+@click.option(
     "--metrics-address",
     default="",
     show_envvar=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import threading
@@ -102,6 +103,9 @@ for; with these seconds, none of 450.
 """
 
 
+PROBES = 4
+"""Threads for probes on an address of their own."""
+
 LATEST_BEGIN = 5.0
 """Seconds in which a call is begun; one that is not means that calls are not served."""
 
@@ -184,6 +188,7 @@ class Server:
         self.gate.helpers.start(1)
         self.pools.start()
         self.exposition = _exposition(settings, self.metrics)
+        self.probes, self.health_address = _probes(settings, self.health)
 
     def _register(self) -> None:
         server, settings = self.server, self.settings
@@ -253,6 +258,8 @@ class Server:
     def start(self) -> None:
         """Serve, and let the end of the interpreter stop it."""
         self.server.start()
+        if self.probes is not None:
+            self.probes.start()
         self.health.tell(serving=True)
         self._look_after(self.pools.shared.submit(bool))
         # Threads of pools are joined before atexit functions run; only this hook comes earlier.
@@ -290,6 +297,8 @@ class Server:
         stopped.wait(5)
         if self.exposition is not None:
             self.exposition.stop()
+        if self.probes is not None:
+            self.probes.stop(0).wait(5)
         self.pools.shutdown()
         self.gate.helpers.shutdown()
 
@@ -315,6 +324,24 @@ def _metrics(settings: Settings, gate: Gate) -> Metrics | None:
     from oracle.service.metrics import Metrics  # noqa: PLC0415 - see above
 
     return Metrics(gate)
+
+
+def _probes(settings: Settings, answers: Health) -> tuple[grpc.Server | None, str]:
+    """Return the server of the health alone, for who has nothing to show, and its address."""
+    if not settings.health_address:
+        return None, ""
+    alone = dataclasses.replace(settings, address=settings.health_address, allow_remote=True)
+    pools = Pools(PROBES, {})
+    executor: Any = pools
+    server = grpc.server(
+        executor,
+        interceptors=[Placed(pools), Decoded(pools, Shares(2**16, "bytes of requests of probes"))],
+        options=options(alone),
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(answers, server)
+    address = listen(server, alone, None)
+    pools.start()
+    return server, address
 
 
 def _exposition(settings: Settings, metrics: Metrics | None) -> Exposition | None:

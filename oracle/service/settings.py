@@ -31,6 +31,9 @@ class Settings:
         must show. "" is none.
     session_key_file : str
         The file of keys of `oracle.service.sealing`, which replicas share; "" makes a key.
+    health_address : str
+        HOST:PORT where health alone is told, without encryption; "" is none. Probes of Kubernetes
+        have no certificates.
     metrics_address : str
         HOST:PORT where Prometheus reads; "" is none. With a shared port the process that started
         this one reads there what all count.
@@ -53,4 +56,5 @@ class Settings:
     tls_client_ca: str = ""
     token_file: str = ""
     session_key_file: str = ""
+    health_address: str = ""
     metrics_address: str = ""

@@ -7,9 +7,12 @@ import inspect
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 import gradient_oracle
 import pytest
+
+from tests.service.test_serve import running
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +109,17 @@ def oracle(request):
         client = Awaiting(gradient_oracle.aio.connect(address), loop)
         yield client
         client.close()
+
+
+@pytest.fixture
+def replicas(tmp_path):
+    """Run two servers that share a key; return them, what starts one, and what ends all."""
+    keys = tmp_path / "keys"
+    keys.write_text("0123456789abcdef" * 4)
+    with ExitStack() as stack:
+
+        def start(address="127.0.0.1:0"):
+            options = ["--session-key-file", str(keys), "--grace", "1", "--address", address]
+            return stack.enter_context(running(*options))
+
+        yield [start(), start()], start, stack

@@ -15,20 +15,6 @@ from tests.service.test_serve import running
 X = np.linspace(-1.0, 1.0, 40)
 
 
-@pytest.fixture
-def replicas(tmp_path):
-    """Run two servers that share a key; return them, what starts one, and what ends all."""
-    keys = tmp_path / "keys"
-    keys.write_text("0123456789abcdef" * 4)
-    with ExitStack() as stack:
-
-        def start(address="127.0.0.1:0"):
-            options = ["--session-key-file", str(keys), "--grace", "1", "--address", address]
-            return stack.enter_context(running(*options))
-
-        yield [start(), start()], start, stack
-
-
 def address_of(replicas):
     """Return one address that leads to all, as a name with several addresses does."""
     return f"ipv4:{','.join(replica.address for replica in replicas)}"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import gradient_oracle
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oracle.service import reloading
 from oracle.service.ports import CannotServe
@@ -143,6 +144,23 @@ def test_files_that_change_are_read_again_and_broken_ones_change_nothing(
         use(foreign.issue("third"))
         assert ask(server.address, credentials=other, **own)
         assert "unknown here" in why_not(server.address, credentials=trusted, **own)
+
+
+def test_health_is_told_to_probes_without_certificates(authority):
+    """On an address of its own, where nothing else is served."""
+    with (
+        serving(authority.issue("server"), authority.ca, health_address="127.0.0.1:0") as server,
+        grpc.insecure_channel(server.health_address) as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        asked = health_pb2.HealthCheckRequest()
+        assert health.Check(asked, timeout=10).status == health_pb2.HealthCheckResponse.SERVING
+        other = channel.unary_unary("/oracle.gradcheck.v1.ServerService/GetServerInfo")
+        with pytest.raises(grpc.RpcError) as caught:
+            other(b"", timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        server.health.end()
+        assert health.Check(asked, timeout=10).status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.mark.parametrize(
