@@ -89,7 +89,7 @@ def test_the_manifest_is_one_of_kubernetes():
 def test_a_flag_that_does_not_exist_would_be_noticed():
     """So would a command."""
     with pytest.raises(click.NoSuchOption):
-        parsed(["gradient-oracle", "serve", "--port", "1"])
+        parsed(["gradient-oracle", "serve", "--none", "1"])
 
 
 def test_what_the_wheel_is_made_from_reaches_the_build():

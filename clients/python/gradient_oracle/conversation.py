@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias, get_args
 
 import grpc
@@ -62,6 +63,11 @@ class _Stream:
         if response is None:
             raise ServerFailure("the server ended the conversation without a result")
         return response.reply
+
+    def finish(self) -> None:
+        """Let the server say that a conversation is over, which it is not until that is heard."""
+        with suppress(grpc.RpcError):
+            next(self._call, None)
 
     def close(self) -> None:
         """End the stream, and with the sentinel the thread of gRPC that waits for the next turn."""
@@ -151,6 +157,11 @@ class _Conversation:
                     raise failed from None
             time.sleep(pause)
 
+    def finish(self) -> None:
+        """Take the end that follows on the result."""
+        if self._stream is not None:
+            self._stream.finish()
+
     def close(self) -> None:
         """Give the conversation up."""
         if self._stream is not None:
@@ -188,6 +199,7 @@ def converse(
             answered = answer(reply.ask)
             answered.mark = reply.ask.mark
             reply = conversation.say(pb.Turn(answer=answered))
+        conversation.finish()
         if progress is not None:
             progress("done", 1.0)
     finally:
