@@ -125,7 +125,7 @@ def asked(plan: Plan, request: pb.DifferentiateRequest) -> Known:
 
 def _require_differentiable(plan: Plan, name: str, field: str) -> None:
     has = ", ".join(plan.differentiable) or "none"
-    requirement = f"be that of an input that can be differentiated ({has})"
+    requirement = f"be that of a floating input on which the outputs depend ({has})"
     require(name in plan.differentiable, field, requirement, repr(name))
 
 

@@ -236,7 +236,7 @@ INVALID = [
     ("cotangents[0].name", "output of the graph (loss)", DIFFERENTIATE, {"cotangents": [named()]}),
     ("cotangents[0].tensor", "shape () of loss", DIFFERENTIATE, {"cotangents": [named("loss")]}),
     ("cotangents[0].tensor", "finite", CHECK, {"cotangents": [named("loss", np.array(np.inf))]}),
-    ("wanted[0]", "can be differentiated (x, W1", DIFFERENTIATE, {"wanted": ["t"]}),
+    ("wanted[0]", "on which the outputs depend (x, W1", DIFFERENTIATE, {"wanted": ["t"]}),
     ("gradient", "hold at least one tensor", CHECK, {}),
     ("gradient[0].name", "(x, W1, b1, W2), got 't'", CHECK, {"gradient": [named("t")]}),
     ("gradient[1].name", "'x' twice", CHECK, {"gradient": [named(), named()]}),
