@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any
 
 from oracle.operators.operator import Operator, Shape, Signature
 from oracle.operators.table import OPERATORS
+from oracle.spelling import meant
 from oracle.values import Array, InvalidInput
 
 
@@ -142,8 +142,8 @@ def _require_names(names: Sequence[str], inputs: Mapping[str, Array]) -> None:
 def _step(where: str, node: Node) -> Step:
     operator = OPERATORS.get(node.operator)
     if operator is None:
-        near = difflib.get_close_matches(node.operator, OPERATORS, 1)
-        was = f"{node.operator!r}" + (f"; {near[0]} is one" if near else "")
+        near = meant(node.operator, OPERATORS)
+        was = f"{node.operator!r}" + (f"; {near} is one" if near else "")
         raise InvalidInput(f"{where}.op_type", "be an operator that is served", was)
     signature = operator.signature
     if node.domain and node.domain not in {signature.domain, signature.domain or "ai.onnx"}:

@@ -197,7 +197,7 @@ def test_a_tensor_of_another_call_is_refused(embedded):
 
 
 CALLS = [
-    ({"gradient": {"t": 1.0}}, "gradient", r"`gradient\['t'\]` must be that of an input that"),
+    ({"gradient": {"t": 1.0}}, "gradient", r"`gradient\['t'\]` must be that of a floating input"),
     ({"gradient": {}}, "gradient", "hold at least one tensor"),
     ({"gradient": np.ones(3)}, "gradient", r"map names of inputs \(x, t, W1, b1, W2\) to arrays"),
     ({"gradient": {"W1": "text"}}, "gradient", r"`gradient\['W1'\]` must"),

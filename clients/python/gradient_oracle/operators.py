@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from oracle.gradcheck.v1 import operator_pb2 as pb
 from oracle.gradcheck.v1 import tensor_pb2
+from oracle.spelling import meant
 from oracle.wire import attributes, codes
 
 
@@ -154,12 +154,7 @@ class Served(Mapping[str, Operator]):
     def __len__(self) -> int:
         return len(self._messages)
 
-    def near(self, name: str) -> str:
-        """Return the operator that may have been meant by a name, or ""."""
-        found = difflib.get_close_matches(name, self, 1)
-        return found[0] if found else ""
-
     def unknown(self, name: str) -> str:
         """Return a name that is not among them, with the one that may have been meant."""
-        near = self.near(name)
+        near = meant(name, self)
         return f"{name!r}; {near} is one" if near else f"{name!r}; `operators()` lists them"
