@@ -124,12 +124,15 @@ class Finding:
 class BudgetMap:
     """|candidate - reference| / allowed, as block maxima on a grid of at most 64 x 64.
 
-    `cells` is row-major, `rows * columns` long; NaN where there is no number.
+    `cells` is row-major, `rows * columns` long; NaN where there is no number. `candidate` and
+    `reference` hold the entry with the largest share in each block, if some entry is wrong.
     """
 
     rows: int
     columns: int
     cells: tuple[float, ...]
+    candidate: tuple[float, ...] = ()
+    reference: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

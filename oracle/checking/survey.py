@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from oracle.diagnosis.comparison import Comparison
@@ -92,7 +94,7 @@ def tensor_report(
         radius=float(np.max(radius, initial=0.0)),
         worst=worst,
         wrong_entries=int(np.count_nonzero(share > 1.0)),
-        budget_map=_budget_map(share),
+        budget_map=_budget_map(share, candidate, reference),
         histogram=histogram,
     )
 
@@ -111,12 +113,39 @@ def _survey(flat: Float64, checkpoint: Checkpoint) -> tuple[list[int], tuple[int
     return largest[:WORST_ENTRIES], tuple(counts.tolist())
 
 
-def _budget_map(share: Float64) -> BudgetMap:
-    grid = np.atleast_2d(share.reshape(share.shape[0], -1) if share.ndim > 1 else share)
+def _budget_map(share: Float64, candidate: Array, reference: Float64) -> BudgetMap:
+    grid = _matrix(share)
     rows, columns = min(64, grid.shape[0]), min(64, grid.shape[1])
     if rows == 0 or columns == 0:
         return BudgetMap(rows, columns, ())
     down = np.arange(rows) * grid.shape[0] // rows
     right = np.arange(columns) * grid.shape[1] // columns
     cells = np.maximum.reduceat(np.maximum.reduceat(grid, down, axis=0), right, axis=1)
-    return BudgetMap(rows, columns, tuple(cells.ravel().tolist()))
+    if not cells.max() > 1.0:
+        return BudgetMap(rows, columns, tuple(cells.ravel().tolist()))
+    places = [
+        _place(grid, top, bottom, left, end)
+        for top, bottom in itertools.pairwise([*down.tolist(), grid.shape[0]])
+        for left, end in itertools.pairwise([*right.tolist(), grid.shape[1]])
+    ]
+    at = tuple(np.array(places).T)
+    sent = _matrix(candidate)[at].astype(np.float64)
+    return BudgetMap(
+        rows,
+        columns,
+        tuple(cells.ravel().tolist()),
+        tuple(sent.tolist()),
+        tuple(_matrix(reference)[at].tolist()),
+    )
+
+
+def _matrix(tensor: Array) -> Array:
+    """Return a tensor as rows and columns: the first axis, and all others."""
+    return np.atleast_2d(tensor.reshape(tensor.shape[0], -1) if tensor.ndim > 1 else tensor)
+
+
+def _place(grid: Float64, top: int, bottom: int, left: int, end: int) -> tuple[int, int]:
+    """Return where the largest number of a block is."""
+    block = grid[top:bottom, left:end]
+    row, column = divmod(int(np.argmax(block)), block.shape[1])
+    return top + row, left + column

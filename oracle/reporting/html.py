@@ -1,13 +1,24 @@
-"""A report as one HTML page that needs nothing else: no network, no script."""
+"""A report as one HTML page that needs nothing else: no network, no script.
+
+The markup and the style are in `templates`; here is what they are filled with.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from oracle.reporting.figures import heat_map, histogram, ladder, number, rough
-from oracle.reporting.text import advice, arithmetic, told_apart
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from oracle.reporting import figures
+from oracle.reporting.figures import number, rough
+from oracle.reporting.text import advice, arithmetic, told_apart, unsaid
 from oracle.values import (
     Direction,
     Finding,
@@ -33,61 +44,32 @@ _TRUST: Mapping[str | None, str] = {
 _MOST_PLOTS = 4
 """Directions with a plot of their own."""
 
-_LADDER_KEY = (
-    '<h3>Convergence</h3><p class="soft">Distance from the measured slope, against the step: '
-    '<span class="line a"></span>central difference <span class="line b"></span>extrapolated '
-    '<span class="line c"></span>noise floor: what the noise of the function may do '
-    '<span class="line d"></span>your gradient</p>'
-)
-
 _LEAST_RUNGS = 3
 """Steps that a ladder needs to show how it converges."""
 
 _DIRECTIONS = 8
 """Directions that are shown without being asked for."""
 
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1b1b1f;--soft:#55555e;--paper:#fff;--panel:#f4f4f6;
---line:#c9c9d1;--pass:#146c2e;--fail:#b3261e;--inconclusive:#7a5200;
---s0:#e8eef7;--s1:#b4cbea;--s2:#6f9bd1;--s3:#f6c667;--s4:#ee8f3c;--s5:#d4492a;--s6:#8c1127;
---none:#999;--a:#1f5fae;--b:#b3261e;--c:#6b6b75}
-@media(prefers-color-scheme:dark){:root{--ink:#ececf1;--soft:#b4b4bf;--paper:#16161a;
---panel:#212127;--line:#45454f;--pass:#7fd996;--fail:#ff9a90;--inconclusive:#f0c05a;
---s0:#1f2a3a;--s1:#2f4a70;--s2:#4f7fbe;--s3:#c9962f;--s4:#e0792c;--s5:#f0553a;--s6:#ff9fb0;
---none:#777;--a:#8ab8f5;--b:#ff9a90;--c:#a8a8b3}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:60rem;background:var(--paper);color:var(--ink);
-font:1rem/1.5 system-ui,sans-serif;overflow-wrap:break-word}
-h1{font-size:1.4rem;line-height:1.3}h2{font-size:1.2rem;margin-top:2.5rem}h3{font-size:1rem}
-.verdict{display:block;font-size:2.4rem;letter-spacing:.02em}
-.pass{color:var(--pass)}.fail{color:var(--fail)}.inconclusive{color:var(--inconclusive)}
-.soft,figcaption{color:var(--soft);font-size:.9rem}
-.finding{background:var(--panel);border-left:.3rem solid var(--line);padding:.2rem 1rem 1rem;
-margin:1rem 0}.finding h2{margin:.5rem 0}.finding h2 code{font-size:1.1rem}
-pre,code,td{font-family:ui-monospace,monospace;font-size:.85rem}
-pre{background:var(--panel);padding:.75rem;white-space:pre-wrap;overflow-wrap:anywhere}
-.finding pre{padding:0}details{margin:1rem 0}summary{cursor:pointer}
-summary h2{display:inline-block;margin:0}
-.wide{overflow-x:auto}table{border-collapse:collapse}
-th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--line);
-white-space:nowrap}.facts td{white-space:normal}
-figure{margin:1rem 0}svg{display:block;width:100%;height:auto}
-.map{max-width:24rem;max-height:18rem;border:1px solid var(--line)}.plot{max-width:40rem}
-text{fill:var(--ink);font:11px system-ui,sans-serif}
-.figures{display:grid;gap:1.5rem;grid-template-columns:repeat(auto-fit,minmax(min(18rem,100%),1fr))}
-.ladders{grid-template-columns:repeat(auto-fit,minmax(min(26rem,100%),1fr))}
-.line{display:inline-block;width:1.6em;margin:0 .3em 0 .8em;vertical-align:.25em;
-border-top:2px solid}.line.a{border-color:var(--a)}.line.b{border-color:var(--b);
-border-top-style:dashed}.line.c{border-color:var(--c);border-top-style:dotted}
-.line.d{border-color:var(--ink);border-top-width:1px}
-.key{display:inline-block;width:.9em;height:.9em;margin:0 .3em 0 .8em;border:1px solid var(--line);
-vertical-align:-.1em}
-@media(max-width:30rem){th,td{padding-right:.5rem;font-size:.72rem}}
-"""
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@functools.cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def render(
-    report: Report, *, document: str = "", reproduce: Mapping[str, str] | None = None
+    report: Report,
+    *,
+    document: str = "",
+    reproduce: Mapping[str, str] | None = None,
+    fragment: bool = False,
 ) -> str:
     """Return the report as one self-contained HTML page.
 
@@ -99,64 +81,79 @@ def render(
         The same as JSON, to be shown at the end.
     reproduce : mapping, optional
         What it takes to repeat the check, text by title: the command, versions, digests of files.
+    fragment : bool
+        Leave out the page around it: for a cell of a notebook, whose own style stays as it is.
 
     Returns
     -------
     str
-        The verdict; the findings with their mathematics; a map of the error over the budget, a
-        histogram and the worst entries of each tensor; for a function known by its values, the
-        ladder of steps; what was checked and how; what it takes to repeat it. Light or dark,
-        as the reader has it, readable on a phone, every figure with a text in its place.
+        The verdict; the findings with their mathematics; maps of what was sent, of what is right
+        and of the difference, a histogram and the worst entries of each tensor; for a function
+        known by its values, the ladder of steps; what was checked and how; what it takes to repeat
+        it. Light or dark, as the reader has it, readable on a phone, every figure with a text in
+        its place.
     """
-    parts = [_verdict(report)]
-    parts += [_finding(finding) for finding in report.findings]
-    parts += [f'<p class="soft">{escape(note)}</p>' for note in report.notes]
     order = sorted(report.tensors, key=lambda tensor: tensor.verdict is Verdict.PASS)
-    parts += [
-        _tensor(t, folded=report.verdict is not Verdict.PASS and t.verdict is Verdict.PASS)
-        for t in order
-    ]
-    if report.measurement is not None:
-        parts.append(_measurement(report.measurement, report.verdict))
-    parts += [_facts(report), _reproduce(document, reproduce or {})]
-    title = escape(f"{report.verdict.upper()} {report.subject}")
-    style = _STYLE + "".join(f".s{n}{{fill:var(--s{n});background:var(--s{n})}}" for n in range(7))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{title}</title>\n<style>{style}.none{{fill:var(--none)}}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(parts) + "\n</main>\n</body>\n</html>\n"
+    template = _environment().get_template("report.html" if fragment else "page.html")
+    return template.render(
+        report=report,
+        headline=f"{report.subject}: {report.summary}" if report.summary else report.subject,
+        word=_WORDS.get(report.verdict, ""),
+        advice=advice(report),
+        findings=[_finding(report, finding) for finding in report.findings],
+        tensors=[_tensor(report, tensor) for tensor in order],
+        measured=report.measurement and _measured(report.measurement, report.verdict),
+        facts=_facts(report),
+        document=document,
+        reproduce=list((reproduce or {}).items()),
     )
 
 
-def _verdict(report: Report) -> str:
-    reason = ""
-    if report.reason is not None:
-        reason = f" Reason: <code>{escape(report.reason)}</code>. {escape(advice(report))}"
-    text = f"{report.subject}: {report.summary}" if report.summary else report.subject
-    return (
-        f'<h1><span class="verdict {report.verdict}">{report.verdict.upper()}</span> '
-        f"{escape(text)}</h1>\n<p>{_WORDS.get(report.verdict, '')}{reason}</p>"
-    )
+def _finding(report: Report, finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "link": _page(finding.kind),
+        "tensor": finding.tensor,
+        "message": coded(unsaid(finding.message, report.summary)),
+        "remedy": coded(finding.remedy),
+        "evidence": [(name, number(value)) for name, value in finding.evidence.items()],
+    }
 
 
-def _finding(finding: Finding) -> str:
-    tensor = f" in <code>{escape(finding.tensor)}</code>" if finding.tensor else ""
-    remedy = f"<pre><code>{escape(finding.remedy)}</code></pre>" if finding.remedy else ""
-    evidence = ""
-    if finding.evidence:
-        rows = [(name, number(value)) for name, value in finding.evidence.items()]
-        evidence = _table(
-            ("evidence", "value"), rows, f"evidence of {finding.kind} {finding.tensor}"
-        )
-    return (
-        f'<section class="finding"><h2><code>{escape(finding.kind)}</code>{tensor}</h2>'
-        f"<p>{escape(finding.message)}</p>{remedy}{evidence}</section>"
-    )
+@functools.cache
+def _page(code: str) -> str:
+    """Return the page of a finding code in the documentation, or "" if the package names none."""
+    urls = importlib.metadata.metadata("gradient-oracle").get_all("Project-URL") or []
+    named = dict(url.split(", ", 1) for url in urls)
+    base = named.get("Documentation", "").rstrip("/")
+    return f"{base}/findings/{code}/" if base else ""
 
 
-def _facts(report: Report) -> str:
+_CODE = re.compile(
+    r"`[^`]+`"
+    r"|(?<![\w.])\w+(?:\.\w+)*(?:\([^()]*\)|\[[^\[\]]*\])*"
+    r"(?:\s*(?:[-+*/@]?=|[-+*/@^])\s*\(*\w+(?:\.\w+)*(?:\([^()]*\)|\[[^\[\]]*\])*\)*)+"
+)
+"""An expression among words: names or numbers with an operator between them."""
+
+
+def coded(text: str) -> Markup:
+    """Return prose with its expressions set as code.
+
+    Examples
+    --------
+    >>> coded("Write dy = (y - t) / N, not y - t.")
+    Markup('Write <code>dy = (y - t) / N</code>, not <code>y - t</code>.')
+    """
+    made, last = Markup(), 0
+    for match in _CODE.finditer(text):
+        made += escape(text[last : match.start()])
+        made += Markup("<code>{}</code>").format(match[0].strip("`"))
+        last = match.end()
+    return made + escape(text[last:])
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
     rows = [
         ("entries checked", f"{report.entries:,}"),
         ("arithmetic of the gradient", arithmetic(report)),
@@ -169,38 +166,44 @@ def _facts(report: Report) -> str:
                 f"{rough(report.detection_limit)} of the largest entry",
             ),
         ]
-    rows.append(("reference", _TRUST.get(report.reference_kind, str(report.reference_kind))))
+    kind = report.reference_kind
+    rows.append(("reference", _TRUST.get(kind, str(kind))))
     if report.delta is not None:
         rows.append(("delta", number(report.delta)))
     if report.matched_delta is not None and report.matched_delta != report.delta:
         rows.append(("delta that fits the gradient", number(report.matched_delta)))
-    rows += [(name, str(size)) for name, size in report.sizes.items()]
-    table = _table(("what", "value"), rows, "the check")
-    return f'<h2>The check</h2>\n<div class="facts">{table}</div>'
+    return rows + [(name, str(size)) for name, size in report.sizes.items()]
 
 
-def _tensor(tensor: TensorReport, *, folded: bool) -> str:
-    """Show a tensor; `folded` leaves to the reader whether to look at one that is right."""
-    shape = " × ".join(map(str, tensor.shape)) or "one number"
-    title = (
-        f"<h2>{escape(tensor.name)} <span class='soft'>({shape})</span> "
-        f'<span class="{tensor.verdict}">{tensor.verdict}</span></h2>'
-    )
-    figures = []
-    if tensor.budget_map is not None and tensor.budget_map.cells:
-        figures.append(heat_map(tensor.name, tensor.budget_map))
-    if any(tensor.histogram):
-        figures.append(histogram(tensor.name, tensor.histogram))
-    drawn = f'\n<div class="figures">{"".join(figures)}</div>' if figures else ""
-    body = f"<p>{_told(tensor)}</p>{drawn}\n{_worst(tensor)}"
-    if folded:
-        return f"<details><summary>{title}</summary>\n{body}</details>"
-    return f"<section>{title}\n{body}</section>"
+def _tensor(report: Report, tensor: TensorReport) -> dict[str, Any]:
+    """Fill in a tensor; one that is right is folded where another is not."""
+    passed = tensor.verdict is Verdict.PASS
+    grid = tensor.budget_map if tensor.budget_map is not None and tensor.budget_map.cells else None
+    return {
+        "name": tensor.name,
+        "shape": " × ".join(map(str, tensor.shape)) or "one number",
+        "verdict": tensor.verdict,
+        "folded": passed and report.verdict is not Verdict.PASS,
+        "told": _told(tensor),
+        "maps": figures.value_maps(tensor.name, grid) if grid and not passed else [],
+        "worst": _worst(tensor),
+        "budget": figures.budget_map(tensor.name, grid) if grid else None,
+        "histogram": (
+            figures.histogram(tensor.name, tensor.histogram) if any(tensor.histogram) else None
+        ),
+    }
 
 
 def _told(tensor: TensorReport) -> str:
-    noun = "entry" if tensor.wrong_entries == 1 else "entries"
-    sentences = [f"{tensor.wrong_entries:,} wrong {noun}."] if tensor.wrong_entries else []
+    noun = "entry is" if tensor.wrong_entries == 1 else "entries are"
+    count = math.prod(tensor.shape)
+    sentences = []
+    if tensor.wrong_entries:
+        sentences.append(f"{tensor.wrong_entries:,} of {count:,} {noun} wrong.")
+    if tensor.wrong_entries and tensor.worst and tensor.largest_reference > 0:
+        gap = abs(tensor.worst[0].candidate - tensor.worst[0].reference)
+        share = gap / tensor.largest_reference
+        sentences.append(f"The worst is off by {share:.2g} of the largest entry.")
     if tensor.budget_used == 0:
         sentences.append("Every entry is that of the reference.")
     elif not math.isnan(tensor.budget_used):
@@ -212,40 +215,41 @@ def _told(tensor: TensorReport) -> str:
     return " ".join([*sentences, f"{largest}; {seen}."])
 
 
-def _worst(tensor: TensorReport) -> str:
-    rows = [
+def _worst(tensor: TensorReport) -> list[tuple[str, ...]]:
+    if tensor.budget_used == 0:
+        return []
+    largest = tensor.largest_reference or math.nan
+    return [
         (
             str(list(entry.index)),
             *told_apart(entry.candidate, entry.reference),
             number(entry.candidate - entry.reference),
+            f"{(entry.candidate - entry.reference) / largest:+.2g}",
             rough(entry.allowed),
         )
         for entry in tensor.worst[: tensor.wrong_entries or None]
     ]
-    if not rows or tensor.budget_used == 0:
-        return ""
-    head = ("entry", "yours", "reference", "difference", "allowed")
-    return "<h3>Worst entries</h3>" + _table(head, rows, f"worst entries of {tensor.name}")
 
 
-def _measurement(measurement: Measurement, verdict: Verdict) -> str:
+def _measured(measurement: Measurement, verdict: Verdict) -> dict[str, Any]:
     directions = sorted(measurement.directions, key=_by_interest)
     plotted = [(n, d) for n, d in enumerate(directions, 1) if len(d.rungs) >= _LEAST_RUNGS]
-    plots = "".join(ladder(d, n) for n, d in plotted[:_MOST_PLOTS])
-    if plots:
-        plots = f'{_LADDER_KEY}<div class="figures ladders">{plots}</div>'
+    drawn = [figures.ladder(direction, n) for n, direction in plotted[:_MOST_PLOTS]]
     same = "the same" if measurement.deterministic else "different"
-    missed = (
-        ""
-        if verdict is Verdict.INCONCLUSIVE
-        else f" A wrong gradient is missed with probability {rough(measurement.miss_probability)}."
+    told = (
+        f"{measurement.evaluations:,} evaluations around the value {number(measurement.value)}; "
+        f"its noise is {rough(measurement.noise)}, and at the same point it gives {same} values."
     )
-    return (
-        "<h2>What was measured of the function</h2>\n"
-        f"<p>{measurement.evaluations:,} evaluations around the value "
-        f"{number(measurement.value)}; its noise is {rough(measurement.noise)}, and at the same "
-        f"point it gives {same} values.{missed}</p>\n{plots}\n{_slopes(directions)}"
-    )
+    if verdict is not Verdict.INCONCLUSIVE:
+        missed = rough(measurement.miss_probability)
+        told += f" A wrong gradient is missed with probability {missed}."
+    rows = _slopes(directions)
+    return {
+        "told": told,
+        "ladders": [plot for plot in drawn if plot],
+        "slopes": rows[:_DIRECTIONS],
+        "more": rows[_DIRECTIONS:],
+    }
 
 
 def _by_interest(direction: Direction) -> tuple[int, float]:
@@ -255,8 +259,8 @@ def _by_interest(direction: Direction) -> tuple[int, float]:
     return order.get(direction.verdict, 1), -gap / (direction.error or 1.0)
 
 
-def _slopes(directions: Sequence[Direction]) -> str:
-    rows = [
+def _slopes(directions: Sequence[Direction]) -> list[tuple[str, ...]]:
+    return [
         (
             f"{n}",
             f"{d.tensor}[{d.begin}:{d.end}]",
@@ -268,36 +272,3 @@ def _slopes(directions: Sequence[Direction]) -> str:
         )
         for n, d in enumerate(directions, 1)
     ]
-    if not rows:
-        return ""
-    head = ("direction", "entries", "predicted", "measured", "apart by", "known to", "verdict")
-    rest = rows[_DIRECTIONS:]
-    noun = "direction" if len(rest) == 1 else "directions"
-    more = (
-        f"<details><summary>{len(rest):,} {noun} more</summary>{_table(head, rest, noun)}</details>"
-    )
-    return f"<h3>Slopes</h3>{_table(head, rows[:_DIRECTIONS], 'slopes')}{more if rest else ''}"
-
-
-def _reproduce(document: str, reproduce: Mapping[str, str]) -> str:
-    texts = "".join(
-        f"<h3>{escape(title)}</h3><pre><code>{escape(text)}</code></pre>"
-        for title, text in reproduce.items()
-    )
-    return (
-        f"<h2>To reproduce</h2>\n{texts}<details><summary>The report as JSON</summary>"
-        f"<pre><code>{escape(document)}</code></pre></details>"
-    )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], name: str) -> str:
-    """Lay out rows of cells; the name tells the table from the others of the page."""
-    cells = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        '<div class="wide" tabindex="0" role="region" aria-label="'
-        f'{escape(name.strip())}"><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )

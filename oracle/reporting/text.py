@@ -157,8 +157,7 @@ def _findings(report: Report, width: int) -> list[str]:
         remedy = "" if finding.remedy in later else finding.remedy
         if finding.tensor and finding.tensor not in message:
             message = f"{finding.tensor}: {message}"
-        if report.summary and message.casefold().startswith(report.summary.casefold()):
-            message = message[len(report.summary) :].lstrip(". ")
+        message = unsaid(message, report.summary)
         if message and remedy:
             message += " " if message.endswith(".") else ". "
         lines += _wrap(message + remedy, width, most=4)
@@ -168,6 +167,13 @@ def _findings(report: Report, width: int) -> list[str]:
             " " * _INDENT + "... more findings in the JSON report",
         ]
     return lines
+
+
+def unsaid(message: str, summary: str) -> str:
+    """Return what a message says beyond the summary that it begins with."""
+    if summary and message.casefold().startswith(summary.casefold()):
+        return message[len(summary) :].lstrip(". ")
+    return message
 
 
 def _table(tensors: Sequence[TensorReport], known: str, width: int) -> list[str]:

@@ -128,7 +128,7 @@ def _encode_tensor(item: TensorReport) -> pb.TensorReport:
         **_same(item, *_TENSOR),
     )
     if item.budget_map is not None:
-        grid = _same(item.budget_map, "rows", "columns", "cells")
+        grid = _same(item.budget_map, "rows", "columns", "cells", "candidate", "reference")
         message.budget_map.CopyFrom(pb.BudgetMap(**grid))
     return message
 
@@ -247,7 +247,13 @@ def _decode_tensor(message: pb.TensorReport) -> TensorReport:
         verdict=Verdict(codes.name(pb.Verdict, message.verdict)),
         worst=tuple(_decode_entry(entry) for entry in message.worst),
         budget_map=(
-            BudgetMap(grid.rows, grid.columns, tuple(grid.cells))
+            BudgetMap(
+                grid.rows,
+                grid.columns,
+                tuple(grid.cells),
+                tuple(grid.candidate),
+                tuple(grid.reference),
+            )
             if message.HasField("budget_map")
             else None
         ),

@@ -149,6 +149,18 @@ def test_a_report_is_as_true_as_its_gradient(embedded):
         assert bool(report) == report.passed == (verdict == "pass")
 
 
+def test_a_report_is_a_line_in_the_shell_and_a_page_in_a_notebook(embedded, tmp_path):
+    """And a file of any of its forms."""
+    report = embedded.check_mean_squared_error([1.0], [0.0], np.array([2.0]))
+    assert len(repr(report).splitlines()) == 1
+    assert "fail" in repr(report)
+    assert "<main" in report._repr_html_()
+    assert "<html" not in report._repr_html_()
+    for name, begins in (("r.html", "<!doctype html>"), ("r.json", "{"), ("r.txt", "FAIL")):
+        report.save(tmp_path / name)
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith(begins)
+
+
 def test_a_report_tells_what_was_checked(embedded):
     """Without going through the text."""
     report = embedded.check_mean_squared_error([1.0, 2.0], [0.0, 0.0], np.array([1.0, 2.0]))

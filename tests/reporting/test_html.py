@@ -155,6 +155,55 @@ def test_the_map_counts_its_wrong_cells(reports):
     assert re.search(r", 1 cells (1-10|10-1e3|1e3-1e6|> 1e6)$", told), told
 
 
+def test_an_unexplained_failure_is_seen_at_a_glance(reports):
+    """Its size in words, and maps of what was sent, of what is right, and of the difference."""
+    text = html.render(reports["fail"])
+    titles = Page(text).texts["title"]
+    starts = ("Yours: W1", "The right one: W1", "Difference: W1")
+    assert [sum(title.startswith(start) for title in titles) for start in starts] == [1, 1, 1]
+    assert "1 of 5,600 entry is wrong. The worst is off by" in text
+    difference = next(title for title in titles if title.startswith("Difference"))
+    assert re.search(r"1 cells plus [^,]*e-\d+", difference)
+    assert "Yours: " not in html.render(reports["pass"])
+
+
+def test_the_map_of_differences_does_not_saturate(reports):
+    """Errors of 1e-9 and of 1e3 have shades of their own, and signs theirs."""
+    gaps = [-1e3, 1e-3, 0.0, 1e-9, 1e3]
+    grid = BudgetMap(1, 5, (2.0, 2.0, 0.5, 2.0, 2.0), tuple(1.0 + g for g in gaps), (1.0,) * 5)
+    tensor = replace(reports["fail"].tensors[0], budget_map=grid)
+    text = html.render(replace(reports["fail"], tensors=(tensor,)), fragment=True)
+    drawn = text.partition("Difference: ")[2].partition("</svg>")[0]
+    assert re.findall(r'path class="(\w+)"', drawn) == ["n5", "p3", "zero", "p1", "p5"]
+
+
+def test_nothing_is_said_twice(reports):
+    """What the headline says, the finding below it leaves out."""
+    finding = replace(reports["fail"].findings[0], message="It is off. See why.", remedy="")
+    report = replace(reports["fail"], summary="it is off", findings=(finding,))
+    text = html.render(report)
+    assert text.lower().count("it is off") == 1
+    assert "See why." in text
+
+
+def test_remedies_are_prose_and_code_is_code(reports):
+    """A sentence in a typewriter's letters is hard to read."""
+    finding = replace(reports["fail"].findings[0], remedy="Write db1 = da.sum(axis=0), not da.")
+    text = html.render(replace(reports["fail"], findings=(finding,)))
+    wanted = '<p class="remedy">Write <code>db1 = da.sum(axis=0)</code>, not da.</p>'
+    assert wanted in text
+
+
+def test_a_cell_of_a_notebook_keeps_its_own_style(reports):
+    """Every rule is about what is inside of the report."""
+    text = html.render(reports["fail"], fragment=True)
+    assert "<body" not in text
+    assert "<html" not in text
+    style = re.sub(r"@media[^{]*{", "", text.partition("<style>")[2].partition("</style>")[0])
+    selectors = [s for rule in re.findall(r"([^{}]+){", style) for s in rule.split(",")]
+    assert all(".gradient-oracle" in selector for selector in selectors), selectors
+
+
 @pytest.mark.parametrize("share", [float("nan"), 0.0, 1.0, float("inf")])
 def test_any_share_can_be_drawn(reports, share):
     """A map may hold no number, and shares beyond float64."""

@@ -150,6 +150,11 @@ class Report:
         whole = self.to_json(maps=False)
         return html.render(self.value, document=whole, reproduce=reproduce)
 
+    def _repr_html_(self) -> str:
+        from oracle.reporting import html
+
+        return html.render(self.value, fragment=True)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the report to a file: as HTML, or as JSON or text if its name ends so.
 

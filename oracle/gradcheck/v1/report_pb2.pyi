@@ -484,6 +484,8 @@ class BudgetMap(google.protobuf.message.Message):
     ROWS_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
     CELLS_FIELD_NUMBER: builtins.int
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    REFERENCE_FIELD_NUMBER: builtins.int
     rows: builtins.int
     """At most 64."""
     columns: builtins.int
@@ -492,14 +494,26 @@ class BudgetMap(google.protobuf.message.Message):
     def cells(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """rows * columns numbers in row-major order; NaN where there is none."""
 
+    @property
+    def candidate(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """For a tensor with wrong entries: what the caller sent at the entry of each cell with the largest share,
+        in the order of `cells`.
+        """
+
+    @property
+    def reference(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """The reference at the same entries."""
+
     def __init__(
         self,
         *,
         rows: builtins.int = ...,
         columns: builtins.int = ...,
         cells: collections.abc.Iterable[builtins.float] | None = ...,
+        candidate: collections.abc.Iterable[builtins.float] | None = ...,
+        reference: collections.abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["cells", b"cells", "columns", b"columns", "rows", b"rows"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["candidate", b"candidate", "cells", b"cells", "columns", b"columns", "reference", b"reference", "rows", b"rows"]) -> None: ...
 
 global___BudgetMap = BudgetMap
 
