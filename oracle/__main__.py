@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import traceback
 from typing import Any
 
 import click
@@ -34,8 +35,21 @@ class Interrupted(click.ClickException):
         click.echo(self.message, file=file, err=file is None)
 
 
+CRASHED = 70
+"""The exit code of a bug of ours, EX_SOFTWARE of sysexits.h; Python's own is 1, a verdict."""
+
+
 class Commands(Command, click.Group):
     """Loads a command only when it is asked for."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line; a crash ends with a code that is no verdict."""
+        try:
+            return super().main(*args, **extra)
+        except Exception:  # noqa: BLE001 - whatever it is, nobody shall take it for a verdict
+            traceback.print_exc()
+            click.echo("This is a bug of gradient-oracle, and no verdict.", err=True)
+            raise SystemExit(CRASHED) from None
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click names it
         """Return the names of the commands that exist."""

@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from oracle.commands.answer import client, conclude, versions
-from oracle.commands.files import FileProblem, is_typed_array, numbers
+from oracle.commands.files import FileProblem, is_typed_array, numbers, require_printable
 from oracle.commands.options import Command, Seconds, identity, report_page, server_address
 from oracle.values import Array, InvalidInput
 
@@ -165,7 +165,9 @@ def read_point(line: str) -> tuple[dict[str, Array], dict[str, Array], str]:
         x, gradient = (_tensors(stated[key], dtype) for key in ("x", "gradient"))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileProblem(f"{form}, got {line.strip()[:80]!r}") from error
-    return x, gradient, str(stated.get("name", "f"))
+    name = str(stated.get("name", "f"))
+    require_printable((*x, *gradient, name), "the first line of the program")
+    return x, gradient, name
 
 
 def _tensors(value: Any, dtype: str) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,20 @@ def read_tensors(path: Path) -> dict[str, Array]:
     if read is None:
         raise FileProblem(f"{path} must be {FORMS}{_converted(path)}")
     try:
-        return read(path)
+        found = read(path)
     except DAMAGED as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileProblem(f"cannot read {path}: {why}") from error
+    require_printable(found, str(path))
+    return found
+
+
+def require_printable(names: Iterable[str], source: str) -> None:
+    """Raise if a name would move the cursor of a terminal, or begin a line that a CI reads."""
+    for name in names:
+        if not name.isprintable():
+            remedy = "a name holds printable characters only; rename it"
+            raise FileProblem(f"{source} holds an array named {name!r}: {remedy}")
 
 
 _CONVERSIONS = {

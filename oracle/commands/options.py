@@ -17,6 +17,21 @@ class Fault(click.ClickException):
 
     exit_code = 3
 
+    def format_message(self) -> str:
+        """Return what is shown; what a file says may hold what a terminal or a CI obeys."""
+        return plain(self.message)
+
+
+def plain(text: str) -> str:
+    """Return a text of several lines without characters that a terminal obeys, but for the lines.
+
+    A line that a CI would take for a command of its own, "::error" say, has a space before it.
+    """
+    lines = (
+        "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in text.split("\n")
+    )
+    return "\n".join(f" {line}" if line.startswith("::") else line for line in lines)
+
 
 @contextmanager
 def usage_is_a_fault() -> Iterator[None]:

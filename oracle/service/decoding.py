@@ -13,6 +13,7 @@ from operator import methodcaller
 from typing import Any
 
 import grpc
+import numpy as np
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
@@ -21,6 +22,8 @@ from oracle.service.gate import CallerLeft
 from oracle.service.pools import Pools
 from oracle.service.shares import Shares, caller_of
 from oracle.wire.message import TooManyMessages, reader
+
+# NumPy's remarks on overflow are no errors, also where a program makes errors of warnings.
 
 SHORT = 2**16
 """Bytes of a request that counts as none: of those there are no more than threads."""
@@ -95,7 +98,10 @@ def _decoded(pools: Pools, held: Shares, method: str, handler: Any) -> Any:
         caller = caller_of(context)
         with pool.shares.held(caller):
             data = first(requests, context)
-            with held.held(caller, len(data) if len(data) > SHORT else 0):
+            with (
+                held.held(caller, len(data) if len(data) > SHORT else 0),
+                np.errstate(all="ignore"),
+            ):
                 return answer(argument(data, requests), context, *send)
 
     @functools.wraps(answer)
@@ -103,7 +109,10 @@ def _decoded(pools: Pools, held: Shares, method: str, handler: Any) -> Any:
         caller = caller_of(context)
         with pool.shares.held(caller):
             data = first(requests, context)
-            with held.held(caller, len(data) if len(data) > SHORT else 0):
+            with (
+                held.held(caller, len(data) if len(data) > SHORT else 0),
+                np.errstate(all="ignore"),
+            ):
                 request = argument(data, requests)
                 del data
                 yield from answer(request, context)

@@ -15,7 +15,7 @@ from oracle.graphs.graph import Graph, Node, Plan, is_floating, plan
 from oracle.operators.table import OPERATORS
 from oracle.reference.requirements import MOST_NUMBERS
 from oracle.service.estimates import Need, need
-from oracle.service.requests import floating_type, require, require_room
+from oracle.service.requests import floating_type, require, require_printable, require_room
 from oracle.service.tasks import MAX_TENSORS
 from oracle.values import Array, InvalidInput
 from oracle.wire import attributes, tensors
@@ -48,11 +48,21 @@ def decode_graph(message: pb.Graph, inputs: tuple[str, ...]) -> Graph:
     require_few(message.nodes, "graph.nodes")
     require_few(message.outputs, "graph.outputs")
     nodes = tuple(_node(node, f"graph.nodes[{k}]") for k, node in enumerate(message.nodes))
+    require_printable(message.name, "graph.name")
+    for k, name in enumerate(inputs):
+        require_printable(name, f"inputs[{k}].name")
+    for k, name in enumerate(message.outputs):
+        require_printable(name, f"graph.outputs[{k}]")
     outputs = tuple(message.outputs) or tuple(nodes[-1].outputs[:1] if nodes else ())
     return Graph(nodes, inputs, outputs, message.name or "network")
 
 
 def _node(message: pb.Node, where: str) -> Node:
+    for kind in ("op_type", "name", "domain"):
+        require_printable(getattr(message, kind), f"{where}.{kind}")
+    for kind, names in (("inputs", message.inputs), ("outputs", message.outputs)):
+        for k, name in enumerate(names):
+            require_printable(name, f"{where}.{kind}[{k}]")
     return Node(
         message.op_type,
         tuple(message.inputs),

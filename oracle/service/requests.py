@@ -153,6 +153,11 @@ def require(condition: bool, field: str, requirement: str, was: object) -> None:
         raise InvalidInput(field, requirement, f"{was}")
 
 
+def require_printable(text: str, field: str) -> None:
+    """Raise if a text would move the cursor of the terminal that a report is shown on."""
+    require(text.isprintable(), field, "hold printable characters only", ascii(text))
+
+
 def require_room(field: str, value: int | str, numbers: int, max_bytes: int) -> None:
     """Raise unless that many float64 numbers fit into a message, before any of them is made.
 

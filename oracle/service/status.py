@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ FIELDS = {
 
 
 MOST_TEXT = 600
-"""Characters of a message. It travels three times, beside 8 KB of which gRPC drops everything."""
+"""Bytes that carry a message. It travels three times; above 8 KB gRPC drops all of it."""
 
 
 class Abandoned(Exception):
@@ -56,8 +57,21 @@ class Abandoned(Exception):
 
 def _shortened(text: str) -> str:
     """Return a text without its middle, if it is long; its ends say what must be and what was."""
-    half = MOST_TEXT // 2
-    return text if len(text) <= MOST_TEXT else f"{text[:half]} ... {text[-half:]}"
+    if _carried(text) <= MOST_TEXT:
+        return text
+    return f"{_beginning(text)} ... {_beginning(text[::-1])[::-1]}"
+
+
+def _carried(text: str) -> int:
+    """Return how many bytes carry a text: gRPC writes three for each that is not ASCII."""
+    data = text.encode("utf-8", "replace")
+    return sum(1 if 32 <= byte < 127 else 3 for byte in data)
+
+
+def _beginning(text: str) -> str:
+    """Return as much of a text as half of what a message may hold carries."""
+    carried = itertools.accumulate(map(_carried, text))
+    return text[: sum(1 for _ in itertools.takewhile(lambda n: n <= MOST_TEXT // 2, carried))]
 
 
 def _status(code: int, message: str, reason: str, *details: Any) -> Any:

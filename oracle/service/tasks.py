@@ -15,7 +15,7 @@ from oracle.checking.black_box.conversation import CheckTask, SizeClass, TensorS
 from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.reference.requirements import FLOATING_TYPES, require_step
-from oracle.service.requests import require, require_room
+from oracle.service.requests import require, require_printable, require_room
 from oracle.values import STEP, Array, Finding, InvalidInput, never_stop
 from oracle.wire import black_box, tensor
 
@@ -65,7 +65,7 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
     for name, given in (("resolution", resolution), ("max_seconds", seconds)):
         valid = given is None or (math.isfinite(given) and given > 0)
         require(valid, f"{field}.{name}", "be finite and positive", given)
-    _require_printable(request.subject, f"{field}.subject")
+    require_printable(request.subject, f"{field}.subject")
     task = CheckTask(
         tensors=tuple(
             _tensor_spec(message, shape, f"{field}.tensors[{index}]")
@@ -159,13 +159,8 @@ def _require_names(messages: Sequence[Any], field: str) -> None:
         name, place = message.name, f"{field}[{index}].name"
         require(name != "", place, "not be empty", "nothing")
         require(name not in known, place, "differ from the names before it", repr(name))
-        _require_printable(name, place)
+        require_printable(name, place)
         known.add(name)
-
-
-def _require_printable(text: str, field: str) -> None:
-    """Raise if a text would move the cursor of the terminal that a report is shown on."""
-    require(text.isprintable(), field, "hold printable characters only", ascii(text))
 
 
 def _shapes(messages: Sequence[pb.BlackBoxTensor], field: str) -> list[tuple[int, ...]]:
@@ -182,9 +177,8 @@ def _shape(lengths: Sequence[int], field: str) -> tuple[int, ...]:
     require(len(lengths) <= most, field, f"have at most {most} dimensions", len(lengths))
     shape = tuple(lengths)
     require(min(shape, default=0) >= 0, field, "not be negative", shape)
-    # So many bytes that no address reaches all, whatever the other lengths are.
     size = math.prod(length for length in shape if length)
-    require(size < 2**60, field, "fit in memory", shape)
+    require(size <= tensor.MOST_PLACES, field, "fit in memory", shape)
     return shape
 
 

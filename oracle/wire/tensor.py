@@ -13,6 +13,8 @@ from oracle.values import Array
 from oracle.wire.message import LARGE
 
 MAX_RANK = 32
+MOST_PLACES = 2**48
+"""Product of the lengths of a shape that are not 0: of more, what is made of it has no address."""
 
 NAMES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "bool")
 _SIZES = dict(zip(NAMES, (8, 4, 2, 2, 8, 4, 1), strict=True))
@@ -103,13 +105,14 @@ def decode(message: pb.Tensor, field: str = "tensor", untyped: str = "float64") 
     if not (data or number):
         number = _NUMBERS[untyped]
     name = decode_data_type(number, f"{field}.data_type")
+    rank = len(message.shape)
+    if rank > MAX_RANK:
+        raise MalformedTensor(f"{field}.shape", f"have at most {MAX_RANK} dimensions", f"{rank}")
     shape = tuple(message.shape)
-    if len(shape) > MAX_RANK:
-        raise MalformedTensor(
-            f"{field}.shape", f"have at most {MAX_RANK} dimensions", f"{len(shape)}"
-        )
     if min(shape, default=0) < 0:
         raise MalformedTensor(f"{field}.shape", "not be negative", f"{shape}")
+    if math.prod(length for length in shape if length) > MOST_PLACES:
+        raise MalformedTensor(f"{field}.shape", "fit in memory", f"{shape}")
     count = math.prod(shape)
     if data and values:
         raise MalformedTensor(field, "hold either data or values", "both")

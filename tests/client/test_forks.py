@@ -110,3 +110,48 @@ def test_tests_that_fork_share_no_server_of_the_session(tmp_path):
         check=False,
     )
     assert "1 passed" in done.stdout, done.stdout
+
+
+WHILE_CALLING = """
+import os, sys, threading
+import gradient_oracle
+
+oracle = gradient_oracle.connect(sys.argv[1])
+oracle.mean_squared_error([1.0], [3.0])
+leave = threading.Event()
+
+def keep_calling():
+    while not leave.is_set():
+        oracle.mean_squared_error([1.0], [3.0])
+
+from gradient_oracle import forks
+threading.Thread(target=keep_calling, daemon=True).start()
+while not forks._THIS.calling:
+    pass
+number = os.fork()
+if not number:
+    try:
+        gradient_oracle.connect(sys.argv[1]).mean_squared_error([1.0], [3.0])
+        print("it works", flush=True)
+    except gradient_oracle.OracleError as error:
+        print(error, flush=True)
+    os._exit(0)
+print("child ended with", os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
+leave.set()
+"""
+
+
+def test_a_child_that_was_forked_while_another_thread_called_is_told(address):
+    """What gRPC had in hand then would let it hang."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WHILE_CALLING, address],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"GRPC_VERBOSITY": "NONE"},
+    )
+    lines = done.stdout.splitlines()
+    # Between the look and the fork the call may have ended; then the child works.
+    assert "another thread called an oracle meanwhile" in lines[0] or lines[0] == "it works"
+    assert lines[1] == "child ended with 0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ MSE = "/oracle.gradcheck.v1.LossService/MeanSquaredError"
 TRAIN = "/oracle.gradcheck.v1.TwoLayerNetService/Train"
 CONVERSE = "/oracle.gradcheck.v1.BlackBoxService/Converse"
 HEALTH = "/grpc.health.v1.Health/"
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 ONE = {"values": [1.0], "shape": [1]}
 
 
@@ -139,3 +141,50 @@ def test_work_without_end_does_not_survive_the_interpreter():
     assert "computing" in subprocess.check_output(
         [sys.executable, "-c", EMBEDDED], timeout=60, text=True
     )
+
+
+@pytest.mark.parametrize("character", ["a", "\N{GRINNING FACE}", "\x00", "ü"])
+@pytest.mark.parametrize("count", [600, 20_000])
+def test_a_long_name_keeps_the_details_of_its_refusal(call, character, count):
+    """Whatever its characters take on the wire: gRPC drops all details above 8 KB."""
+    name = character * count
+    tensors = [{"name": name, "shape": [1], "data_type": 1}] * 2
+    found = call.failure(
+        "BlackBoxService/Step", 20, turn={"start": {"check": {"tensors": tensors}}}
+    )
+    assert (found.code, found.reason) == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
+    assert found.field.startswith("turn.start.check.tensors[")
+    assert "must" in found.text
+
+
+@pytest.mark.parametrize(
+    "path", [MSE, TRAIN, CONVERSE, HEALTH + "Check", HEALTH + "Watch", REFLECT]
+)
+def test_what_is_no_message_is_refused_without_a_traceback(serve, capfd, caplog, path):
+    """By health and by reflection, too."""
+    with serve(reflection=True) as call:
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call.channel.stream_stream(path)(iter([b"\xff\xff\xff"]), timeout=20))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call.channel.stream_stream(path)(iter([]), timeout=20))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "Traceback" not in capfd.readouterr().err + caplog.text
+
+
+OTHER_PROTOBUF = """
+import numpy as np
+import gradient_oracle
+from google.protobuf.internal import api_implementation
+assert api_implementation.Type() == "python"
+with gradient_oracle.embedded() as oracle:
+    x = np.linspace(0.1, 1, 5)
+    assert oracle.sigmoid(np.zeros(20_000))[0] == 0.5
+    assert oracle.check_gradient(lambda x: np.sum(x**2), x, 2 * x).passed
+"""
+
+
+def test_the_other_implementation_of_protobuf_serves_too():
+    """The one in Python, a common way around trouble with the other."""
+    environment = os.environ | {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+    subprocess.run([sys.executable, "-c", OTHER_PROTOBUF], env=environment, timeout=60, check=True)

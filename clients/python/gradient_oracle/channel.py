@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -152,14 +153,25 @@ def options(address: str, more: Iterable[tuple[str, Any]] = ()) -> list[tuple[st
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an address is on this machine."""
-    host = address.rpartition(":")[0].strip("[]")
+    """Tell whether an address, with or without a scheme, is on this machine; of several, all."""
+    scheme, _, rest = address.partition(":")
+    if scheme.lower() in ("unix", "unix-abstract"):
+        return True
+    places = rest.rpartition("/")[2] if scheme.lower() in ("dns", "ipv4", "ipv6") else address
+    return all(_is_near(place) for place in places.split(","))
+
+
+def _is_near(place: str) -> bool:
+    """Tell whether a host, with or without a port, is this machine."""
+    alone = "]" in place and not re.search(r"\]:\d+$", place)
+    host = place if alone or ":" not in place else place.rpartition(":")[0]
+    host = unquote(host).strip("[]")
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
-        return address.startswith("unix")
+        return False
 
 
 def service_config(address: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import grpc
 
-from gradient_oracle import channel
+from gradient_oracle import channel, forks
 from gradient_oracle.called import require_callable
 from gradient_oracle.errors import InvalidRequest, OracleError, ServerFailure, invalid
 from gradient_oracle.retries import Patience
@@ -59,7 +59,8 @@ class _Stream:
     def say(self, turn: pb.Turn) -> pb.Reply:
         """Say a turn; raise what gRPC raises."""
         self._turns.put(pb.BlackBoxServiceConverseRequest(turn=turn))
-        response = next(self._call, None)
+        with forks.calling():
+            response = next(self._call, None)
         if response is None:
             raise ServerFailure("the server ended the conversation without a result")
         return response.reply
@@ -146,9 +147,10 @@ class _Conversation:
             self._client.prepare(request.ByteSize())
             metadata = self._client.access.metadata()
             try:
-                return stub.Step(
-                    request, timeout=patience.left, metadata=metadata, wait_for_ready=True
-                )
+                with forks.calling():
+                    return stub.Step(
+                        request, timeout=patience.left, metadata=metadata, wait_for_ready=True
+                    )
             except grpc.RpcError as error:
                 failed = self._client.failure(error, metadata, self._seconds)
                 lost = error.code() in _LOST and not _is_answer(error)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gradient_oracle.errors import OracleError
 
@@ -17,28 +21,49 @@ class Process:
     """
 
     def __init__(self) -> None:
-        self.unfit_to_fork = False
-        self.unfit = False
-        os.register_at_fork(after_in_child=self._after_fork)
+        self.unfit_to_fork = ""
+        self.unfit = ""
+        self.calling: Counter[int] = Counter()
+        """Calls under way by the threads that wait for them."""
+        self._called = ""
+        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
+
+    def _before_fork(self) -> None:
+        others = [thread for thread in list(self.calling) if thread != threading.get_ident()]
+        self._called = "one in which another thread called an oracle meanwhile" if others else ""
 
     def _after_fork(self) -> None:
-        self.unfit = self.unfit_to_fork
+        self.unfit = self.unfit or self.unfit_to_fork or self._called
+        self.calling.clear()
 
 
 _THIS = Process()
 
 
+@contextmanager
+def calling() -> Iterator[None]:
+    """Note that this thread waits for a call: what a fork by another leaves of it hangs."""
+    thread = threading.get_ident()
+    _THIS.calling[thread] += 1
+    try:
+        yield
+    finally:
+        _THIS.calling[thread] -= 1
+        if not _THIS.calling[thread]:
+            del _THIS.calling[thread]
+
+
 def make_unfit() -> None:
     """Note that a child that is forked from now on cannot use gRPC."""
-    _THIS.unfit_to_fork = True
+    _THIS.unfit_to_fork = "one that has used an embedded server or the asyncio client"
 
 
 def require_grpc() -> None:
     """Raise if this process was forked from one whose gRPC does not survive that."""
     if _THIS.unfit:
         raise OracleError(
-            "this process was forked from one that has used an embedded server or the asyncio "
-            f"client, so that gRPC does not work in it; {_REMEDY}"
+            f"this process was forked from {_THIS.unfit}, so that gRPC does not work in it; "
+            f"{_REMEDY}"
         )
 
 

@@ -142,7 +142,8 @@ class Connection:
         while True:
             metadata = self.access.metadata()
             try:
-                response = self._method(call)(request, timeout=patience.left, metadata=metadata)
+                with forks.calling():
+                    response = self._method(call)(request, timeout=patience.left, metadata=metadata)
             except grpc.RpcError as error:
                 failed = self.failure(error, metadata, called=call.called)
                 pause = patience.pause(failed)
