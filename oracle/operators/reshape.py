@@ -15,17 +15,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oracle.arithmetic.numbers import Number, Numbers
+from oracle.operators import reshaping
 from oracle.operators.operator import (
     Case,
     Shape,
     Signature,
-    Slip,
     constant,
     flag_of,
     whole_numbers,
 )
-from oracle.values import Array, Float64, InvalidInput
+from oracle.values import Array, InvalidInput
 
 SIGNATURE = Signature(
     "Reshape",
@@ -58,36 +57,10 @@ def shapes(data: Shape, shape: Array, *, allowzero: int) -> Sequence[Shape]:
     return (tuple(wanted),)
 
 
-def value(xp: Numbers, data: Number, shape: Array, *, allowzero: int) -> Number:
-    """Return data in another shape."""
-    return xp.reshape(data, shapes(data.shape, shape, allowzero=allowzero)[0])
+value = reshaping.reshaped(shapes)
+vjp = reshaping.put_back("data")
 
-
-def vjp(
-    xp: Numbers, dY: Number, data: Number, shape: Array, *, allowzero: int
-) -> dict[str, Number]:
-    """Return dY in the shape of data."""
-    return {"data": xp.reshape(dY, data.shape)}
-
-
-def _columns_first(
-    xp: Numbers, dY: Float64, data: Float64, shape: Array, *, allowzero: int
-) -> dict[str, Number]:
-    return {"data": dY.reshape(data.shape, order="F")}
-
-
-def _from_columns(
-    xp: Numbers, dY: Float64, data: Float64, shape: Array, *, allowzero: int
-) -> dict[str, Number]:
-    return {"data": dY.ravel(order="F").reshape(data.shape)}
-
-
-_REMEDY = "Write dX = dY.reshape(X.shape), in the memory order of the forward pass."
-
-SLIPS = (
-    Slip("permuted", "the gradient is read and written column by column", _columns_first, _REMEDY),
-    Slip("permuted", "the gradient is read column by column", _from_columns, _REMEDY),
-)
+SLIPS = reshaping.slips("data", merged=True)
 
 
 def draw(rng: np.random.Generator) -> Case:
