@@ -161,6 +161,7 @@ OTHERS = [
     ("Relu", {"X": X["x"], "Y": 1.0}, "inputs", r"hold inputs of Relu \(X\), got 'Y'"),
     ("Gemm", {"A": X["x"], "B": X["x"]}, "inputs", r"`inputs\['B'\]` must have 4 rows as B"),
     ("Relu", {"X": np.array([np.nan])}, "inputs", r"`inputs\['X'\]` must be finite"),
+    ("Log", {"input": -1.0}, "net", "have a value that float64 holds, as Log computes it"),
     ("Relu", {"X": "text"}, "inputs", r"`inputs\['X'\]` must"),
     (7, X, "net", "be a function of ops, the name of an operator, .*, got a int"),
     ([], X, "net", "hold a list of nodes"),

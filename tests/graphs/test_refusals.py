@@ -36,6 +36,12 @@ def test_inputs_have_the_names_of_the_graph(names, inputs, says):
         plan(Graph((Node("Relu", ("x",), ("y",)),), names, ("y",)), arrays)
 
 
+def test_a_graph_has_an_output():
+    """Without one there is nothing to be differentiated."""
+    with pytest.raises(InvalidInput, match="`outputs` must name at least one tensor"):
+        plan(Graph(NODES, tuple(INPUTS), ()), INPUTS)
+
+
 HOSTILE = ["", "text", -(2**63), 2**63 - 1, 7, 0.5, -1e300, (), (0, 0), (9, -9), (0.5,), ("a", "b")]
 KEYS = [(name, key) for name, one in OPERATORS.items() for key in one.signature.attributes]
 

@@ -83,8 +83,6 @@ def of_json(document: Any) -> Model:
 
 
 def _node(item: Any, label: str) -> pb.Node:
-    if isinstance(item, pb.Node):
-        return item
     if not isinstance(item, Mapping):
         raise invalid(label, f"hold {', '.join(KEYS)}", called(item))
     for key in item:
