@@ -47,17 +47,22 @@ class Float64Numbers(Numbers):
     ) -> Number:
         return move(x)
 
-    def rowwise(self, function: Callable[..., Number], *arrays: Any) -> Number:  # noqa: D102
-        rows, size = len(arrays[0]), max(np.size(array) for array in arrays)
-        if size <= BLOCK:
+    def rowwise(  # noqa: D102
+        self, function: Callable[..., Number], *arrays: Any, size: int | None = None
+    ) -> Any:
+        rows, numbers = len(arrays[0]), size or max(np.size(array) for array in arrays)
+        if numbers <= BLOCK:
             return function(*arrays)
-        found = np.empty(0)
-        for block in blocks(rows, size):
-            part = function(*(array[block] for array in arrays))
-            if not block.start:
-                found = np.empty((rows, *part.shape[1:]))
-            found[block] = part
-        return found
+        found: list[Array] = []
+        several = False
+        for block in blocks(rows, numbers):
+            parts = function(*(array[block] for array in arrays))
+            several = isinstance(parts, tuple)
+            each = parts if several else (parts,)
+            found = found or [np.empty((rows, *part.shape[1:])) for part in each]
+            for whole, part in zip(found, each, strict=True):
+                whole[block] = part
+        return tuple(found) if several else found[0]
 
     def reshape(self, x: Number, shape: Sequence[int]) -> Number:  # noqa: D102
         return x.reshape(tuple(shape))

@@ -176,10 +176,17 @@ class Numbers(abc.ABC):
     def others(self, x: Number, axis: int = -1) -> Number:
         """Return for each entry the sum of the other ones along an axis, without cancellation."""
 
-    def rowwise(self, function: Callable[..., Number], *arrays: Any) -> Number:
+    def rowwise(
+        self,
+        function: Callable[..., Number],
+        *arrays: Any,
+        size: int | None = None,  # noqa: ARG002
+    ) -> Any:
         """Return a function of rows that needs of several arrays one row each, a block at a time.
 
-        An array is a number, or a known one; its first axis is that of the rows.
+        An array is a number, or a known one; its first axis is that of the rows. The function
+        returns one, or a tuple. `size` is how many numbers the largest of its intermediate results
+        has, if that is none of the arrays.
         """
         return function(*arrays)
 

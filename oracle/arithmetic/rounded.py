@@ -203,29 +203,33 @@ class RoundedNumbers(Numbers):
     ) -> Rounded:
         return Rounded(np.asarray(move(x.value)), x.error.moved(move, axes), self.how)
 
-    def rowwise(self, function: Callable[..., Number], *arrays: Any) -> Rounded:
+    def rowwise(
+        self, function: Callable[..., Number], *arrays: Any, size: int | None = None
+    ) -> Any:
         """Return a function of rows, a block at a time.
 
         Bounds of a narrow type are kept in float32, which changes them by less than `MARGIN` holds.
+        Rows of a result are alike at most as often as those of each array.
         """
-        rows, size = arrays[0].shape[0], max(math.prod(array.shape) for array in arrays)
-        if size <= BLOCK:
+        rows, numbers = arrays[0].shape[0], size or max(math.prod(a.shape) for a in arrays)
+        if numbers <= BLOCK:
             return function(*arrays)
         narrow = np.float32 if self.how.u >= ROUNDING["float32"].u else np.float64
-        value: Float64 = np.empty(0)
-        error: dict[Any, Part] = {}
-        for block in blocks(rows, size):
-            part = function(*(self._rows(array, block) for array in arrays))
-            if not block.start:
-                value = np.empty((rows, *part.shape[1:]))
-            value[block] = part.value
-            for key, one in part.error.parts.items():
-                if key not in error:
-                    error[key] = Part(np.zeros(value.shape, dtype=narrow), one.copies)
-                error[key].bound[block] = one.bound
-                alike = {k: max(n, error[key].copies[k]) for k, n in one.copies.items()}
-                error[key] = Part(error[key].bound, alike)
-        return Rounded(value, Error(error), self.how)
+        held = [array for array in arrays if isinstance(array, Rounded)]
+        alike = min((copies(_lines(array.value, 0)) for array in held), default=rows)
+        found: list[Rounded] = []
+        several = False
+        for block in blocks(rows, numbers):
+            parts = function(*(self._rows(array, block) for array in arrays))
+            several = isinstance(parts, tuple)
+            each = parts if several else (parts,)
+            shapes = [(rows, *part.shape[1:]) for part in each]
+            found = found or [Rounded(np.empty(n), Error(), self.how) for n in shapes]
+            found = [
+                _with_rows(whole, part, block, alike, narrow)
+                for whole, part in zip(found, each, strict=True)
+            ]
+        return tuple(found) if several else found[0]
 
     def _rows(self, x: Any, block: slice) -> Any:
         if not isinstance(x, Rounded):
@@ -538,6 +542,20 @@ class RoundedNumbers(Numbers):
         error = error if most is None else error.at_most(most)
         rounding = one_sign(self.how.u * own + self.how.tiny)
         return Rounded(np.asarray(value), error.plus(rounding), self.how)
+
+
+def _with_rows(whole: Rounded, part: Rounded, block: slice, alike: int, dtype: Any) -> Rounded:
+    """Return an array into which a block of rows was written; `alike` of its rows may err alike."""
+    whole.value[block] = part.value
+    error = dict(whole.error.parts)
+    for key, one in part.error.parts.items():
+        former = error.get(key)
+        bound = np.zeros(whole.shape, dtype=dtype) if former is None else former.bound
+        bound[block] = one.bound
+        before = {} if former is None else former.copies
+        again = {k: max(n, before.get(k, 1), alike if k == 0 else 1) for k, n in one.copies.items()}
+        error[key] = Part(bound, again)
+    return Rounded(whole.value, Error(error), whole.how)
 
 
 def _lines(a: Float64, axis: int) -> Float64:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from oracle.operators import (
     absolute,
     add,
+    attention,
     batch_normalization,
     celu,
     clip,
@@ -76,6 +77,7 @@ from oracle.operators.operator import Operator
 _MODULES = (
     absolute,
     add,
+    attention,
     batch_normalization,
     celu,
     clip,

@@ -144,3 +144,44 @@ def test_batch_normalisation(training, places):
         return F.batch_norm(X, None, None, scale, B, True, 0.1, 1e-5) + zero
 
     agrees("BatchNormalization", inputs, {"training_mode": training}, theirs)
+
+
+@pytest.mark.parametrize("alignment", ["top_left", "bottom_right"])
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (3, 1)])
+@pytest.mark.parametrize("softcap", [0.0, 2.0])
+@pytest.mark.parametrize("mask", [None, "bool", "float"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_attention(alignment, heads, softcap, mask, flat):
+    """Against the formula as written, differentiated by torch."""
+    H, kv = heads
+    B, T, S, D, E = 2, 4, 7, 3, 5
+    rng = np.random.default_rng(8)
+    Q, K, V = (rng.normal(size=s) for s in ((B, H, T, D), (B, kv, S, D), (B, kv, S, E)))
+    seen = rng.uniform(size=(B, 1, T, S)) < 0.8
+    seen[..., 0] = True
+    given = {"bool": seen, "float": np.where(seen, rng.normal(size=(B, H, T, S)), -np.inf)}
+    attn_mask = given.get(mask)
+    first = S - T if alignment == "bottom_right" else 0
+    causal = np.arange(S) <= np.arange(T)[:, None] + first
+
+    def by_head(x, n):
+        return x.reshape(B, -1, n, x.shape[-1] // n).transpose(1, 2) if flat else x
+
+    def theirs(Q, K, V):
+        q, k, v = by_head(Q, H), by_head(K, kv), by_head(V, kv)
+        k, v = (torch.repeat_interleave(x, H // kv, 1) for x in (k, v))
+        scores = q @ k.transpose(-1, -2) / D**0.5
+        scores = softcap * torch.tanh(scores / softcap) if softcap else scores
+        if mask == "float":
+            scores = scores + torch.tensor(attn_mask)
+        hidden = ~causal if mask != "bool" else ~(causal & seen)
+        Y = torch.softmax(scores.masked_fill(torch.tensor(hidden), -torch.inf), -1) @ v
+        return Y.transpose(1, 2).reshape(B, T, -1) if flat else Y
+
+    inputs = {"Q": Q, "K": K, "V": V}
+    attributes = {"is_causal": 1, "causal_alignment": alignment, "softcap": softcap}
+    if flat:
+        attributes |= {"q_num_heads": H, "kv_num_heads": kv}
+        moved = {n: x.transpose(0, 2, 1, 3) for n, x in inputs.items()}
+        inputs = {n: x.reshape(B, x.shape[1], -1).copy() for n, x in moved.items()}
+    agrees("Attention", {**inputs, "attn_mask": attn_mask}, attributes, theirs)
