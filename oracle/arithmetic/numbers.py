@@ -330,8 +330,8 @@ def _kept_axes(before: Sequence[int], after: Sequence[int]) -> list[int | None]:
     return places
 
 
-BLOCK = 2**22
-"""Numbers of a block of rows: 32 MB in float64, of which a formula holds some dozen."""
+BLOCK = 2**18
+"""Numbers of a block of rows: 2 MB in float64, of which a formula holds some dozen in the cache."""
 
 
 def blocks(rows: int, size: int) -> Iterator[slice]:

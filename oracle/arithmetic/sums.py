@@ -26,6 +26,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,16 @@ FIRST = 2**14
 
 SLICE = 2**20
 """Entries of a factor of one block; the product's are a quarter: some dozen arrays of 2 MB."""
+
+MANY = 2**19
+"""Entries of a product from which the lanes are followed in some of them, and the rest judged so.
+
+What has a period has it in a factor, a row or a column of which every entry is made; `SAMPLE` rows
+and columns of each block are followed, and an entry is charged with the worst of its own row and
+column. Independent terms, whose lanes differ by chance, are charged with the worst of `SAMPLE`.
+"""
+
+SAMPLE = 16
 
 COUNTED = 2**27
 """Terms of a block of sums of which equal ones are counted: some seconds."""
@@ -88,6 +99,7 @@ def rounded_product(a: Float64, b: Float64, how: Arithmetic, shift: Float64 | No
                 shift=np.zeros((1, 1)) if shift is None else shift[:, c],
                 equal=equal[c],
                 most=np.minimum(again_across[r, np.newaxis], again[c]),
+                many=rows * columns >= MANY,
             )
             value[r, c], local[r, c], alike[r, c] = block.value, block.local, block.alike
     return Sums(value, local, alike)
@@ -101,11 +113,13 @@ def _block(
     shift: Float64,
     equal: Float64,
     most: Float64,
+    many: bool,
 ) -> Sums:
     n = a.shape[1]
     squares = (a * a) @ (b * b)
     running, mean_square, largest = _partial_sums(a, b)
-    mean_square = _of_lanes(a, b, mean_square, squares)
+    follow = _of_some_lanes if many else _of_lanes
+    mean_square = follow(a, b, mean_square, squares)
     like = np.minimum(largest * largest / np.maximum(n * squares, NORMAL), 1.0)
     root = np.sqrt(mean_square + squares + shift * shift)
     drift = np.maximum(n * like, equal) / 3.0
@@ -140,25 +154,63 @@ def _of_lanes(a: Float64, b: Float64, in_order: Float64, squares: Float64) -> Fl
     """Return the mean square of the partial sums in the worst of the orders.
 
     The partial sums of a lane rise to its total L: their mean square is L² / 3, and L² where the
-    lane's sum changes little after its first terms. What `UNEVEN` covers is not counted.
+    lane's sum changes little after its first terms. What `UNEVEN` covers is not counted. L² is no
+    more than Σ a² Σ b² over the lane (Cauchy and Schwarz): rows in which this settles it are left
+    out, as those of many lanes of random terms are.
     """
     n = a.shape[1]
     if n * in_order.size < FIRST or n < 8:
         return in_order
     worst = in_order
+    # The lanes themselves are added at the end, the largest partial sum among them.
+    usual = UNEVEN * np.maximum(in_order, squares / 3.0)
+    a_squares, b_squares = (a * a).T, b * b
     for lanes in LANES:
         if 2 * lanes > n:
             break
         whole = n - n % lanes
-        total = np.zeros_like(in_order)
-        for lane in range(lanes):
-            one = a[:, lane:whole:lanes] @ b[lane:whole:lanes]
-            total += one * one
-        total /= lanes
-        # The lanes themselves are added at the end, the largest partial sum among them.
-        usual = UNEVEN * np.maximum(in_order, squares / 3.0)
-        worst = np.where(total > usual, np.maximum(worst, total), worst)
+        of_a, of_b = (_in_lanes(x[:whole], lanes) for x in (a_squares, b_squares))
+        rows = np.flatnonzero(((of_a.T @ of_b) * (2.0 / lanes) > usual).any(axis=1))
+        if not rows.size:
+            continue
+        total = _lane_squares(a[rows, :whole], b[:whole], lanes) / lanes
+        uneven = np.where(total > usual[rows], np.maximum(worst[rows], total), worst[rows])
+        worst = worst.copy() if worst is in_order else worst
+        worst[rows] = uneven
     return worst
+
+
+def _of_some_lanes(a: Float64, b: Float64, in_order: Float64, squares: Float64) -> Float64:
+    """Return what `_of_lanes` does, judged by some rows and columns."""
+    usual = np.maximum(in_order, squares / 3.0)
+    rows = np.linspace(0, len(a) - 1, min(SAMPLE, len(a))).astype(int)
+    columns = np.linspace(0, b.shape[1] - 1, min(SAMPLE, b.shape[1])).astype(int)
+
+    def share(r: Any, c: Any, axis: int) -> Float64:
+        followed = _of_lanes(a[r], b[:, c], in_order[r][:, c], squares[r][:, c])
+        least = np.maximum(usual[r][:, c], NORMAL)
+        return np.asarray((followed / least).max(axis=axis, keepdims=True))
+
+    everything = slice(None)
+    worst = np.maximum(share(rows, everything, 0), share(everything, columns, 1))
+    return np.where(worst > UNEVEN, worst * usual, in_order)
+
+
+def _in_lanes(x: Float64, lanes: int) -> Float64:
+    """Return the sums of every so many-th row."""
+    return np.asarray(x.reshape(-1, lanes, x.shape[1]).sum(axis=0))
+
+
+def _lane_squares(a: Float64, b: Float64, lanes: int) -> Float64:
+    """Return the sum of the squares of the sums of lanes of a @ b."""
+    if len(a) == 1:
+        return np.square(_in_lanes(a.T * b, lanes)).sum(axis=0, keepdims=True)
+    total = np.zeros((len(a), b.shape[1]))
+    for lane in range(lanes):
+        # NumPy hands a product to BLAS only if its factors are contiguous.
+        one = np.ascontiguousarray(a[:, lane::lanes]) @ np.ascontiguousarray(b[lane::lanes])
+        total += np.square(one, out=one)
+    return total
 
 
 def _most_equal(b: Float64, tolerance: float) -> Float64:
@@ -166,12 +218,26 @@ def _most_equal(b: Float64, tolerance: float) -> Float64:
 
     A value alone counts as none, and zero as no value.
     """
-    most = np.zeros(b.shape[1])
-    for k, column in enumerate(b.T):
-        values = np.sort(column[column != 0.0])
-        ends = np.searchsorted(values, values + tolerance * np.abs(values), side="right")
-        most[k] = (ends - np.arange(len(values))).max(initial=0)
-    return np.where(most > 1, most, 0.0)
+    n, count = b.shape
+    most = np.zeros(count)
+    width = max(1, SLICE // max(n, 1))
+    for left in range(0, count, width):
+        part = most[left : left + width]
+        lines = np.sort(b[:, left : left + width].T, axis=1)
+        ends = lines + tolerance * np.abs(lines)
+        again = np.arange(len(lines))
+        # Values that come once or a few times, as in most columns, are found for all at once.
+        for times in range(2, 5):
+            near = (lines[again, times - 1 :] <= ends[again, : n - times + 1]) & (
+                lines[again, : n - times + 1] != 0.0
+            )
+            again = again[near.any(axis=1)]
+            part[again] = times
+        for k in again:
+            values = lines[k][lines[k] != 0.0]
+            last = np.searchsorted(values, values + tolerance * np.abs(values), side="right")
+            part[k] = (last - np.arange(len(values))).max(initial=0)
+    return most
 
 
 def _repeats(columns: Float64) -> Float64:

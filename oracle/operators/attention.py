@@ -18,12 +18,13 @@ Reference: Vaswani et al., Attention Is All You Need, 2017; Dao, FlashAttention-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from oracle.arithmetic.numbers import Number, Numbers
+from oracle.arithmetic.rounded import RoundedNumbers
 from oracle.operators import attention_slips
 from oracle.operators.attention_heads import heads_of, join
 from oracle.operators.attributes import require_number, require_one_of, require_whole
@@ -142,47 +143,45 @@ def value(
     return join(xp, Y, heads.batch, Q.ndim)
 
 
-def _differentiated(by_output: bool) -> Callable[..., dict[str, Number]]:
-    """Return the vjp whose row term is Σ P dP, or Σ dY Y, as kernels have it that keep no P."""
+def vjp(
+    xp: Numbers,
+    dY: Number,
+    Q: Number,
+    K: Number,
+    V: Number,
+    attn_mask: Array | None = None,
+    **attributes: Any,
+) -> dict[str, Number]:
+    """Return dQ, dK and dV."""
+    heads = heads_of(Q.shape, K.shape, V.shape, attn_mask, **attributes)
 
-    def vjp(
-        xp: Numbers,
-        dY: Number,
-        Q: Number,
-        K: Number,
-        V: Number,
-        attn_mask: Array | None = None,
-        **attributes: Any,
-    ) -> dict[str, Number]:
-        heads = heads_of(Q.shape, K.shape, V.shape, attn_mask, **attributes)
+    def of(q: Number, k: Number, v: Number, d: Number, places: Array) -> tuple[Number, ...]:
+        S, P = heads.weights(xp, q, k, places)
+        dP = xp.matmul(d, xp.swapped(v))
+        row = xp.sum(P * dP, -1, keepdims=True)
+        if isinstance(xp, RoundedNumbers):
+            # Kernels that keep no P have Σ dY Y in place of Σ P dP.
+            by_output = xp.sum(d * xp.matmul(P, v), -1, keepdims=True)
+            row = xp.widest([row, by_output])
+        dS = P * (dP - row)
+        if heads.softcap:
+            dS = dS * xp.tanh_slope(S / heads.softcap)
+        dS = dS * heads.scale
+        return (
+            xp.matmul(dS, k),
+            xp.sum(xp.matmul(xp.swapped(dS), q), 1, keepdims=True),
+            xp.sum(xp.matmul(xp.swapped(P), d), 1, keepdims=True),
+        )
 
-        def of(q: Number, k: Number, v: Number, d: Number, places: Array) -> tuple[Number, ...]:
-            S, P = heads.weights(xp, q, k, places)
-            dP = xp.matmul(d, xp.swapped(v))
-            mixed = d * xp.matmul(P, v) if by_output else P * dP
-            dS = P * (dP - xp.sum(mixed, -1, keepdims=True))
-            if heads.softcap:
-                dS = dS * xp.tanh_slope(S / heads.softcap)
-            dS = dS * heads.scale
-            return (
-                xp.matmul(dS, k),
-                xp.sum(xp.matmul(xp.swapped(dS), q), 1, keepdims=True),
-                xp.sum(xp.matmul(xp.swapped(P), d), 1, keepdims=True),
-            )
-
-        q, k, v = heads.split(xp, Q, K, V)
-        d = heads.queries(xp, dY)
-        found = xp.rowwise(of, q, k, v, d, np.arange(heads.rows), size=heads.size)
-        return {
-            name: join(xp, one, heads.batch, Q.ndim)
-            for name, one in zip(("Q", "K", "V"), found, strict=True)
-        }
-
-    return vjp
+    q, k, v = heads.split(xp, Q, K, V)
+    d = heads.queries(xp, dY)
+    found = xp.rowwise(of, q, k, v, d, np.arange(heads.rows), size=heads.size)
+    return {
+        name: join(xp, one, heads.batch, Q.ndim)
+        for name, one in zip(("Q", "K", "V"), found, strict=True)
+    }
 
 
-vjp = _differentiated(by_output=False)
-WAYS = (_differentiated(by_output=True),)
 SLIPS = attention_slips.SLIPS
 
 

@@ -151,7 +151,9 @@ def _differentiated(
             return d - xp.softmax(a) * xp.sum(d, 1, keepdims=True)
 
         parts.append(xp.rowwise(through, a, rows_of(xp, dlog_prob)))
-    total = parts[0] + parts[1] if len(parts) > 1 else [*parts, xp.full(a, 0.0)][0]
+    if not parts:
+        return {"scores": xp.full(scores, 0.0)}
+    total = parts[0] + parts[1] if len(parts) > 1 else parts[0]
     return {"scores": back(xp, total, scores.shape)}
 
 

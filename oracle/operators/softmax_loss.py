@@ -53,25 +53,27 @@ def rounded_labelled(xp: RoundedNumbers, a: Rounded, at: Array) -> Rounded:
     value = np.where(at, -np.where(at, 0.0, y).sum(axis=1, keepdims=True), y)
     return Rounded(
         value,
-        _of_both(soft, how, np.abs(value), np.ones((len(y), 1)), how.v * sum_growth(a.shape[1])),
+        _of_both(soft, how, np.abs(value), None, how.v * sum_growth(a.shape[1])),
         how,
     )
 
 
 def _of_both(
-    soft: SoftmaxRows, how: Arithmetic, size: Float64, total: Float64, sums: float
+    soft: SoftmaxRows, how: Arithmetic, size: Float64, total: Float64 | None, sums: float
 ) -> Error:
     """Return what both ways, y - t and backpropagation, may have done to the derivative."""
     y, u = soft.y, how.u
 
     def of(relative: Error) -> Error:
         bound = relative.times(y * growth(relative.total(y.shape))).at_most(1.0)
-        return bound.plus(one_sign(np.full(y.shape, how.tiny))).times(total)
+        bound = bound.each(lambda b: b + how.tiny)
+        return bound if total is None else bound.times(total)
 
     direct = of(soft.by_logarithm).plus(one_sign(2.0 * u * size))
     through = of(soft.by_quotient).plus(one_sign((how.f + 4.0) * u * size))
     both = largest([direct, through])
-    return both.plus(one_sign((sums + 2.0 * u) * y * total + how.tiny))
+    mass = y if total is None else y * total
+    return both.plus(one_sign((sums + 2.0 * u) * mass + how.tiny))
 
 
 def rounded_derivative(

@@ -54,7 +54,7 @@ def test_flash_attention_stays_within_the_bound_and_the_bound_is_near(size, leng
         gap = np.abs(their - exact[name]).astype(np.float64)
         assert np.all(gap <= bound[name].budget[0, 0])
         # Roundings of P may have one sign, as those of a library's exp may, along all the keys.
-        assert np.median(bound[name].budget) < 15.0 * np.sqrt(length) * gap.max()
+        assert np.median(bound[name].budget) < 250.0 * gap.max()
 
 
 def test_a_query_that_sees_no_key_has_zeros():
