@@ -98,6 +98,13 @@ YEAR = 365 * 86_400.0
     "it each server makes its own.",
 )
 @click.option(
+    "--http-address",
+    default="",
+    show_envvar=True,
+    help="HOST:PORT of the same methods over HTTP, in JSON, by the Connect protocol, with the same "
+    "certificates, tokens and limits. Needs the extra `http`.",
+)
+@click.option(
     "--health-address",
     default="",
     show_envvar=True,
@@ -221,6 +228,8 @@ def begin(log_level: str) -> list[int]:
 def serve(settings: Settings, grace: float, signals: list[int]) -> None:
     """Serve in this process until there is a signal."""
     server = Server(settings)
+    if server.http is not None:
+        _LOG.info("listening to HTTP", extra={"address": server.http.address})
     if server.exposition is not None:
         _announce_metrics(server.exposition.address)
     for risk in risks(settings, encrypted=bool(settings.tls_certificate)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import threading
@@ -11,7 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -37,11 +36,12 @@ from oracle.gradcheck.v1 import (
     two_layer_net_pb2_grpc,
 )
 from oracle.reference.requirements import MOST_NUMBERS
-from oracle.service import nets, servicers, tls, tokens
+from oracle.service import beside, nets, servicers, tls, tokens
 from oracle.service.admission import Admitted
 from oracle.service.alarms import alarms
 from oracle.service.black_box import IDLE_SECONDS, MAX_SESSIONS, BlackBoxServicer
 from oracle.service.decoding import Decoded
+from oracle.service.direct import Registry
 from oracle.service.draining import Drained
 from oracle.service.gate import Calls, Gate
 from oracle.service.graphs import Graphs
@@ -59,9 +59,6 @@ from oracle.service.shares import Shares
 from oracle.service.status import Statuses
 from oracle.service.tasks import MAX_ENTRIES
 from oracle.wire.tensor import MAX_RANK
-
-if TYPE_CHECKING:
-    from oracle.service.metrics import Exposition, Metrics
 
 __all__ = ["FUNCTIONS", "SERVICES", "CannotServe", "Server", "Settings", "options"]
 
@@ -102,9 +99,6 @@ So gRPC's own shutdown, which closes at the last byte, lost 14 of 450 answers th
 for; with these seconds, none of 450.
 """
 
-
-PROBES = 4
-"""Threads for probes on an address of their own."""
 
 LATEST_BEGIN = 5.0
 """Seconds in which a call is begun; one that is not means that calls are not served."""
@@ -163,7 +157,7 @@ class Server:
         own |= {CHECK: 4, WATCH: 4, REFLECTION: 4}
         self.pools = Pools(shared, own)
         held = Shares(REQUESTS_HELD * settings.max_message_bytes, "bytes of requests under way")
-        self.metrics = _metrics(settings, self.gate)
+        self.metrics = beside.metrics(settings, self.gate)
         ours: list[grpc.ServerInterceptor] = [Placed(self.pools)]
         if self.metrics is None:
             ours += [Observed(Log()), Statuses()]
@@ -174,11 +168,9 @@ class Server:
             ours.append(Admitted(Reloaded([settings.token_file], read).get))
         ours += [Drained(self.calls), Decoded(self.pools, held)]
         executor: Any = self.pools  # gRPC only submits to it.
-        self.server = grpc.server(
-            executor,
-            interceptors=[*interceptors, *ours],
-            options=options(settings),
-        )
+        every = [*interceptors, *ours]
+        self.server = grpc.server(executor, interceptors=every, options=options(settings))
+        self.registry = Registry(self.server, every, self.pools)
         services = [service.full_name for service in SERVICES]
         self.health = Health(services, self.pools.of(WATCH).submit)
         self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -187,11 +179,12 @@ class Server:
         self.address = listen(self.server, settings, credentials)
         self.gate.helpers.start(1)
         self.pools.start()
-        self.exposition = _exposition(settings, self.metrics)
-        self.probes, self.health_address = _probes(settings, self.health)
+        self.exposition = beside.exposition(settings, self.metrics)
+        self.probes, self.health_address = beside.probes(settings, self.health)
+        self.http = beside.http(settings, self.registry)
 
     def _register(self) -> None:
-        server, settings = self.server, self.settings
+        settings = self.settings
         limits = server_pb2.Limits(
             max_message_bytes=settings.max_message_bytes,
             max_call_seconds=settings.max_call_seconds,
@@ -241,7 +234,7 @@ class Server:
             (health_pb2_grpc.add_HealthServicer_to_server, self.health),
         ]
         for add, servicer in everything:
-            add(servicer, server)
+            add(servicer, self.registry)
         if settings.reflection:
             self._reflect()
 
@@ -260,6 +253,8 @@ class Server:
         self.server.start()
         if self.probes is not None:
             self.probes.start()
+        if self.http is not None:
+            self.http.start()
         self.health.tell(serving=True)
         self._look_after(self.pools.shared.submit(bool))
         # Threads of pools are joined before atexit functions run; only this hook comes earlier.
@@ -289,6 +284,8 @@ class Server:
         self.health.end()
         if self.calls.close(grace, hurried) and grace:
             time.sleep(LAST_ANSWERS)
+        if self.http is not None:
+            self.http.stop()
         try:
             stopped = self.server.stop(SETTLING)
         except RuntimeError:  # The system gives no thread for the wait.
@@ -315,42 +312,6 @@ def _streams(settings: Settings, others: int) -> tuple[int, int]:
             extra={"max_trainings": trainings, "max_conversations": conversations},
         )
     return trainings, conversations
-
-
-def _metrics(settings: Settings, gate: Gate) -> Metrics | None:
-    """Return what counts, if anybody asks: others do not pay for it, nor for its library."""
-    if not settings.metrics_address:
-        return None
-    from oracle.service.metrics import Metrics  # noqa: PLC0415 - see above
-
-    return Metrics(gate)
-
-
-def _probes(settings: Settings, answers: Health) -> tuple[grpc.Server | None, str]:
-    """Return the server of the health alone, for who has nothing to show, and its address."""
-    if not settings.health_address:
-        return None, ""
-    alone = dataclasses.replace(settings, address=settings.health_address, allow_remote=True)
-    pools = Pools(PROBES, {})
-    executor: Any = pools
-    server = grpc.server(
-        executor,
-        interceptors=[Placed(pools), Decoded(pools, Shares(2**16, "bytes of requests of probes"))],
-        options=options(alone),
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(answers, server)
-    address = listen(server, alone, None)
-    pools.start()
-    return server, address
-
-
-def _exposition(settings: Settings, metrics: Metrics | None) -> Exposition | None:
-    """Return what tells the metrics, unless it is another process that tells those of all."""
-    if metrics is None or settings.shared_port:
-        return None
-    from oracle.service.metrics import Exposition  # noqa: PLC0415 - see above
-
-    return Exposition(settings.metrics_address, metrics.registry)
 
 
 def _stop_if_alive(reference: weakref.ref[Server]) -> None:

@@ -31,6 +31,8 @@ class Settings:
         must show. "" is none.
     session_key_file : str
         The file of keys of `oracle.service.sealing`, which replicas share; "" makes a key.
+    http_address : str
+        HOST:PORT of the Connect protocol, under the same rules as `address`; "" is none.
     health_address : str
         HOST:PORT where health alone is told, without encryption; "" is none. Probes of Kubernetes
         have no certificates.
@@ -56,5 +58,6 @@ class Settings:
     tls_client_ca: str = ""
     token_file: str = ""
     session_key_file: str = ""
+    http_address: str = ""
     health_address: str = ""
     metrics_address: str = ""

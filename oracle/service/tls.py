@@ -51,28 +51,45 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
 
 def _configuration(settings: Settings) -> grpc.ServerCertificateConfiguration:
     """Read the files, and try whether they fit: gRPC would only refuse every client."""
+    context(settings)
+    certificate = read_file("--tls-certificate", settings.tls_certificate)
+    key = read_file("--tls-key", settings.tls_key)
+    authority = settings.tls_client_ca
+    roots = read_file("--tls-client-ca", authority) if authority else None
+    return grpc.ssl_server_certificate_configuration([(key, certificate)], roots)
+
+
+def context(settings: Settings) -> ssl.SSLContext:
+    """Return the same for servers that are not gRPC's.
+
+    Raises
+    ------
+    WrongFile
+        If a file is missing, or they do not fit together.
+    """
     certificate, key, authority = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
-    content = [read_file("--tls-certificate", certificate), read_file("--tls-key", key)]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for option, file in (("--tls-certificate", certificate), ("--tls-key", key)):
+        read_file(option, file)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(certificate, key, password=_no_password)
+        made.load_cert_chain(certificate, key, password=_no_password)
     except (ssl.SSLError, _Encrypted) as error:
         reason = getattr(error, "reason", None) or str(error)
         raise WrongFile(
             f"--tls-certificate {certificate} and --tls-key {key} must be a certificate and its "
             f"key, in PEM and without a password: {reason}"
         ) from None
-    roots = None
     if authority:
-        roots = read_file("--tls-client-ca", authority)
+        made.verify_mode = ssl.CERT_REQUIRED
         try:
-            context.load_verify_locations(cadata=roots.decode("ascii"))
+            roots = read_file("--tls-client-ca", authority).decode("ascii")
+            made.load_verify_locations(cadata=roots)
         except (ssl.SSLError, UnicodeDecodeError) as error:
             reason = getattr(error, "reason", "") or "no PEM"
             raise WrongFile(
                 f"--tls-client-ca {authority} must hold certificates in PEM: {reason}"
             ) from None
-    return grpc.ssl_server_certificate_configuration([(content[1], content[0])], roots)
+    return made
 
 
 class _Encrypted(Exception):
