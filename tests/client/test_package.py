@@ -209,3 +209,41 @@ def test_a_file_of_the_callers_named_oracle_is_told_so(tmp_path, start):
     assert f"{tmp_path / 'oracle.py'} hides the package of the same name" in last
     assert "rename it" in last
     assert "partially initialized" not in done.stderr
+
+
+def test_every_method_is_a_function_of_the_package_too():
+    """What a client has, and what its text says, without the client."""
+    methods = {name for name in dir(embedded_members()) if not name.startswith("_")}
+    methods -= {"address", "close", "connection"}
+    assert methods == set(gradient_oracle._SHARED)
+    for name in methods - {"simple_net", "two_layer_net"}:
+        method, function = getattr(gradient_oracle.Oracle, name), getattr(gradient_oracle, name)
+        assert (function.__name__, function.__doc__) == (name, method.__doc__)
+        assert list(inspect.signature(function).parameters) == [
+            parameter for parameter in inspect.signature(method).parameters if parameter != "self"
+        ]
+
+
+def embedded_members():
+    """Return a client whose members are looked at; no call is made."""
+    with gradient_oracle.connect("localhost:1") as client:
+        return client
+
+
+def test_functions_of_the_package_share_a_server_that_ends_with_the_process():
+    """It starts with the first call, not with the import, and nobody has to close it."""
+    code = (
+        "import threading, numpy as np\n"
+        "from gradient_oracle import check_gradient, mean_squared_error\n"
+        "import gradient_oracle\n"
+        "print(threading.active_count())\n"
+        "x = np.ones(3)\n"
+        "print(check_gradient(lambda x: (x * x).sum(), x, 2 * x).verdict)\n"
+        "print(mean_squared_error([1.0], [0.0]), gradient_oracle.sigmoid(0.0))\n"
+        "print(list(gradient_oracle.two_layer_net.init(2, 3, 2)))\n"
+        "from gradient_oracle import shared\n"
+        "print(shared.oracle() is shared.oracle())\n"
+    )
+    assert run(code).splitlines() == [
+        "1", "pass", "0.5 0.5", "['W1', 'b1', 'W2', 'b2']", "True",
+    ]  # fmt: skip

@@ -1,5 +1,8 @@
 """The client of gradient-oracle: reference numbers and verdicts for gradients written by hand.
 
+The methods of a client are functions of this module too: the first one that is called starts a
+server in this process, which all of them share and which ends with it.
+
 Nothing is loaded before it is used: `import gradient_oracle` alone is free, a client costs NumPy
 and gRPC, and only `embedded()` loads the server.
 """
@@ -37,6 +40,35 @@ if TYPE_CHECKING:
     from gradient_oracle.training import Progress, Trained
     from gradient_oracle.versions import VersionMismatch
 
+_SHARED = (
+    "check",
+    "check_adjoint",
+    "check_cross_entropy_error",
+    "check_gradient",
+    "check_hessian_vector_product",
+    "check_jvp",
+    "check_mean_squared_error",
+    "check_simple_net",
+    "check_two_layer_net",
+    "cross_entropy_error",
+    "cross_entropy_error_gradient",
+    "gradient",
+    "gradient_descent",
+    "info",
+    "mean_squared_error",
+    "mean_squared_error_gradient",
+    "mini_batch",
+    "numerical_gradient",
+    "probe",
+    "self_test",
+    "sigmoid",
+    "simple_net",
+    "softmax",
+    "two_layer_net",
+    "value",
+)
+"""What a client has and this module too."""
+
 __all__ = [
     "TLS",
     "Cancelled",
@@ -66,6 +98,7 @@ __all__ = [
     "embedded",
     "onnx",
 ]
+__all__ += _SHARED
 
 _HOMES = {
     "Gradient": "calls.graphs",
@@ -89,6 +122,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name in {"aio", "onnx"}:
         return _module(name)
+    if name in _SHARED:
+        return _module("shared").function(name)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(_module(_HOMES.get(name, "errors")), name)
