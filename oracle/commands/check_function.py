@@ -13,7 +13,8 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ class Subject:
                 "each one it reads, and flush its output"
             ) from None
         if line is None:
+            # Whoever asks next is told so too.
+            self._lines.put(None)
             code = self._process.wait()
             raise FileProblem(f"the program ended (exit code {code}) before the check did")
         return line
@@ -132,6 +135,29 @@ def _kill(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+
+
+class Copies:
+    """Copies of a program, each of which evaluates one point at a time."""
+
+    def __init__(self, subjects: Sequence[Subject], stated: str) -> None:
+        self._free: queue.SimpleQueue[Subject] = queue.SimpleQueue()
+        for number, subject in enumerate(subjects):
+            if number and subject.line() != stated:
+                raise FileProblem(
+                    "every copy of the program must state the same point and gradient; with "
+                    "--workers random numbers in it need a seed"
+                )
+            self._free.put(subject)
+
+    def __call__(self, moved: dict[str, Array]) -> np.floating[Any]:
+        """Return the value at a point, by the copy that is free."""
+        entries = np.concatenate([tensor.reshape(-1) for tensor in moved.values()])
+        subject = self._free.get()
+        try:
+            return entries.dtype.type(subject.value(entries.tolist()))
+        finally:
+            self._free.put(subject)
 
 
 @contextmanager
@@ -211,6 +237,13 @@ def _tensors(value: Any, dtype: str) -> dict[str, Array]:
     type=Seconds(0, min_open=True),
     help="Seconds to wait for a line.",
 )
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Copies of the program to run; the verdict is the same for any number.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @report_page
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code answers.")
@@ -224,6 +257,7 @@ def command(
     max_seconds: float | None,
     seed: int,
     timeout: float,
+    workers: int,
     as_json: bool,
     page: Path | None,
     quiet: bool,
@@ -259,17 +293,16 @@ def command(
     """  # noqa: D301 - Click keeps the lines under a backspace character as they are.
     from gradient_oracle import OracleError
 
-    with running(program, timeout) as subject:
-        x, gradient, name = read_point(subject.line())
-
-        def f(moved: dict[str, Array]) -> np.floating[Any]:
-            entries = np.concatenate([tensor.reshape(-1) for tensor in moved.values()])
-            return entries.dtype.type(subject.value(entries.tolist()))
-
+    with ExitStack() as stack:
+        subjects = [stack.enter_context(running(program, timeout)) for _ in range(workers)]
+        stated = subjects[0].line()
+        x, gradient, name = read_point(stated)
+        copies = Copies(subjects, stated)
+        executor = stack.enter_context(ThreadPoolExecutor(workers))
         try:
             with client(address, access) as oracle, progress(quiet=quiet) as show:
                 report = oracle.check_gradient(
-                    f,
+                    copies,
                     x,
                     gradient,
                     resolution=resolution,
@@ -278,11 +311,13 @@ def command(
                     seed=seed,
                     name=name,
                     progress=show,
+                    workers=executor if workers > 1 else 1,
                 )
         except (OracleError, InvalidInput) as error:
             raise FileProblem(str(error)) from error
-    if not quiet and subject.farewell():
-        click.echo(subject.farewell(), err=True)
+    farewell = next(filter(None, (subject.farewell() for subject in subjects)), "")
+    if not quiet and farewell:
+        click.echo(farewell, err=True)
     asked = ["gradient-oracle", "check-function", f"--seed={seed}"]
     asked += [f"--max-evaluations={max_evaluations}"]
     asked += [] if max_seconds is None else [f"--max-seconds={max_seconds:g}"]

@@ -60,6 +60,20 @@ def test_another_gradient_is_checked_with_the_same_values(embedded):
     assert second.calls < fresh.calls - 30
 
 
+def test_classes_of_entries_belong_to_a_gradient(embedded):
+    """The values of one are not taken for those of another, which moves other entries."""
+    x = {"W": np.array([1.0, 1e-6, 2e-6, 3.0]), "b": np.array([1e-5])}
+
+    def f(p):
+        return np.sum(p["W"] ** 2) + p["b"][0] ** 2
+
+    journal, right = Journal(), {name: 2 * array for name, array in x.items()}
+    for scale in (np.ones(4), np.array([1e-6, 1e6, 1.0, 1.0]), np.array([0, 1.0, 1e7, 1.0])):
+        claimed = right | {"W": right["W"] * scale}
+        alone = embedded.check_gradient(f, x, claimed)
+        assert embedded.check_gradient(f, x, claimed, journal=journal).message == alone.message
+
+
 def test_a_numerical_gradient_and_a_descent_go_on(embedded, tmp_path):
     x = X.astype(np.float64)
     for name, call in (

@@ -128,6 +128,30 @@ def test_what_a_program_started_ends_with_it(tmp_path):
     assert time.monotonic() - began < 30
 
 
+def test_copies_of_a_program_come_to_the_same_report(tmp_path):
+    """Each evaluates one point at a time; how many there are shows nowhere."""
+    body = "import os; open('pids', 'a').write(f'{os.getpid()} '); print(x[0] ** 2 + x[1] ** 2)"
+    program = python(tmp_path, body.replace("'pids'", repr(str(tmp_path / "pids"))))
+    alone = check(program, "--json")
+    (tmp_path / "pids").unlink()
+    several = check(program, "--json", "--workers", "3")
+    assert (several.exit_code, several.output) == (alone.exit_code, alone.output)
+    assert len(set((tmp_path / "pids").read_text().split())) == 3
+
+
+def test_copies_that_differ_are_refused(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text('import os; print(\'{"x": [%d], "gradient": [1]}\' % os.getpid())')
+    done = check([sys.executable, path], "--workers", "2")
+    assert done.exit_code == 3
+    assert "must state the same point" in done.output
+
+
+def test_a_copy_that_dies_is_named(tmp_path):
+    done = check(python(tmp_path, "sys.exit(9) if x[0] > 1 else print(1)"), "--workers", "2")
+    assert (done.exit_code, "exit code 9" in done.output) == (3, True)
+
+
 def test_a_program_that_fails_at_its_end_is_noticed(tmp_path):
     """Its numbers were right; its author wants to know."""
     program = python(tmp_path, "print(repr(x[0] * x[0] + x[1] * x[1]))")

@@ -98,7 +98,7 @@ __all__ = [
     "embedded",
     "onnx",
 ]
-__all__ += _SHARED
+__all__ += list(_SHARED)
 
 _HOMES = {
     "Gradient": "calls.graphs",

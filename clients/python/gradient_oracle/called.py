@@ -95,7 +95,15 @@ def attempt(called: Called, x: Any) -> Outcome:
     except OutsideDomain as outside:
         return Outcome(outside=str(outside)[:200])
     except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-        return Outcome(error=_portable(error))
+        return Outcome(error=error)
+
+
+def attempt_afar(called: Called, x: Any) -> Outcome:
+    """Evaluate in another process, which can send back only what this one can read."""
+    outcome = attempt(called, x)
+    if isinstance(outcome.error, Exception):
+        return Outcome(error=_portable(outcome.error))
+    return outcome
 
 
 def changed() -> Exception:
@@ -154,8 +162,8 @@ class Parcel:
         return _unpack, (self.packed(),)
 
     def __call__(self, x: Any) -> Outcome:
-        """Evaluate at x."""
-        return attempt(self.called, x)
+        """Evaluate at x; one that has been packed is in another process."""
+        return (attempt_afar if self._packed else attempt)(self.called, x)
 
 
 _UNPACKED: dict[bytes, Parcel] = {}

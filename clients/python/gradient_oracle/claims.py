@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradient_oracle import arrays, sizes, trees, waiting
+from gradient_oracle.called import fingerprint
 from gradient_oracle.errors import ServerFailure, invalid
 from gradient_oracle.points import Move, Point
 from oracle.gradcheck.v1 import black_box_pb2 as pb
@@ -132,6 +133,7 @@ class JointMove(Move):
         if not 0 <= probe.selection < len(selections):
             raise ServerFailure(f"the server asks for selection {probe.selection} and has it not")
         self.seed, self.step = probe.seed, probe.step
+        self.gradient = gradient
         self.selected = selections[probe.selection].parts
         self.moves = [self._of(part, gradient) for part in self.selected]
 
@@ -157,7 +159,9 @@ class JointMove(Move):
     def key(self) -> tuple[Any, ...]:
         """What tells this point from others of the same x; no single tensor has the number -1."""
         parts = [n for p in self.selected for n in (p.tensor, p.scale, -1, *p.classes, -1)]
-        return (-1, *parts, self.seed, self.step)
+        # With another gradient the same numbers are the classes of other entries.
+        classes = fingerprint([self.gradient.classes[p.tensor] for p in self.selected if p.classes])
+        return (-1, *parts, classes, self.seed, self.step)
 
     @property
     def predicted(self) -> float:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from gradient_oracle.called import attempt
+from gradient_oracle.called import attempt_afar
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def serve(
                 x = pickle.loads(pickle.load(asked))  # noqa: S301 - from the caller itself
             except EOFError:
                 return
-            _say(said, attempt(called, x))
+            _say(said, attempt_afar(called, x))
 
 
 def _say(said: BinaryIO, what: Any) -> None:
