@@ -59,6 +59,7 @@ _SHARED = (
     "mean_squared_error_gradient",
     "mini_batch",
     "numerical_gradient",
+    "operators",
     "probe",
     "self_test",
     "sigmoid",

@@ -31,8 +31,8 @@ from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
 from gradient_oracle.client import method_like, start_server
 from gradient_oracle.information import ServerInfo
-from gradient_oracle.operators import Served
 from gradient_oracle.retries import Patience
+from gradient_oracle.served import Served
 from gradient_oracle.training import Progress, Trained, Unfinished
 from gradient_oracle.transport import Connection as BlockingConnection
 

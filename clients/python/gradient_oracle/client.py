@@ -14,7 +14,7 @@ from gradient_oracle import black_box, channel, differences, forks, green, produ
 from gradient_oracle.access import TLS, Options
 from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
-from gradient_oracle.operators import Served
+from gradient_oracle.served import Served
 from gradient_oracle.training import Progress, Trained
 from gradient_oracle.transport import Connection, TrainingRun
 

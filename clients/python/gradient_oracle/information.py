@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradient_oracle.operators import Served
+from gradient_oracle.served import Served
 from oracle.gradcheck.v1 import server_pb2
 
 

@@ -15,8 +15,8 @@ from gradient_oracle import channel, errors, forks, green, versions
 from gradient_oracle.access import Access, Metadata
 from gradient_oracle.calls import Call, functions
 from gradient_oracle.information import ServerInfo
-from gradient_oracle.operators import Served
 from gradient_oracle.retries import Patience
+from gradient_oracle.served import Served
 from gradient_oracle.training import Progress, Trained, Unfinished
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from gradient_oracle.errors import invalid
 from gradient_oracle.graphs.forms import network
 from gradient_oracle.graphs.network import Network, require_inputs
 from gradient_oracle.graphs.nodes import operator_of
-from gradient_oracle.operators import Served
 from gradient_oracle.report import Report
+from gradient_oracle.served import Served
 from oracle.gradcheck.v1 import graph_pb2 as pb
 from oracle.gradcheck.v1 import report_pb2, server_pb2, tensor_pb2
 from oracle.values import Array

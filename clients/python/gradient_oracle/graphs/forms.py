@@ -10,7 +10,7 @@ from gradient_oracle.errors import invalid
 from gradient_oracle.graphs.network import Network, require_inputs
 from gradient_oracle.graphs.nodes import Model, of_json, of_operator, operator_of
 from gradient_oracle.graphs.tracing import trace
-from gradient_oracle.operators import Served
+from gradient_oracle.served import Served
 
 
 def network(

@@ -10,7 +10,7 @@ from typing import Any
 from gradient_oracle.arrays import called
 from gradient_oracle.errors import invalid
 from gradient_oracle.graphs.network import Network, encode_attributes
-from gradient_oracle.operators import Operator, Served
+from gradient_oracle.served import Operator, Served
 from oracle.gradcheck.v1 import graph_pb2 as pb
 
 KEYS = ("op_type", "inputs", "outputs", "attributes", "domain", "name")

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from gradient_oracle.arrays import called, require_ordinary
 from gradient_oracle.errors import invalid
 from gradient_oracle.graphs.network import Network, constant, encode_attributes
-from gradient_oracle.operators import Operator, Served
+from gradient_oracle.served import Operator, Served
 from oracle.gradcheck.v1 import graph_pb2 as pb
 
 UFUNCS = {
