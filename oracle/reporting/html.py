@@ -6,7 +6,6 @@ The markup and the style are in `templates`; here is what they are filled with.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from oracle import version
 from oracle.reporting import figures
 from oracle.reporting.figures import number, rough
 from oracle.reporting.text import advice, arithmetic, told_apart, unsaid
@@ -123,7 +123,7 @@ def _finding(report: Report, finding: Finding) -> dict[str, Any]:
 @functools.cache
 def _page(code: str) -> str:
     """Return the page of a finding code in the documentation, or "" if the package names none."""
-    urls = importlib.metadata.metadata("gradient-oracle").get_all("Project-URL") or []
+    urls = version.metadata().get_all("Project-URL") or []
     named = dict(url.split(", ", 1) for url in urls)
     base = named.get("Documentation", "").rstrip("/")
     return f"{base}/findings/{code}/" if base else ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import platform
 from collections.abc import Sequence
 from contextlib import nullcontext
-from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
 
+from oracle import version
 from oracle.checking import closed_form, derivatives
 from oracle.gradcheck.v1 import (
     activation_pb2,
@@ -237,13 +238,13 @@ class Server(server_pb2_grpc.ServerServiceServicer):
         self, request: server_pb2.GetServerInfoRequest, context: grpc.ServicerContext
     ) -> server_pb2.GetServerInfoResponse:
         return server_pb2.GetServerInfoResponse(
-            version=version("gradient-oracle"),
+            version=version.installed(),
             limits=self.limits,
             functions=self.functions,
             numpy_version=np.__version__,
             blas=blas_name(),
             blas_threads=single_threaded_blas().threads(),
-            flint_version=version("python-flint"),
+            flint_version=importlib.metadata.version("python-flint"),
             python_version=platform.python_version(),
             operators=encode_operators(request.described),
         )

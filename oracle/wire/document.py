@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from oracle.gradcheck.v1 import report_pb2
 from oracle.wire import codes
+from oracle.wire.descriptors import is_repeated
 
 SCHEMA_VERSION = 1
 """Raised when a field changes its meaning or goes away; new fields do not raise it."""
@@ -38,7 +39,7 @@ def of_message(message: Message) -> dict[str, Any]:
 
 def _of_field(message: Message, field: Any) -> Any:
     value = getattr(message, field.name)
-    if field.is_repeated:
+    if is_repeated(field):
         return [_plain(field, item) for item in value]
     if field.has_presence and not message.HasField(field.name):
         return None

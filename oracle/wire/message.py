@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from oracle.gradcheck.v1 import tensor_pb2
+from oracle.wire.descriptors import is_repeated
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=Message)
@@ -165,7 +166,7 @@ def _beginnings(kind: Any, *outer: Any) -> frozenset[bytes]:
     for field in kind.fields:
         if field.message_type and field.message_type not in outer:
             found |= _beginnings(field.message_type, kind, *outer)
-            if field.is_repeated:
+            if is_repeated(field):
                 found |= {_varint(field.number << 3 | LENGTH_DELIMITED)}
     return found
 
@@ -233,7 +234,7 @@ def _split(kind: Any, data: memoryview, places: Iterator[int]) -> tuple[bytes, d
             if field.message_type:
                 inner, found = _split(field.message_type, data[begin:end], places)
                 if found:
-                    if field.is_repeated:
+                    if is_repeated(field):
                         large.setdefault(field.name, {})[seen[number] - 1] = found
                     else:
                         large[field.name] = found
@@ -243,7 +244,7 @@ def _split(kind: Any, data: memoryview, places: Iterator[int]) -> tuple[bytes, d
         small += data[at:end]
         at = end
     once = (kind.fields_by_name[name] for name in large)
-    if any(seen[field.number] > 1 and not field.is_repeated for field in once):
+    if any(seen[field.number] > 1 and not is_repeated(field) for field in once):
         raise _Unusual
     return bytes(small), large
 

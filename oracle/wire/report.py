@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
+from oracle import version
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.gradcheck.v1 import report_pb2 as pb
 from oracle.gradcheck.v1 import tensor_pb2
@@ -56,7 +56,7 @@ def encode(report: Report) -> pb.Report:
         findings=[_encode_finding(finding) for finding in report.findings],
         notes=report.notes,
         text=text.render(report),
-        server_version=version("gradient-oracle"),
+        server_version=version.installed(),
         **_same(report, *_REPORT),
     )
     if report.reason is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Sequence
@@ -227,8 +228,19 @@ def embedded(
 
 
 def start_server(max_message_bytes: int) -> Any:
-    """Start a server in this process; a client of a server elsewhere does not load it."""
+    """Start a server in this process; a client of a server elsewhere does not load it.
+
+    Raises
+    ------
+    ImportError
+        If the client alone is installed.
+    """
     green.require_threads(server=True)
+    if not importlib.util.find_spec("oracle.service"):
+        raise ImportError(
+            "embedded() needs the server, and gradient-oracle-client is the client alone: "
+            "pip install gradient-oracle"
+        )
     from oracle.service.server import Server
     from oracle.service.settings import Settings
 

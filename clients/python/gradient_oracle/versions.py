@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import warnings
 
+from oracle import version
+
 
 class VersionMismatch(UserWarning):
     """The server has another major version than this client: one call may mean two things.
@@ -17,9 +19,7 @@ class VersionMismatch(UserWarning):
 
 def own() -> str:
     """Return the version of this client."""
-    from importlib.metadata import version
-
-    return version("gradient-oracle")
+    return version.installed()
 
 
 def both(theirs: str) -> str:
