@@ -6,6 +6,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -17,10 +18,12 @@ from oracle.gradcheck.v1 import black_box_pb2_grpc
 from oracle.service import requests as decoded
 from oracle.service import tasks
 from oracle.service.calls import CURRENT
+from oracle.service.estimates import Need
 from oracle.service.gate import CallerLeft, Watchdog
+from oracle.service.machine import UNLIMITED
 from oracle.service.requests import Fields, require
 from oracle.service.sealing import Seal, keys_of
-from oracle.service.shares import Overloaded
+from oracle.service.shares import Overloaded, Shares, caller_of
 from oracle.service.status import Abandoned
 from oracle.values import Array, Checkpoint, InvalidInput, Report, never_stop
 from oracle.wire import report, tensor, tensors
@@ -29,6 +32,8 @@ MAX_MESSAGE_BYTES = 2**26
 """Of a server that is told nothing else."""
 MAX_SESSIONS = 256
 """Streams at a time; each holds a thread of a pool that no other call waits for."""
+EVALUATION_BYTES = 768
+"""Memory that a check holds for each evaluation that it knows; 570 bytes were measured."""
 IDLE_SECONDS = 600.0
 """How long a caller may think about one ask."""
 
@@ -39,8 +44,15 @@ class Session:
     It is deterministic: the same turns lead to the same replies.
     """
 
-    def __init__(self, start: pb.Start, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self,
+        start: pb.Start,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        hold: Callable[[Need], None] = lambda _: None,
+    ) -> None:
         task = tasks.begin(start, max_message_bytes)
+        hold(task.need)
+        self._hold = hold
         self.generator: Any = task.generator
         self.allowed = task.evaluations
         self.seconds_allowed = task.seconds
@@ -61,12 +73,19 @@ class Session:
                 self.seconds_used = _elapsed(answer, self.seconds_used)
             late = self.seconds_allowed is not None and self.seconds_used >= self.seconds_allowed
             evaluations = _evaluations(answer.evaluations, len(self.asked.probes), late=late)
+            self._hold(Need(f"{field}.evaluations", EVALUATION_BYTES * len(evaluations)))
             values: Any = Answer(evaluations, self.seconds_used)
             self.used += len(evaluations)
         else:
             values = _values(answer, 2 * (self.asked.end - self.asked.begin))
             self.used += values.size
         self.reply = self._advance(values, answer)
+
+    def forget(self) -> None:
+        """Keep nothing of the last reply but what its answer is compared with."""
+        self.reply = pb.Reply()
+        if self.asked is not None and getattr(self.asked, "point", None) is not None:
+            self.asked = replace(self.asked, point=None)
 
     def _advance(self, values: Any, said: Message) -> pb.Reply:
         try:
@@ -232,12 +251,17 @@ def _replay(
     return session
 
 
-def _take(session: Session | None, turn: pb.Turn, max_message_bytes: int) -> Session:
+def _take(
+    session: Session | None,
+    turn: pb.Turn,
+    max_message_bytes: int,
+    hold: Callable[[Need], None] = lambda _: None,
+) -> Session:
     said = turn.WhichOneof("say")
     expected = "start" if session is None else "answer"
     require(said == expected, "turn", f"hold `{expected}`", said)
     if session is None:
-        return Session(turn.start, max_message_bytes)
+        return Session(turn.start, max_message_bytes, hold)
     session.tell(turn.answer)
     return session
 
@@ -264,7 +288,9 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         look: Callable[[Any], Checkpoint] = lambda _: never_stop,
         keys: Callable[[], Sequence[bytes]] | None = None,
+        memory: Shares | None = None,
     ) -> None:
+        self.memory = memory or Shares(UNLIMITED, "bytes of memory")
         self.seal = Seal(keys or keys_of(""))
         self.look = look
         self.idle_seconds = idle_seconds
@@ -293,15 +319,34 @@ class BlackBoxServicer(black_box_pb2_grpc.BlackBoxServiceServicer):
         if not self.sessions.acquire(blocking=False):
             raise Overloaded("too many open conversations")
         try:
-            session: Session | None = None
-            while session is None or session.asked is not None:
-                with Watchdog(context, self.idle_seconds):
-                    request = _next(requests)
-                session = _take(session, request.turn, self.max_message_bytes)
-                response = pb.BlackBoxServiceConverseResponse(reply=session.reply)
-                decoded.require_sendable(response, "turn", self.max_message_bytes)
-                # One who does not read is as silent as one who does not speak.
-                with Watchdog(context, self.idle_seconds):
-                    yield response
+            with self.memory.growing(caller_of(context)) as hold:
+                yield from self._held(requests, context, hold)
         finally:
             self.sessions.release()
+
+    def _held(
+        self,
+        requests: Iterator[pb.BlackBoxServiceConverseRequest],
+        context: grpc.ServicerContext,
+        hold: Callable[[int], None],
+    ) -> Iterator[pb.BlackBoxServiceConverseResponse]:
+        """Hold a conversation and its memory."""
+
+        def holding(need: Need) -> None:
+            need.require_at_most(self.memory.each)
+            hold(need.size)
+
+        session: Session | None = None
+        while session is None or session.asked is not None:
+            with Watchdog(context, self.idle_seconds):
+                request = _next(requests)
+            session = _take(session, request.turn, self.max_message_bytes, holding)
+            response = pb.BlackBoxServiceConverseResponse(reply=session.reply)
+            decoded.require_sendable(response, "turn", self.max_message_bytes)
+            # What was said and is sent is not kept while the caller thinks.
+            session.forget()
+            del request
+            # One who does not read is as silent as one who does not speak.
+            with Watchdog(context, self.idle_seconds):
+                yield response
+            del response

@@ -81,13 +81,14 @@ def _decoded(pools: Pools, held: Shares, method: str, handler: Any) -> Any:
             except grpc.RpcError:
                 raise CallerLeft from None
 
-    def rest(data: bytes, requests: Iterator[bytes]) -> Iterator[Any]:
-        yield decode(data)
+    def rest(first: list[bytes], requests: Iterator[bytes]) -> Iterator[Any]:
+        # Nothing of it is kept while the caller thinks about the answer.
+        yield decode(first.pop())
         yield from map(decode, requests)
 
     def argument(data: bytes, requests: Iterator[bytes]) -> Any:
         if handler.request_streaming:
-            return rest(data, requests)
+            return rest([data], requests)
         request = decode(data)
         if call := CURRENT.get(None):
             call.request = request

@@ -227,6 +227,7 @@ class Server:
                     max_message_bytes=settings.max_message_bytes,
                     look=self.gate.turn,
                     keys=keys_of(settings.session_key_file),
+                    memory=self.gate.memory,
                 ),
             ),
             (graph_pb2_grpc.add_GraphServiceServicer_to_server, Graphs(*shared)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -61,6 +61,26 @@ class Shares:
             self._taken[caller] -= count
             if not self._taken[caller]:
                 del self._taken[caller]
+
+    @property
+    def left(self) -> int:
+        """How many are left."""
+        return self.total - self._sum
+
+    @contextmanager
+    def growing(self, caller: str) -> Iterator[Callable[[int], None]]:
+        """Yield what takes more and more for a caller, until the end of the block."""
+        taken = 0
+
+        def hold(count: int) -> None:
+            nonlocal taken
+            self.take(caller, count)
+            taken += count
+
+        try:
+            yield hold
+        finally:
+            self.give(caller, taken)
 
     @contextmanager
     def held(self, caller: str, count: int = 1) -> Iterator[None]:

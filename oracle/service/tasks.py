@@ -15,6 +15,7 @@ from oracle.checking.black_box.conversation import CheckTask, SizeClass, TensorS
 from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.reference.requirements import FLOATING_TYPES, require_step
+from oracle.service.estimates import Need
 from oracle.service.requests import require, require_printable, require_room
 from oracle.values import STEP, Array, Finding, InvalidInput, never_stop
 from oracle.wire import black_box, tensor
@@ -28,12 +29,19 @@ MAX_TENSORS = 10_000
 """Tensors of one x. Each turn goes through all, and of tiny ones a message would hold millions."""
 
 
+TENSOR_BYTES = 2048
+"""Bytes that a check holds for each tensor: 1.3 KB of 10,000 tensors before the first answer."""
+POINTS = 6
+"""Points that a descent holds: the first, this one, the next, its gradient, and two in messages."""
+
+
 @dataclass(frozen=True)
 class Task:
-    """A conversation to be held: its generator, and what it may use."""
+    """A conversation to be held: its generator, what it may use, and the memory it begins with."""
 
     generator: Any
     evaluations: int
+    need: Need
     seconds: float | None = None
 
 
@@ -81,7 +89,8 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
     )
     # The judgement is loaded by the first check: the document's own functions do without it.
     judgement = importlib.import_module("oracle.checking.black_box.judgement")
-    return Task(judgement.check(task), most, seconds)
+    needed = Need(f"{field}.tensors", TENSOR_BYTES * len(shapes))
+    return Task(judgement.check(task), most, needed, seconds)
 
 
 def _numerical_gradient(
@@ -99,7 +108,8 @@ def _numerical_gradient(
         _require_step(ends, step, field, message.name)
         # It takes no memory of its own.
         templates[message.name] = np.broadcast_to(np.zeros((), dtype), shape)
-    return Task(coordinates.numerical_gradient(templates, step=step), 2 * size)
+    needed = Need(f"{field}.tensors", 2 * sum(template.nbytes for template in templates.values()))
+    return Task(coordinates.numerical_gradient(templates, step=step), 2 * size, needed)
 
 
 def _gradient_descent(request: pb.BlackBoxGradientDescent, field: str) -> Task:
@@ -120,7 +130,9 @@ def _gradient_descent(request: pb.BlackBoxGradientDescent, field: str) -> Task:
     generator = coordinates.gradient_descent(
         initial, step=step, learning_rate=rate, step_count=count
     )
-    return Task(generator, 2 * count * sum(array.size for array in initial.values()))
+    evaluations = 2 * count * sum(array.size for array in initial.values())
+    held = POINTS * sum(array.nbytes for array in initial.values())
+    return Task(generator, evaluations, Need(f"{field}.initial", held))
 
 
 def _step(request: Any, field: str) -> float:

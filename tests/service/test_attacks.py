@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from oracle.gradcheck.v1 import loss_pb2
+from oracle.gradcheck.v1 import black_box_pb2, black_box_pb2_grpc, loss_pb2
 from oracle.service import pools
+from tests.service.conftest import describe
 from tests.service.hostile import RST_STREAM, Connection
+from tests.service.test_interruption import wait_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 MSE = "/oracle.gradcheck.v1.LossService/MeanSquaredError"
@@ -129,11 +132,14 @@ def test_work_without_end_does_not_survive_the_signal():
         address = process.stdout.readline().split()[-1]
         with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
             request = loss_pb2.MeanSquaredErrorRequest().SerializeToString()
-            calls = [channel.unary_unary(MSE).future(request) for _ in range(3)]
-            assert process.stdout.readline() == "computing\n"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) in (0, -signal.SIGALRM)
-            del calls
+            call = channel.unary_unary(MSE).future(request)
+            try:
+                assert process.stdout.readline() == "computing\n"
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(60) in (0, -signal.SIGALRM)
+            finally:
+                process.kill()
+            del call
 
 
 def test_work_without_end_does_not_survive_the_interpreter():
@@ -188,3 +194,40 @@ def test_the_other_implementation_of_protobuf_serves_too():
     """The one in Python, a common way around trouble with the other."""
     environment = os.environ | {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
     subprocess.run([sys.executable, "-c", OTHER_PROTOBUF], env=environment, timeout=60, check=True)
+
+
+def starting(entries):
+    """The first turn of a numerical gradient of so many entries, which takes 16 bytes for each."""
+    tensor = {"name": "x", "shape": [entries], "data_type": 1, "largest": 1.0}
+    start = {"numerical_gradient": {"tensors": [tensor]}}
+    return black_box_pb2.BlackBoxServiceConverseRequest(turn={"start": start})
+
+
+def opened(channel, turn):
+    """A conversation whose caller thinks about the first ask."""
+    thinking = queue.SimpleQueue()
+    thinking.put(turn)
+    stub = black_box_pb2_grpc.BlackBoxServiceStub(channel)
+    call = stub.Converse(iter(thinking.get, None), timeout=60)
+    assert next(call).reply.ask.number == 0
+    return call
+
+
+def test_conversations_hold_no_more_memory_than_there_is_for_one_caller(serve):
+    """Eleven bytes may ask for 16 MB; what is held by those that are open is added up."""
+    with serve(max_memory_bytes=2**26) as call:
+        held = opened(call.channel, starting(2_000_000))
+        with pytest.raises(grpc.RpcError) as caught:
+            opened(call.channel, starting(2_000_000))
+        assert describe(caught.value).reason == "OVERLOADED"
+        with pytest.raises(grpc.RpcError) as caught:
+            opened(call.channel, starting(4_000_000))
+        found = describe(caught.value)
+        assert (found.code, found.reason) == ("RESOURCE_EXHAUSTED", "TOO_MUCH_MEMORY")
+        assert found.field == "turn.start.numerical_gradient.tensors"
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        with grpc.insecure_channel(call.server.address, options) as c:
+            opened(c, starting(1_000_000)).cancel()
+        held.cancel()
+        wait_until(lambda: call.server.gate.memory.left == 2**26)
+        opened(call.channel, starting(2_000_000)).cancel()
