@@ -91,7 +91,8 @@ def encode_graph(graph: Graph) -> pb.Graph:
 
 def require_few(messages: Sequence[Any], field: str) -> None:
     """Raise if there are more tensors or nodes than a network has."""
-    require(len(messages) <= MAX_TENSORS, field, f"hold at most {MAX_TENSORS}", len(messages))
+    few = len(messages) <= MAX_TENSORS
+    require(few, field, f"hold at most {MAX_TENSORS} of its kind", f"{len(messages)}")
 
 
 def _require_sizes(found: Plan) -> None:
