@@ -14,10 +14,13 @@ from google.protobuf import descriptor_pool, json_format
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 
+from oracle.reporting import html
 from oracle.service.decoding import Undecodable
 from oracle.service.direct import Context, Ended, Registry
+from oracle.wire import report
 
-JSON, PROTO = "application/json", "application/proto"
+JSON, PROTO, HTML = "application/json", "application/proto", "text/html"
+"""Kinds of messages, and that of a report for who reads it."""
 
 STATUS = {
     "CANCELLED": ("canceled", 499),
@@ -99,7 +102,7 @@ class Connect:
             )
         if headers.get("content-encoding", "identity") != "identity":
             raise Refused(501, "unimplemented", "send it as it is", accept_encoding="identity")
-        return kind
+        return HTML if kind == JSON and headers.get("accept") == HTML else kind
 
     async def _body(self, receive: Receive) -> bytes:
         body, more = bytearray(), True
@@ -131,12 +134,23 @@ class Connect:
             await reply(send, status, JSON, _error(code, context), {})
             return
         data = response.SerializeToString()
-        if kind == JSON:
-            message = GetMessageClass(method.output_type).FromString(data)
+        if kind != PROTO:
+            message: Any = GetMessageClass(method.output_type).FromString(data)
+            if kind == HTML and "report" in method.output_type.fields_by_name:
+                page = await asyncio.to_thread(_page, message.report)
+                await reply(send, 200, f"{HTML}; charset=utf-8", page, {})
+                return
+            kind = JSON
             data = json_format.MessageToJson(
                 message, always_print_fields_with_no_presence=True, indent=None
             ).encode()
         await reply(send, 200, kind, data, {})
+
+
+def _page(message: Any) -> bytes:
+    """Return a report as the page that the client makes of it."""
+    document = json_format.MessageToJson(message)
+    return html.render(report.decode(message), document=document).encode()
 
 
 async def _left(receive: Receive, context: Context) -> None:

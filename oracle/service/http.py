@@ -7,16 +7,26 @@ import socket
 import ssl
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from oracle.service.connect import Connect
+from oracle.service.connect import Connect, reply
 from oracle.service.direct import Registry
 from oracle.service.ports import CannotServe, require_servable, split_address
 from oracle.service.reloading import Reloaded
 from oracle.service.settings import Settings
 from oracle.service.tls import context
+
+FILES = {"/": ("text/html", "page.html"), "/page.js": ("text/javascript", "page.js")}
+"""The page that takes files, and what it runs; both are for anybody, and its calls are not."""
+
+SECURED = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; "
+    "connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+}
+"""Whatever a report holds, nothing in it runs, and nothing is sent elsewhere."""
 
 MOST_CONNECTIONS = 256
 """Connections and requests at a time; each may hold a request."""
@@ -108,8 +118,17 @@ class Application:
 
     def __init__(self, registry: Registry, max_message_bytes: int) -> None:
         self._connect = Connect(registry, max_message_bytes)
+        self._files = {
+            path: (kind, Path(__file__).with_name(name).read_bytes())
+            for path, (kind, name) in FILES.items()
+        }
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""
-        if scope["type"] == "http":
+        if scope["type"] != "http":
+            return
+        if scope["path"] in self._files and scope["method"] in ("GET", "HEAD"):
+            kind, content = self._files[scope["path"]]
+            await reply(send, 200, f"{kind}; charset=utf-8", content, SECURED)
+        else:
             await self._connect(scope, receive, send)
