@@ -24,6 +24,13 @@ TAKES = {
 }
 """What the check of a graph may be told."""
 
+_ARGUMENTS = {
+    "compute_dtype": "compute",
+    "accumulation_dtype": "accumulate",
+    "store_dtype": "store",
+}
+"""Arguments of the client by the options that have other names."""
+
 _DERIVED = re.compile(r"(?:d|g|grad)_?(.+)|(.+?)[._]?grad", re.IGNORECASE)
 
 
@@ -90,7 +97,7 @@ def check(
 ) -> Any:
     """Return the report on what files hold."""
     inputs, gradient, cotangent = read(net, paths, dtype)
-    told = {name: value for name, value in options.items() if name != "attribute"}
+    told = {_ARGUMENTS.get(n, n): value for n, value in options.items() if n != "attribute"}
     named = attributes(options.get("attribute", ()))
     return oracle.check(net, inputs, gradient, cotangent=cotangent, attributes=named, **told)
 

@@ -132,11 +132,11 @@ def test_the_arithmetic_of_the_candidate_may_be_said(oracle):
     limits = [
         oracle.check(net, INPUTS, single, **options).detection_limit
         for options in (
-            {"compute_dtype": "float64"},
-            {"accumulation_dtype": "float64"},
+            {"compute": "float64"},
+            {"accumulate": "float64"},
             {},
-            {"store_dtype": "bfloat16", "stored": ["Relu_1"]},
-            {"store_dtype": "bfloat16"},
+            {"store": "bfloat16", "stored": ["Relu_1"]},
+            {"store": "bfloat16"},
         )
     ]
     assert limits == sorted(limits)

@@ -56,6 +56,10 @@ def test_inputs_may_be_in_several_files_and_in_json(files):
     graph = files / "graph.json"
     done = run(files, graph, "--dtype=float32", gradient="gradient.json", **where)
     assert done.exit_code == 0, done.output
+    types = [f"--{name}-dtype=float64" for name in ("compute", "accumulation")]
+    options = ["--dtype=float32", *types, "--store-dtype=bfloat16", "--json"]
+    done = run(files, graph, *options, gradient="gradient.json", **where)
+    assert json.loads(done.output)["known"]["accumulation_data_type"] == "float64"
     done = run(files, graph, gradient="gradient.json", **where)
     assert done.exit_code == 1
     assert "use --dtype=float32" in done.output

@@ -158,9 +158,9 @@ def check(
     *,
     cotangent: Any = None,
     attributes: Any = None,
-    compute_dtype: str | None = None,
-    accumulation_dtype: str | None = None,
-    store_dtype: str | None = None,
+    compute: str | None = None,
+    accumulate: str | None = None,
+    store: str | None = None,
     stored: Sequence[str] | None = None,
     scale: float | None = None,
 ) -> Call[Report]:
@@ -175,10 +175,10 @@ def check(
         in which arithmetic it was computed; None, or a wrong shape, is a finding.
     cotangent : array, or a tuple or dict of arrays, optional
         As in `gradient`: what the backward pass began with.
-    compute_dtype, accumulation_dtype : str, optional
+    compute, accumulate : str, optional
         Types of single operations and of sums. By default those of the gradient, and float32 where
         it is float16 or bfloat16.
-    store_dtype : str, optional
+    store : str, optional
         The type in which tensors were stored between operators, if it is narrower than that of the
         gradient, as under autocast.
     stored : sequence of str, optional
@@ -200,9 +200,9 @@ def check(
         cotangents=_cotangents(made, cotangent),
         gradient=_candidate(candidate),
         arithmetic=pb.GraphArithmetic(
-            compute_data_type=_type("compute_dtype", compute_dtype),
-            accumulation_data_type=_type("accumulation_dtype", accumulation_dtype),
-            store_data_type=_type("store_dtype", store_dtype),
+            compute_data_type=_type("compute", compute),
+            accumulation_data_type=_type("accumulate", accumulate),
+            store_data_type=_type("store", store),
             stored=_names("stored", stored),
             scale=None if scale is None else real("scale", scale),
         ),

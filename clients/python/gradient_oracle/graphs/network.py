@@ -142,9 +142,9 @@ _ARGUMENTS = {
     "gradient": "gradient",
     "cotangents": "cotangent",
     "wanted": "wanted",
-    "arithmetic.compute_data_type": "compute_dtype",
-    "arithmetic.accumulation_data_type": "accumulation_dtype",
-    "arithmetic.store_data_type": "store_dtype",
+    "arithmetic.compute_data_type": "compute",
+    "arithmetic.accumulation_data_type": "accumulate",
+    "arithmetic.store_data_type": "store",
     "arithmetic.stored": "stored",
     "arithmetic.scale": "scale",
 }
