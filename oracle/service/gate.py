@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from oracle.service.alarms import alarms
 from oracle.service.estimates import NOTHING, Need
+from oracle.service.line import Line
 from oracle.service.machine import UNLIMITED
 from oracle.service.pools import Threads
 from oracle.service.shares import Overloaded, Shares, caller_of
@@ -37,6 +38,10 @@ A call as short as that is mostly Python and exact arithmetic, which have one co
 all their threads: two at a time hand it to and fro. Sixteen clients got 353 numerical gradients a
 second (64-50-10) without this and 474 with it, and the slowest came three times as fast.
 """
+
+
+TURN = 1.0
+"""Seconds that a call computes before it lets one of another caller go first, who has had less."""
 
 
 LAST_WORD = 0.5
@@ -178,9 +183,13 @@ class Turn:
 
     def __init__(self, gate: Gate, context: Any, end: float) -> None:
         self.gate, self.context, self.end = gate, context, end
+        self._caller = caller_of(context)
+        self._computing: int | None = None
+        """The thread that holds a slot, from `_since` on."""
+        self._since = 0.0
 
     def __call__(self) -> None:
-        """Raise if nobody waits for the answer any more."""
+        """Raise if nobody waits for the answer any more; let others compute after a while."""
         if self.gate.stopping.is_set():
             raise ServerStops
         remaining = self.context.time_remaining()
@@ -188,21 +197,39 @@ class Turn:
             raise TimeOver
         if not self.context.is_active():
             raise CallerLeft
+        if self._computing == threading.get_ident() and time.monotonic() > self._since + TURN:
+            self._since = time.monotonic()
+            if self.gate.line.has_before(self._caller):
+                self._give()
+                self._take()
 
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Hold a slot, waiting for one first."""
         with self._alone():
-            if not self.gate.slots.acquire(blocking=False):
-                with self.gate.queue():
-                    while not self.gate.slots.acquire(timeout=PATIENCE):
-                        self()
             try:
+                self._take()
                 with single_threaded_blas():
                     self()
                     yield
             finally:
-                self.gate.slots.release()
+                self._give()
+
+    def _take(self) -> None:
+        line, slots = self.gate.line, self.gate.slots
+        if line.waiting or not slots.acquire(blocking=False):
+            with line.stand(self._caller):
+                while not (line.is_next(self._caller) and slots.acquire(timeout=PATIENCE)):
+                    self()
+                    line.wait(PATIENCE)
+        line.began(self._caller)
+        self._computing, self._since = threading.get_ident(), time.monotonic()
+
+    def _give(self) -> None:
+        if self._computing is not None:
+            self._computing = None
+            self.gate.line.ended(self._caller)
+            self.gate.slots.release()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -289,16 +316,19 @@ class Gate:
         self.stopping = threading.Event()
         self.alone = threading.Lock()
         self.alone_since = 0.0
-        self.waiting = 0
-        self._count = threading.Lock()
+        self.line = Line()
+        self._places_of_each = Shares(slots + waiting, "calls that compute or wait for a core")
+        self._streams_of_each = Shares(streams, "trainings")
         self.helpers_at_most = slots - 1
         self.helpers = Threads(max(1, slots - 1), "helper")
 
     @contextmanager
     def enter(self, context: Any, need: Need = NOTHING) -> Iterator[Turn]:
         """Hold a slot and memory for a unary call; yield its checkpoint."""
+        refusal = "too many calls wait for a core; try again later"
         with (
-            self._place(self.places, "too many calls wait for a core; try again later"),
+            self._place(self.places, refusal),
+            self._places_of_each.held(caller_of(context)),
             self.holding(context, need),
         ):
             turn = self.turn(context)
@@ -310,16 +340,10 @@ class Gate:
         need.require_at_most(self.memory.each)
         return self.memory.held(caller_of(context), need.size)
 
-    @contextmanager
-    def queue(self) -> Iterator[None]:
-        """Be counted among the calls that wait for a slot."""
-        with self._count:
-            self.waiting += 1
-        try:
-            yield
-        finally:
-            with self._count:
-                self.waiting -= 1
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a slot."""
+        return self.line.waiting
 
     @contextmanager
     def stream(self, context: Any, need: Need = NOTHING) -> Iterator[Turn]:
@@ -331,6 +355,7 @@ class Gate:
         refusal = "too many trainings run; try again later"
         with (
             self._place(self.streams, refusal),
+            self._streams_of_each.held(caller_of(context)),
             self.holding(context, need),
             Watchdog(context, self.seconds + LAST_WORD),
         ):

@@ -40,7 +40,15 @@ class Caller:
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
         ]
+        # A connection of its own: others of one process to one address would share theirs.
+        options.append(("grpc.use_local_subchannel_pool", 1))
         self.channel = grpc.insecure_channel(server.address, options)
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.channel.close()
 
     def method(self, name: str) -> Any:
         """Return the callable of a method; a stream of requests is not needed here."""

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oracle.gradcheck.v1 import black_box_pb2, black_box_pb2_grpc, loss_pb2
 from oracle.service import pools
-from tests.service.conftest import describe
+from tests.service.conftest import Caller, describe, request_of
 from tests.service.hostile import RST_STREAM, Connection
 from tests.service.test_interruption import wait_until
 
@@ -231,3 +231,20 @@ def test_conversations_hold_no_more_memory_than_there_is_for_one_caller(serve):
         held.cancel()
         wait_until(lambda: call.server.gate.memory.left == 2**26)
         opened(call.channel, starting(2_000_000)).cancel()
+
+
+def test_self_tests_of_one_caller_hold_up_nobody_else(serve):
+    """Eighteen of them compute for minutes; another caller is served meanwhile."""
+    with serve(compute_slots=1, max_waiting_calls=16) as call, Caller(call.server) as other:
+        running = [
+            call.method("SelfTestService/RunSelfTest").future(
+                request_of("SelfTestService/RunSelfTest", seed=seed), timeout=60
+            )
+            for seed in range(18)
+        ]
+        wait_until(lambda: call.server.gate.waiting > 8)
+        for _ in range(3):
+            other("LossService/CheckMeanSquaredError", predictions=ONE, targets=ONE, gradient=ONE)
+        assert sum(not future.done() for future in running) > 8
+        for future in running:
+            future.cancel()

@@ -83,7 +83,7 @@ def test_load_is_told_as_it_is(server):
         told = read(server.exposition.address)
         assert told["calls_under_way", "BlackBoxService/Converse"] == 1
         assert (told["slots",], told["slots_taken",], told["waiting_calls",]) == (2, 0, 0)
-        with server.gate.slots, server.gate.queue():
+        with server.gate.slots, server.gate.line.stand("another"):
             told = read(server.exposition.address)
         assert (told["slots_taken",], told["waiting_calls",]) == (1, 1)
         leave.set()
