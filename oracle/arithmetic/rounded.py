@@ -507,14 +507,11 @@ class RoundedNumbers(Numbers):
     ) -> Rounded:
         value = special.logsumexp(x.value, axis)
         y = special.softmax(x.value, axis)
-        shift = np.abs(x.value.max(axis=axis, keepdims=True))
-        lse = np.log(
-            np.exp(x.value - x.value.max(axis=axis, keepdims=True)).sum(axis, keepdims=True)
-        )
         depth = np.max(x.value, axis=axis, keepdims=True) - x.value
+        lse = np.log(np.exp(-depth).sum(axis, keepdims=True))
         u, f, n = self.how.u, self.how.f, x.shape[axis]
         own = u * ((y * (depth + f)).sum(axis, keepdims=True) + (f + 1.0) * lse + np.abs(value))
-        own = own + self.how.v * sum_growth(n) + u * 0.0 * shift
+        own = own + self.how.v * sum_growth(n)
         place = axis % x.ndim
         moved = _mixed(x.error, place, lambda d: (y * d).sum(axis=place, keepdims=True))
         total = Rounded(value, moved.plus(one_sign(own)), self.how)
@@ -541,7 +538,8 @@ class RoundedNumbers(Numbers):
         self, x: Rounded, value: Float64, slope: Float64, own: Float64, most: float | None = None
     ) -> Rounded:
         """Return f(x): `slope` bounds |f'| wherever x may be, `own` is in units of u."""
-        error = x.error.times(slope)
+        # A slope may be infinite where x is known exactly.
+        error = x.error.times(np.where(x.off > 0.0, slope, 0.0))
         error = error if most is None else error.at_most(most)
         rounding = one_sign(self.how.u * own + self.how.tiny)
         return Rounded(np.asarray(value), error.plus(rounding), self.how)
@@ -591,7 +589,8 @@ def _carried(key: Any, part: Part, other: Float64, depth: int, *, first: bool) -
 
 
 def _over(x: Float64) -> Float64:
-    return 1.0 / np.maximum(x, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):
+        return 1.0 / np.maximum(x, 0.0)
 
 
 def growth(a: Float64) -> Float64:

@@ -54,7 +54,14 @@ def _below(xp: Numbers, X: Number, of: Number) -> Number:
     return xp.choose(X, ones(xp, X), of, smooth=True)
 
 
+def _from_output(xp: Numbers, dY: Number, X: Number, *, alpha: float) -> dict[str, Number]:
+    """Return the derivative of those who keep the output: dY (Y / alpha + 1) where X < 0."""
+    return {"X": dY * _below(xp, X, value(xp, X, alpha=alpha) / alpha + 1.0)}
+
+
 vjp = chained(slope)
+
+WAYS = (_from_output,)
 
 SLIPS = wrong_slopes(
     "Write dX = dY * np.where(X > 0, 1, np.exp(X / alpha)).",
