@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import gradient_oracle
 import numpy as np
@@ -169,6 +170,21 @@ def test_the_server_tells_its_operators(oracle):
     assert "Not differentiated: labels" in str(loss)
     with pytest.raises(gradient_oracle.InvalidRequest, match="`names` must be an operator that"):
         oracle.operators(["Relux"])
+
+
+def test_a_mistake_that_only_one_operator_knows_has_its_code(oracle):
+    """It is no number of the contract, and reaches the caller in words."""
+    rng = np.random.default_rng(0)
+    scale, dy = rng.normal(size=4), rng.normal(size=X.shape)
+    r = 1 / np.sqrt(X.var(axis=1, keepdims=True) + 1e-5)
+    h = (X - X.mean(axis=1, keepdims=True)) * r
+    g = dy * scale
+    wrong = {"X": r * (g - h * (g * h).mean(axis=1, keepdims=True))}
+    inputs = {"X": X, "Scale": scale, "B": np.zeros(4)}
+    report = oracle.check("LayerNormalization", inputs, wrong, cotangent=dy)
+    assert [finding.kind for finding in report.findings] == ["mean_term_missing"]
+    assert "mean_term_missing" in oracle.operators()["LayerNormalization"].codes
+    assert json.loads(report.to_json())["findings"][0]["code"] == "mean_term_missing"
 
 
 def test_a_report_has_the_name_of_the_net(embedded):
