@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle.checking.black_box import coordinates
+from oracle.checking.black_box import coordinates, wording
 from oracle.checking.black_box.conversation import CheckTask, SizeClass, TensorSpec
 from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import black_box_pb2 as pb
@@ -90,7 +90,14 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
     # The judgement is loaded by the first check: the document's own functions do without it.
     judgement = importlib.import_module("oracle.checking.black_box.judgement")
     needed = Need(f"{field}.tensors", TENSOR_BYTES * len(shapes))
-    return Task(judgement.check(task), most, needed, seconds)
+    claim = _claim(request.claim, f"{field}.claim")
+    return Task(wording.worded(judgement.check(task), claim), most, needed, seconds)
+
+
+def _claim(number: int, field: str) -> wording.Claim:
+    claims = list(wording.Claim)
+    require(0 <= number < len(claims), field, "be a claim that this version knows", number)
+    return claims[number]
 
 
 def _numerical_gradient(

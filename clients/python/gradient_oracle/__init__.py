@@ -46,6 +46,7 @@ _SHARED = (
     "check_cross_entropy_error",
     "check_gradient",
     "check_hessian_vector_product",
+    "check_jacobian",
     "check_jvp",
     "check_mean_squared_error",
     "check_simple_net",

@@ -25,7 +25,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from gradient_oracle import black_box, channel, differences, forks, journal, products, waiting
+from gradient_oracle import (
+    black_box,
+    channel,
+    differences,
+    forks,
+    jacobians,
+    journal,
+    products,
+    waiting,
+)
 from gradient_oracle.access import TLS, Access, Options
 from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
@@ -342,6 +351,7 @@ class Oracle:
     check_gradient = _in_thread(black_box.check_gradient)
     check_jvp = _in_thread(products.check_jvp)
     check_adjoint = _in_thread(products.check_adjoint)
+    check_jacobian = _in_thread(jacobians.check_jacobian)
     check_hessian_vector_product = _in_thread(products.check_hessian_vector_product)
     numerical_gradient = _in_thread(differences.numerical_gradient)
     gradient_descent = _in_thread(differences.gradient_descent)

@@ -32,6 +32,7 @@ class Effort:
     max_seconds: float | None = None
     miss_probability: float = 0.01
     seed: int = 0
+    claim: pb.BlackBoxClaim.ValueType = pb.BLACK_BOX_CLAIM_UNSPECIFIED
 
 
 def check_gradient(
@@ -203,6 +204,7 @@ def _start(
         miss_probability=arrays.real("miss_probability", effort.miss_probability),
         seed=arrays.seed(effort.seed),
         subject=name,
+        claim=effort.claim,
     )
     if effort.resolution is not None:
         start.resolution = arrays.real("resolution", effort.resolution)

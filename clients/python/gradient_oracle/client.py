@@ -11,7 +11,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import grpc
 
-from gradient_oracle import black_box, channel, differences, forks, green, products, waiting
+from gradient_oracle import (
+    black_box,
+    channel,
+    differences,
+    forks,
+    green,
+    jacobians,
+    products,
+    waiting,
+)
 from gradient_oracle.access import TLS, Options
 from gradient_oracle.access import resolve as access_of
 from gradient_oracle.calls import Call, functions, graphs, simple_net, two_layer_net
@@ -158,6 +167,7 @@ class Oracle:
     check_gradient = _conversation(black_box.check_gradient)
     check_jvp = _conversation(products.check_jvp)
     check_adjoint = _conversation(products.check_adjoint)
+    check_jacobian = _conversation(jacobians.check_jacobian)
     check_hessian_vector_product = _conversation(products.check_hessian_vector_product)
     numerical_gradient = _conversation(differences.numerical_gradient)
     gradient_descent = _conversation(differences.gradient_descent)

@@ -19,6 +19,7 @@ from gradient_oracle.outputs import Pairing, pairing, parts
 from gradient_oracle.points import Point
 from gradient_oracle.report import Report
 from gradient_oracle.transport import Connection
+from oracle.gradcheck.v1 import black_box_pb2 as pb
 from oracle.values import Array
 
 
@@ -91,7 +92,9 @@ def check_jvp(
     Report
         The verdict; its one tensor is "s", which moves x along v by about the size of x.
     """
-    effort = Effort(resolution, max_evaluations, max_seconds, miss_probability, seed)
+    effort = Effort(
+        resolution, max_evaluations, max_seconds, miss_probability, seed, pb.BLACK_BOX_CLAIM_JVP
+    )
     manner = Manner(timeout, progress, transport, workers, journal=journal)
     require_callable("f", f)
     point, slope = _along(Called(f, arguments(args)), x, tangent, jvp, argument="jvp", seed=seed)
@@ -194,7 +197,9 @@ def check_adjoint(
     Report
         The verdict, on the tensors of `x`.
     """
-    effort = Effort(resolution, max_evaluations, max_seconds, miss_probability, seed)
+    effort = Effort(
+        resolution, max_evaluations, max_seconds, miss_probability, seed, pb.BLACK_BOX_CLAIM_ADJOINT
+    )
     manner = Manner(timeout, progress, transport, workers, vectorized, journal)
     require_callable("jvp", jvp)
     require_callable("vjp", vjp)
@@ -261,7 +266,14 @@ def check_hessian_vector_product(
         The verdict, on the tensors of `x`, or on "s", which moves x along v, where H v agrees with
         one of the two only.
     """
-    effort = Effort(resolution, max_evaluations, max_seconds, miss_probability, seed)
+    effort = Effort(
+        resolution,
+        max_evaluations,
+        max_seconds,
+        miss_probability,
+        seed,
+        pb.BLACK_BOX_CLAIM_HESSIAN_VECTOR_PRODUCT,
+    )
     manner = Manner(timeout, progress, transport, workers, vectorized, journal)
     require_callable("gradient", gradient)
     given = arguments(args)

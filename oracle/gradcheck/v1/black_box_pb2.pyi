@@ -7,12 +7,51 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import oracle.gradcheck.v1.report_pb2
 import oracle.gradcheck.v1.tensor_pb2
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _BlackBoxClaim:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _BlackBoxClaimEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_BlackBoxClaim.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    BLACK_BOX_CLAIM_UNSPECIFIED: _BlackBoxClaim.ValueType  # 0
+    """A gradient."""
+    BLACK_BOX_CLAIM_JVP: _BlackBoxClaim.ValueType  # 1
+    """J v, a Jacobian-vector product: the derivative of <c, f(x + s v)> by s."""
+    BLACK_BOX_CLAIM_ADJOINT: _BlackBoxClaim.ValueType  # 2
+    """J^T c, which has to belong to J v: the gradient of <c, J v> by v."""
+    BLACK_BOX_CLAIM_JACOBIAN: _BlackBoxClaim.ValueType  # 3
+    """A Jacobian: the gradient of <c, f(x)>."""
+    BLACK_BOX_CLAIM_HESSIAN_VECTOR_PRODUCT: _BlackBoxClaim.ValueType  # 4
+    """H v, a Hessian-vector product: the gradient of <v, g(x)>, or the derivative of g(x + s v) by s."""
+
+class BlackBoxClaim(_BlackBoxClaim, metaclass=_BlackBoxClaimEnumTypeWrapper):
+    """BlackBoxClaim is what a caller claims, which a check takes as a gradient."""
+
+BLACK_BOX_CLAIM_UNSPECIFIED: BlackBoxClaim.ValueType  # 0
+"""A gradient."""
+BLACK_BOX_CLAIM_JVP: BlackBoxClaim.ValueType  # 1
+"""J v, a Jacobian-vector product: the derivative of <c, f(x + s v)> by s."""
+BLACK_BOX_CLAIM_ADJOINT: BlackBoxClaim.ValueType  # 2
+"""J^T c, which has to belong to J v: the gradient of <c, J v> by v."""
+BLACK_BOX_CLAIM_JACOBIAN: BlackBoxClaim.ValueType  # 3
+"""A Jacobian: the gradient of <c, f(x)>."""
+BLACK_BOX_CLAIM_HESSIAN_VECTOR_PRODUCT: BlackBoxClaim.ValueType  # 4
+"""H v, a Hessian-vector product: the gradient of <v, g(x)>, or the derivative of g(x + s v) by s."""
+global___BlackBoxClaim = BlackBoxClaim
 
 @typing.final
 class BlackBoxServiceStepRequest(google.protobuf.message.Message):
@@ -360,6 +399,7 @@ class BlackBoxCheck(google.protobuf.message.Message):
     SEED_FIELD_NUMBER: builtins.int
     SUBJECT_FIELD_NUMBER: builtins.int
     MAX_SECONDS_FIELD_NUMBER: builtins.int
+    CLAIM_FIELD_NUMBER: builtins.int
     value_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """The type of the values of f."""
     resolution: builtins.float
@@ -384,6 +424,8 @@ class BlackBoxCheck(google.protobuf.message.Message):
     `elapsed_seconds`, the check plans with what its evaluations took so far, and one that is not settled
     in time is inconclusive, INCONCLUSIVE_REASON_BUDGET_SPENT. Unset means no limit.
     """
+    claim: global___BlackBoxClaim.ValueType
+    """What the gradient is a form of, for the words of the report. Unset means a gradient."""
     @property
     def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BlackBoxTensor]:
         """The floating tensors of x: at least one and at most 10000, with at most `Limits.max_entries` entries."""
@@ -399,9 +441,10 @@ class BlackBoxCheck(google.protobuf.message.Message):
         seed: builtins.int = ...,
         subject: builtins.str = ...,
         max_seconds: builtins.float | None = ...,
+        claim: global___BlackBoxClaim.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "claim", b"claim", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_evaluations", b"_max_evaluations"]) -> typing.Literal["max_evaluations"] | None: ...
     @typing.overload
