@@ -1,7 +1,7 @@
 FROM python:3.11-slim AS build
 WORKDIR /source
 COPY . .
-RUN pip wheel --no-cache-dir --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[http]'
 
 FROM python:3.11-slim
 COPY --from=build /wheels /wheels

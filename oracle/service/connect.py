@@ -17,10 +17,20 @@ from google.rpc import status_pb2
 from oracle.reporting import html
 from oracle.service.decoding import Undecodable
 from oracle.service.direct import Context, Ended, Registry
+from oracle.service.shares import Overloaded, Shares
 from oracle.wire import report
 
 JSON, PROTO, HTML = "application/json", "application/proto", "text/html"
 """Kinds of messages, and that of a report for who reads it."""
+
+JSON_SIZE = 3
+"""Bytes of JSON for a byte of a message, about: a float64 in 20 digits, a base64 in 4/3."""
+
+HELD = 4
+"""Requests of the largest size that are held at a time, and as many bytes of smaller ones."""
+
+READING_SECONDS = 30.0
+"""Seconds in which a request must be there, as for gRPC."""
 
 STATUS = {
     "CANCELLED": ("canceled", 499),
@@ -64,32 +74,47 @@ class Connect:
     def __init__(self, registry: Registry, max_message_bytes: int) -> None:
         self._registry = registry
         self._most = max_message_bytes
+        self._held = Shares(HELD * JSON_SIZE * max_message_bytes, "bytes of requests over HTTP")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request to the path of a method."""
         headers = {
             name.decode("latin-1").lower(): v.decode("latin-1") for name, v in scope["headers"]
         }
+        path = scope["path"]
+        host = str((scope.get("client") or ("",))[0])
+        held = 0
+
+        def hold(count: int) -> None:
+            nonlocal held
+            self._held.take(host, count)
+            held += count
+
         try:
             kind = self._kind(scope, headers)
-            handler = self._registry.handlers.get(scope["path"])
-            if handler is None:
-                raise Refused(404, "unimplemented", f"there is no method {scope['path']}")
-            if handler.request_streaming or handler.response_streaming:
-                raise Refused(
-                    501, "unimplemented", "a stream is for gRPC; BlackBoxService/Step is unary"
-                )
-            body = await self._body(receive)
+            self._require_unary(path)
             context = _context(scope, headers)
+            handler = self._registry.resolve(path, context)
+            # What refuses a call does so as a stream, and reads nothing; nor is anything read here.
+            body = b"" if handler.response_streaming else await self._body(receive, hold)
+            leaving = asyncio.ensure_future(_left(receive, context))
+            try:
+                await self._call(path, handler, (kind, body), context, send)
+            finally:
+                leaving.cancel()
         except Refused as error:
             wrong = {"code": error.code, "message": str(error)}
             await reply(send, error.status, JSON, json.dumps(wrong).encode(), error.headers)
-            return
-        leaving = asyncio.ensure_future(_left(receive, context))
-        try:
-            await self._call(scope["path"], kind, body, context, send)
         finally:
-            leaving.cancel()
+            self._held.give(host, held)
+
+    def _require_unary(self, path: str) -> None:
+        handler = self._registry.handlers.get(path)
+        if handler is None:
+            raise Refused(404, "unimplemented", f"there is no method {path}")
+        if handler.request_streaming or handler.response_streaming:
+            text = "a stream is for gRPC; BlackBoxService/Step is unary"
+            raise Refused(501, "unimplemented", text)
 
     def _kind(self, scope: dict[str, Any], headers: dict[str, str]) -> str:
         if scope["method"] != "POST":
@@ -104,29 +129,40 @@ class Connect:
             raise Refused(501, "unimplemented", "send it as it is", accept_encoding="identity")
         return HTML if kind == JSON and headers.get("accept") == HTML else kind
 
-    async def _body(self, receive: Receive) -> bytes:
+    async def _body(self, receive: Receive, hold: Callable[[int], None]) -> bytes:
+        """Read a request, which must come soon and find room among the others."""
         body, more = bytearray(), True
-        while more:
-            event = await receive()
-            if event["type"] == "http.disconnect":
-                raise Refused(499, "canceled", "the caller left")
-            body += event.get("body", b"")
-            more = event.get("more_body", False)
-            # JSON takes some three times as many bytes as the message.
-            if len(body) > 3 * self._most:
-                raise Refused(
-                    429, "resource_exhausted", f"larger than max_message_bytes, {self._most}"
-                )
+        try:
+            async with asyncio.timeout(READING_SECONDS):
+                while more:
+                    event = await receive()
+                    if event["type"] == "http.disconnect":
+                        raise Refused(499, "canceled", "the caller left")
+                    piece = event.get("body", b"")
+                    hold(len(piece))
+                    body += piece
+                    more = event.get("more_body", False)
+                    if len(body) > self._most * JSON_SIZE:
+                        text = f"larger than max_message_bytes, {self._most}, in JSON"
+                        raise Refused(429, "resource_exhausted", text)
+        except TimeoutError:
+            text = f"the request did not come within {READING_SECONDS:g} s"
+            raise Refused(408, "deadline_exceeded", text) from None
+        except Overloaded as error:
+            raise Refused(429, "resource_exhausted", str(error)) from None
         return bytes(body)
 
-    async def _call(self, path: str, kind: str, body: bytes, context: Context, send: Send) -> None:
+    async def _call(
+        self, path: str, handler: Any, said: tuple[str, bytes], context: Context, send: Send
+    ) -> None:
+        kind, body = said
         known: Any = descriptor_pool.Default()
         method = known.FindMethodByName(path.strip("/").replace("/", "."))
 
         def requests() -> Iterator[bytes]:
             yield body if kind == PROTO else _of_json(body, method.input_type, self._most)
 
-        future = asyncio.wrap_future(self._registry.submit(path, requests, context))
+        future = asyncio.wrap_future(self._registry.submit(path, handler, requests(), context))
         try:
             response = await future
         except Ended:

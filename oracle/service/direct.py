@@ -103,10 +103,8 @@ class Registry:
         self._server.add_registered_method_handlers(service, handlers)
         self.handlers |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
 
-    def submit(
-        self, method: str, requests: Callable[[], Iterator[bytes]], context: Context
-    ) -> futures.Future[Any]:
-        """Run a unary call in its thread; the future has the response, or `Ended`."""
+    def resolve(self, method: str, context: Context) -> Any:
+        """Return the handler of a call, as the interceptors leave it: one that refuses, say."""
 
         def known(details: Details) -> Any:
             return self.handlers.get(details.method)
@@ -114,11 +112,16 @@ class Registry:
         find: Callable[[Details], Any] = known
         for interceptor in reversed(self._interceptors):
             find = _around(interceptor, find)
-        _, answer = behaviour(find(Details(method, context.metadata)))
+        return find(Details(method, context.metadata))
+
+    def submit(
+        self, method: str, handler: Any, requests: Iterator[bytes], context: Context
+    ) -> futures.Future[Any]:
+        """Run a unary call in its thread; the future has the response, or `Ended`."""
+        _, answer = behaviour(handler)
 
         def run() -> Any:
-            response = answer(requests(), context)
-            # What refuses a call before its request is read does so as a stream.
+            response = answer(requests, context)
             return next(response) if isinstance(response, Iterator) else response
 
         self._pools.choose(method)

@@ -43,8 +43,8 @@ let turn = { start: { check: { tensors: [tensor], valueDataType: "DATA_TYPE_FLOA
 for (let token; ;) {
   const said = await step({ token, turn });
   if (said.reply.result) { console.log(said.reply.result.report.text); break; }
-  const { number = 0, probes } = said.reply.ask;
+  const { number = 0, mark, probes } = said.reply.ask;
   token = said.token;
-  turn = { answer: { number, evaluations: probes.map(evaluate) } };
+  turn = { answer: { number, mark, evaluations: probes.map(evaluate) } };
 }
 service.close();

@@ -36,5 +36,7 @@ stub = BlackBoxServiceStub(grpc.insecure_channel(sys.argv[1]))
 while not said.reply.HasField("result"):
     said = stub.Step(pb.BlackBoxServiceStepRequest(token=said.token, turn=turn), timeout=60)
     ask = said.reply.ask
-    turn = pb.Turn(answer=pb.Answer(number=ask.number, evaluations=map(evaluate, ask.probes)))
+    turn = pb.Turn(
+        answer=pb.Answer(number=ask.number, mark=ask.mark, evaluations=map(evaluate, ask.probes))
+    )
 print(said.reply.result.report.text)  # noqa: T201

@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2
 
 from oracle.gradcheck.v1 import loss_pb2
+from oracle.service import connect
 from oracle.service.ports import CannotServe
 from oracle.service.server import SERVICES, Server
 from oracle.service.settings import Settings
@@ -123,6 +124,16 @@ def test_what_is_refused_says_why(server, path, body, headers, refusal):
     assert (found, json.loads(answer)["code"]) == refusal, answer
 
 
+def test_a_request_that_does_not_come_is_not_waited_for(server, monkeypatch):
+    """And holds no thread of the calls meanwhile."""
+    monkeypatch.setattr(connect, "READING_SECONDS", 0.3)
+    host, _, port = server.http.address.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as silent:
+        head = f"POST /{MSE} HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n"
+        silent.sendall(f"{head}Content-Type: application/json\r\n\r\n{{".encode())
+        assert silent.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
 def test_a_method_is_called_by_post(server):
     """What has no effect would be cached, or called by a link."""
     asked = urllib.request.Request(f"{server.http.address}/{MSE}")
@@ -159,6 +170,16 @@ def test_tokens_and_certificates_are_those_of_grpc(tmp_path):
     assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
     status, _, _ = post(server.http.address, MSE, REQUEST, authorization=f"Bearer {OLD}", **told)
     assert status == 200
+    # A stranger is refused before his request is there.
+    port = int(server.http.address.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        trusting.wrap_socket(plain, server_hostname="127.0.0.1") as begun,
+    ):
+        head = f"POST /{MSE} HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n"
+        begun.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode())
+        begun.settimeout(20)
+        assert begun.recv(100).startswith(b"HTTP/1.1 401 ")
     draw = f"{PACKAGE}.MiniBatchService/Draw"
     status, _, body = post(server.http.address, draw, {}, authorization=f"Bearer {OTHER}", **told)
     assert (status, json.loads(body)["code"]) == (403, "permission_denied")

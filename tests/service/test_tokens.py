@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
-from oracle.service import reloading, tokens
+from oracle.service import admission, reloading, tokens
 from oracle.service.ports import CannotServe
 from oracle.service.server import SERVICES, Server
 from oracle.service.settings import Settings
@@ -170,6 +170,20 @@ def test_a_token_has_limits_of_its_own(server):
         same.numerical_gradient(np.sum, np.ones(2), transport="stream")
 
 
+def test_calls_under_way_are_limited():
+    """One more is refused, and one less lets the next in."""
+    usage, holder = admission.Usage(), tokens.Holder("ci", (), calls=2)
+    third = usage.call(holder, conversation=False)
+    with usage.call(holder, conversation=False):
+        with (
+            usage.call(holder, conversation=True),
+            pytest.raises(admission.TokenLimit, match="allows 2 calls at a time"),
+        ):
+            third.__enter__()
+        with usage.call(holder, conversation=False):
+            pass
+
+
 def test_computing_is_limited_by_the_minute(server):
     """What a call took is known after it; the next is told how long to wait."""
     with client(server, OTHER) as oracle:
@@ -191,18 +205,19 @@ def test_computing_is_limited_by_the_minute(server):
         oracle.self_test()
 
 
-def test_a_file_that_changes_is_read_again(server, file, monkeypatch):
+def test_a_file_that_changes_is_read_again(file, monkeypatch):
     """A token that is taken out lets nobody in, and a broken file changes nothing."""
     monkeypatch.setattr(reloading, "PAUSE", 0.0)
+    server = Server(Settings("127.0.0.1:0", token_file=str(file)))
+    server.start()
     with client(server, OLD) as old, client(server, OTHER) as other:
         assert old.mean_squared_error([1.0], [3.0]) == 2
-        # The look that was due before is a second away.
-        monkeypatch.setattr(reloading.time, "monotonic", lambda: 1e9)
         file.write_text(FILE.replace(OLD, "yet-another-token-0123"))
         with pytest.raises(gradient_oracle.Unauthenticated):
             old.mean_squared_error([1.0], [3.0])
         file.write_text("nonsense")
         assert other.mean_squared_error([1.0], [3.0]) == 2
+    server.stop()
 
 
 @pytest.mark.parametrize(

@@ -191,10 +191,12 @@ def from_call(
         made = OracleUnavailable(f"the oracle at {address} is gone ({details}); {hint}")
     elif code is grpc.StatusCode.UNAUTHENTICATED:
         remedy = "pass token= to connect, or set GRADIENT_ORACLE_TOKEN"
-        made = Unauthenticated(f"the oracle at {address} does not know you: {details}; {remedy}")
+        text = f"the oracle at {address} does not know you: {details}; {remedy}"
+        made = Unauthenticated(_named(text, request_id))
     elif code is grpc.StatusCode.PERMISSION_DENIED:
         remedy = "use another token, or ask who runs the server"
-        made = PermissionDenied(f"the oracle at {address} forbids this: {details}; {remedy}")
+        text = f"the oracle at {address} forbids this: {details}; {remedy}"
+        made = PermissionDenied(_named(text, request_id))
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         waited = "in time" if seconds is None else f"within {seconds:.3g} s"
         made = DeadlineExceeded(f"no answer from the oracle at {address} {waited}")
@@ -207,8 +209,7 @@ def from_call(
     elif code is grpc.StatusCode.UNIMPLEMENTED:
         made = unserved(address, f"serve this method ({details})", version)
     else:
-        text = details or str(code)
-        made = ServerFailure(f"{text} (request {request_id})" if request_id else text)
+        made = ServerFailure(_named(details or str(code), request_id))
     made.request_id = request_id
     if request_id:
         made.add_note(f"request {request_id}, in the log of the server at {address}")
@@ -235,6 +236,11 @@ def _retry_after(error: Any) -> float | None:
         if detail.Unpack(retry):
             return float(retry.retry_delay.ToTimedelta().total_seconds())
     return None
+
+
+def _named(text: str, request_id: str) -> str:
+    """Return the text of an error about which only who runs the server can do something."""
+    return f"{text} (request {request_id})" if request_id else text
 
 
 def _first_field(error: Any) -> str:
