@@ -108,7 +108,7 @@ class Entry:
 class Finding:
     """One named cause.
 
-    `message` is a sentence; `remedy` the line of mathematics or code that mends it, or "";
+    `message` is a sentence; `remedy` the line of mathematics or code that fixes it, or "";
     `evidence` holds the numbers that show it, by name; `tensor` is "" if it is about all.
     """
 

@@ -37,7 +37,7 @@ EXAMPLES = [
 
 
 def wrong(form: str, source: str) -> str:
-    """Return the program of an example: a whole one, or one of the two without its mended lines."""
+    """Return the program of an example: a whole one, or one of the two without its fixed lines."""
     if form == "python":
         return "import gradient_oracle\nimport numpy as np\n" + source
     before, after = (
@@ -76,7 +76,7 @@ def test_the_wrong_line_gets_the_code_and_the_report_that_are_shown(code, form, 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_programs_without_a_wrong_line_pass(program):
-    """Otherwise the line marked + would not mend anything."""
+    """Otherwise the line marked + would not fix anything."""
     report = run(program)
     assert (report.verdict, report.findings) == ("pass", ())
 

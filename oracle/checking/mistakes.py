@@ -20,7 +20,7 @@ Stage = Callable[[Pass], Array]
 
 @dataclass(frozen=True)
 class Mistake:
-    """What stands in place of a stage, its code, a sentence about it and the line that mends it.
+    """What stands in place of a stage, its code, a sentence about it and the line that fixes it.
 
     `compute` returns the wrong stage, which may equal the right one or be infinite on some input.
     """

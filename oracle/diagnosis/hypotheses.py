@@ -175,7 +175,7 @@ def _substituted(
             yield Hypothesis(
                 place,
                 "wrong_inputs",
-                f"the derivative is formed with {other} in place of {name}",
+                f"the derivative is formed with {other} instead of {name}",
                 f"Use {name}.",
                 _with(step, k, values[other]),
             )
@@ -221,7 +221,7 @@ def worlds(what: Plan, wanted: Collection[str]) -> Iterator[World]:
                     said = Hypothesis(
                         -1 - k,
                         "wrong_forward",
-                        f"the gradient is that of {other.name} in place of {step.operator.name}",
+                        f"the gradient is that of {other.name} instead of {step.operator.name}",
                         f"Differentiate {step.operator.name}.",
                         _nothing,
                     )

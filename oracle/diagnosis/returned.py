@@ -17,12 +17,12 @@ CHANGES: tuple[tuple[Kind, str, Callable[[Array], Array]], ...] = (
     (Kind.UNEXPLAINED, "the squares of the gradient", np.square),
     (
         Kind.CLIPPED,
-        "the gradient with zero in place of all that is below",
+        "the gradient with zero instead of all that is below",
         lambda g: np.maximum(g, 0),
     ),
     (
         Kind.CLIPPED,
-        "the gradient with zero in place of all that is above",
+        "the gradient with zero instead of all that is above",
         lambda g: np.minimum(g, 0),
     ),
 )

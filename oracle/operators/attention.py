@@ -160,7 +160,7 @@ def vjp(
         dP = xp.matmul(d, xp.swapped(v))
         row = xp.sum(P * dP, -1, keepdims=True)
         if isinstance(xp, RoundedNumbers):
-            # Kernels that keep no P have Σ dY Y in place of Σ P dP.
+            # Kernels that keep no P have Σ dY Y instead of Σ P dP.
             by_output = xp.sum(d * xp.matmul(P, v), -1, keepdims=True)
             row = xp.widest([row, by_output])
         dS = P * (dP - row)

@@ -1,4 +1,4 @@
-"""What people write in place of the derivative of attention."""
+"""What people write instead of the derivative of attention."""
 
 from __future__ import annotations
 

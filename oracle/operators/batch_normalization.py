@@ -181,7 +181,7 @@ def _in_training(slip: Slip) -> Slip:
 def _given_statistics(
     xp: Numbers, dY: Any, drunning_mean: Any, drunning_var: Any, *given: Any, **attributes: Any
 ) -> dict[str, Number]:
-    """Return dX with the running statistics in place of those of the batch."""
+    """Return dX with the running statistics instead of those of the batch."""
     X, scale, _, input_mean, input_var = given
     if not attributes["training_mode"]:
         return {}
@@ -196,7 +196,7 @@ SLIPS = (
     ),
     Slip(
         "running_statistics",
-        "the running statistics stand in place of those of the batch",
+        "the running statistics be used instead of those of the batch",
         _given_statistics,
         "In training, use mean and variance of the batch.",
     ),

@@ -220,4 +220,4 @@ WRONG: tuple[tuple[str, str, str, Any], ...] = (
         lambda t: t.otherwise(seen=np.ones(t.seen.shape, dtype=bool)),
     ),
 )
-"""What people write in place of the targets: code, what it is, what mends it, and the targets."""
+"""What people write instead of the targets: code, what it is, what fixes it, and the targets."""

@@ -110,7 +110,7 @@ SLIPS = (
     ),
     Slip(
         "wrong_mask",
-        "the gradient is clipped in place of masked",
+        "the gradient is clipped instead of masked",
         lambda xp, dY, X, least=None, most=None: {"input": np.clip(dY, least, most)},
         _REMEDY,
     ),

@@ -50,9 +50,9 @@ SLIPS = (
     *wrong_partials(
         "A",
         "Write dA = dC / B.",
-        ("wrong_factor", "dA is multiplied by B in place of divided", lambda xp, dC, A, B: dC * B),
+        ("wrong_factor", "dA is multiplied by B instead of divided", lambda xp, dC, A, B: dC * B),
         ("wrong_factor", "the quotient by B is missing in dA", lambda xp, dC, A, B: dC),
-        ("wrong_factor", "dA is divided by A in place of B", lambda xp, dC, A, B: dC / A),
+        ("wrong_factor", "dA is divided by A instead of B", lambda xp, dC, A, B: dC / A),
         ("wrong_factor", "dA is divided by B²", lambda xp, dC, A, B: dC / (B * B)),
     ),
     *wrong_partials(

@@ -81,7 +81,7 @@ SLIPS = wrong_slopes(
     ),
     (
         WRONG,
-        "1 is added to the output in place of alpha",
+        "1 is added to the output instead of alpha",
         lambda xp, X, alpha: _below(xp, X, value(xp, X, alpha=alpha) + 1.0),
     ),
     (

@@ -120,7 +120,7 @@ SLIPS = wrong_slopes(
     "Write dX = dY * (Phi(X) + X * phi(X)), each in the variant of the forward pass.",
     (
         "other_variant",
-        "the derivative is that of the other GELU, with erf in place of tanh or the reverse",
+        "the derivative is that of the other GELU, with erf instead of tanh or the reverse",
         lambda xp, X, approximate: slope(xp, X, approximate=_other(approximate)),
     ),
     ("other_variant", "the derivative is that of X times the sigmoid of 1.702 X", _by_sigmoid),
@@ -165,7 +165,7 @@ SLIPS = wrong_slopes(
         ),
     ),
     (WRONG, "the π is missing in φ(X)", _erf_only(0.5**0.5)),
-    (WRONG, "φ(X) has e^(-X²) in place of e^(-X²/2)", _erf_only((2.0 * np.pi) ** -0.5, -1.0)),
+    (WRONG, "φ(X) has e^(-X²) instead of e^(-X²/2)", _erf_only((2.0 * np.pi) ** -0.5, -1.0)),
     (WRONG, "φ(X) has the factor of the error function, 2 / √π", _erf_only(2.0 * np.pi**-0.5)),
     (
         WRONG,

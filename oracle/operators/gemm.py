@@ -236,14 +236,14 @@ OF_PRODUCTS = (
     *(
         Slip(
             "wrong_inputs",
-            f"in place of its inputs the weights' gradient has {says}",
+            f"instead of its inputs the weights' gradient has {says}",
             _inputs(f),
             _FORMED,
         )
         for says, f in _FORWARDS
     ),
 )
-"""What people write in place of the derivatives of a product of matrices."""
+"""What people write instead of the derivatives of a product of matrices."""
 
 SLIPS = (
     *(Slip("bias_reduction", f"the bias {says}", _bias(f), _SUM) for says, f in _BIASES),

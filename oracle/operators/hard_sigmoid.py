@@ -85,7 +85,7 @@ SLIPS = wrong_slopes(
     ),
     (
         WRONG,
-        "the interval is 0 < X < 1, of the input in place of the output",
+        "the interval is 0 < X < 1, of the input instead of the output",
         lambda xp, X, alpha, beta: _within(xp, X, alpha=1.0, beta=0.0) * alpha,
     ),
     (

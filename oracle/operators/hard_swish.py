@@ -67,7 +67,7 @@ SLIPS = wrong_slopes(
     ),
     (
         WRONG,
-        "the derivative has 2 X / 6 in place of (2 X + 3) / 6",
+        "the derivative has 2 X / 6 instead of (2 X + 3) / 6",
         lambda xp, X: _between(xp, X, X / 3.0),
     ),
     (

@@ -46,12 +46,12 @@ SLIPS = slips_of(
     (_J, "the softmax is subtracted without the sum of dY", lambda Y, g, X, k: g - Y),
     (
         _J,
-        "the logarithm stands in place of the softmax",
+        "the logarithm is used instead of the softmax",
         lambda Y, g, X, k: g - np.log(Y) * total(g, k),
     ),
     (
         _J,
-        "the mean of dY stands in place of its sum",
+        "the mean of dY is used instead of its sum",
         lambda Y, g, X, k: g - Y * g.mean(axis=k, keepdims=True),
     ),
     (_J, "the term with the sum is added", lambda Y, g, X, k: g + Y * total(g, k)),

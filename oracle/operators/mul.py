@@ -43,7 +43,7 @@ SLIPS = (
     *wrong_partials(
         "A",
         _OF_A,
-        ("wrong_factor", "dA is formed with A in place of B", _by_b),
+        ("wrong_factor", "dA is formed with A instead of B", _by_b),
         ("wrong_factor", "the factor B is missing in dA", lambda xp, dC, A, B: dC),
         ("wrong_factor", "dA is formed with the product A B", lambda xp, dC, A, B: dC * A * B),
         ("wrong_factor", "dA is divided by B", lambda xp, dC, A, B: dC / B),
@@ -51,7 +51,7 @@ SLIPS = (
     *wrong_partials(
         "B",
         _OF_B,
-        ("wrong_factor", "dB is formed with B in place of A", _by_a),
+        ("wrong_factor", "dB is formed with B instead of A", _by_a),
         ("wrong_factor", "the factor A is missing in dB", lambda xp, dC, A, B: dC),
         ("wrong_factor", "dB is formed with the product A B", lambda xp, dC, A, B: dC * A * B),
         ("wrong_factor", "dB is divided by A", lambda xp, dC, A, B: dC / A),

@@ -1,4 +1,4 @@
-"""The slips of the normalisations, made of what people write in place of their formulas."""
+"""The slips of the normalisations, made of what people write instead of their formulas."""
 
 from __future__ import annotations
 

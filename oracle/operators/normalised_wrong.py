@@ -1,4 +1,4 @@
-"""What people write in place of the formulas of a normalisation's derivative."""
+"""What people write instead of the formulas of a normalisation's derivative."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ BOTH: tuple[tuple[str, str, Of], ...] = (
     ),
     (
         "input_not_normalised",
-        "the input stands in place of the normalised one in dX",
+        "the input is used instead of the normalised one in dX",
         lambda q: q.dx(h=q.c),
     ),
     (
@@ -258,7 +258,7 @@ BOTH: tuple[tuple[str, str, Of], ...] = (
         lambda q: q.r * (q.g - q.g.mean() * q.centred - q.h * (q.g * q.h).mean()),
     ),
 )
-"""What people write in place of dX: the code, what it is, and the rows of it."""
+"""What people write instead of dX: the code, what it is, and the rows of it."""
 
 SCALES: tuple[tuple[str, str, Callable[[Rows], Float64]], ...] = (
     (

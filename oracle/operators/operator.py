@@ -11,7 +11,7 @@ An operator is a module that holds
 - ``vjp(xp, *cotangents, *inputs, **attributes)``: by name, the derivative of Σ cotangent · output
   by each differentiable input that is there (that of a variadic input is a list); a costly one may
   come as a function without arguments, which is called if the derivative is wanted;
-- ``SLIPS``: what people write in place of the vjp;
+- ``SLIPS``: what people write instead of the vjp;
 - ``draw(rng)``: a case that tells the slips apart;
 
 and, where they are known,
@@ -119,7 +119,7 @@ class Signature:
 class Slip:
     """One operation of a vjp written wrongly.
 
-    `code` is fixed; `says` a sentence; `remedy` the line that mends it. `wrong` has the arguments
+    `code` is fixed; `says` a sentence; `remedy` the line that fixes it. `wrong` has the arguments
     of the vjp and returns those of its derivatives that come out otherwise.
     """
 

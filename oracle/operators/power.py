@@ -66,7 +66,7 @@ SLIPS = (
         ("wrong_factor", "dX is Y X, whatever the exponent", lambda xp, dZ, X, Y: dZ * Y * X),
         (
             "wrong_factor",
-            "dX has the factor Y - 1 in place of Y",
+            "dX has the factor Y - 1 instead of Y",
             lambda xp, dZ, X, Y: dZ * (Y - 1.0) * xp.power(X, Y - 1.0),
         ),
         ("wrong_factor", "dX has the formula of dY", _by_y),

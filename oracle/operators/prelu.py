@@ -93,7 +93,7 @@ SLIPS = (
         ),
         (
             "sign_flipped",
-            "the gradient of the slope has |X| in place of X",
+            "the gradient of the slope has |X| instead of X",
             lambda xp, dY, X, slope: -_by_slope(xp, dY, X, slope),
         ),
         place=1,

@@ -46,7 +46,7 @@ SLIPS = (
         ),
         (
             "softmax_jacobian",
-            "the logarithm stands in place of the softmax",
+            "the logarithm is used instead of the softmax",
             lambda xp, data, gone: data - _logarithm(xp, data, gone),
         ),
         (

@@ -94,7 +94,7 @@ SLIPS = wrong_slopes(
     ),
     (
         WRONG,
-        "alpha is added to the output in place of gamma alpha",
+        "alpha is added to the output instead of gamma alpha",
         lambda xp, X, alpha, gamma: xp.choose(
             X, ones(xp, X) * gamma, value(xp, X, alpha=alpha, gamma=gamma) + alpha
         ),

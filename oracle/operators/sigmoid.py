@@ -56,7 +56,7 @@ SLIPS = wrong_slopes(
     ),
     (
         WRONG,
-        "Y (1 - Y) is formed with the input in place of the output",
+        "Y (1 - Y) is formed with the input instead of the output",
         lambda xp, X: X * (1.0 - X),
     ),
     (WRONG, "the derivative is Y, not Y (1 - Y)", value),

@@ -99,7 +99,7 @@ SLIPS = slips_of(
     ),
     (
         _J,
-        "the mean over the axis stands in place of its sum",
+        "the mean over the axis is used instead of its sum",
         lambda Y, g, X, k: Y * (g - (Y * g).mean(axis=k, keepdims=True)),
     ),
     (

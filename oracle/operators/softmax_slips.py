@@ -1,4 +1,4 @@
-"""What people write in place of the derivative of a softmax with its cross-entropy."""
+"""What people write instead of the derivative of a softmax with its cross-entropy."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ WRONG: tuple[tuple[str, str, Of], ...] = (
     (_T, "the targets count twice", lambda y, t, a: y - 2 * t),
     (_T, "the targets are -1 and 1", lambda y, t, a: y - (2 * t - 1)),
 )
-"""What people write in place of y - t: the code, what it is, and N times the derivative."""
+"""What people write instead of y - t: the code, what it is, and N times the derivative."""
 
 
 OUTPUTS: tuple[tuple[str, str, Of], ...] = (
@@ -128,11 +128,11 @@ OUTPUTS: tuple[tuple[str, str, Of], ...] = (
         "the exponentials are divided by their largest, not by their sum",
         lambda y, t, a: y / y.max(axis=1, keepdims=True),
     ),
-    (_F, "a sigmoid stands in place of the softmax", lambda y, t, a: 1 / (1 + np.exp(-a))),
+    (_F, "a sigmoid is used instead of the softmax", lambda y, t, a: 1 / (1 + np.exp(-a))),
     (_F, "the softmax has powers of 2, not of e", lambda y, t, a: _softmax(a * np.log(2.0))),
     (_F, "the softmax has powers of 10, not of e", lambda y, t, a: _softmax(a * np.log(10.0))),
 )
-"""What stands in place of the softmax in y - t: the code, what it is, and the outputs."""
+"""What is used instead of the softmax in y - t: the code, what it is, and the outputs."""
 
 FAMILIES: tuple[tuple[str, str, Callable[[Float64, Float64], Sequence[Float64]]], ...] = (
     (

@@ -45,7 +45,7 @@ SLIPS = wrong_slopes(
         "the derivative of the softplus is taken at its output",
         lambda xp, X: slope(xp, value(xp, X)),
     ),
-    (WRONG, "the derivative has e^X in place of e^-X", lambda xp, X: xp.sigmoid(-X)),
+    (WRONG, "the derivative has e^X instead of e^-X", lambda xp, X: xp.sigmoid(-X)),
     (WRONG, "the derivative is that of the sigmoid", lambda xp, X: xp.sigmoid_slope(X)),
     (WRONG, "the derivative is that of a ReLU", lambda xp, X: xp.step(X)),
     (WRONG, "the derivative is e^X, without the quotient", lambda xp, X: xp.exp(X)),

@@ -43,7 +43,7 @@ SLIPS = wrong_slopes(
     "Write dX = dY / (2 * np.sqrt(X)).",
     (MISSING, "the derivative of the square root is missing", ones),
     (WRONG, "the 2 is missing in 1 / (2 Y)", lambda xp, X: 1.0 / xp.sqrt(X)),
-    (WRONG, "1 / (2 Y) is formed with the input in place of the output", lambda xp, X: 0.5 / X),
+    (WRONG, "1 / (2 Y) is formed with the input instead of the output", lambda xp, X: 0.5 / X),
     (WRONG, "the derivative is Y / 2, not 1 / (2 Y)", lambda xp, X: 0.5 * xp.sqrt(X)),
     (
         WRONG,

@@ -103,7 +103,7 @@ SLIPS = wrong_slopes(
     ),
     (
         WRONG,
-        "the derivative has z (1 + X z) in place of z (1 + X (1 - z))",
+        "the derivative has z (1 + X z) instead of z (1 + X (1 - z))",
         lambda xp, X, alpha: xp.sigmoid(X * alpha) * (1.0 + alpha * value(xp, X, alpha=alpha)),
     ),
     (

@@ -45,7 +45,7 @@ SLIPS = wrong_slopes(
     (WRONG, "the square is missing in 1 - Y²", lambda xp, X: 1.0 - xp.tanh(X)),
     (
         WRONG,
-        "1 - Y² is formed with the input in place of the output",
+        "1 - Y² is formed with the input instead of the output",
         lambda xp, X: 1.0 - X * X,
     ),
     (

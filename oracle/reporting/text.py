@@ -152,7 +152,7 @@ def _findings(report: Report, width: int) -> list[str]:
         lines += _wrap(advice(report), width, most=2)
     for n, finding in enumerate(report.findings):
         message = finding.message
-        # What mends several is said once, after the last of them.
+        # What fixes several findings is said once, after the last of them.
         later = {other.remedy for other in report.findings[n + 1 :]}
         remedy = "" if finding.remedy in later else finding.remedy
         if finding.tensor and finding.tensor not in message:

@@ -33,7 +33,7 @@ class Ended(Exception):
 
 @dataclass
 class Context:
-    """What handlers are given in place of a context of gRPC."""
+    """What handlers are given instead of a context of gRPC."""
 
     metadata: tuple[tuple[str, str], ...]
     caller: str

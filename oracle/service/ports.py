@@ -19,7 +19,7 @@ class CannotServe(Exception):
 
 
 class WrongSetting(CannotServe):
-    """A setting that cannot be meant: an address that is none, a file that does not fit."""
+    """A setting that cannot be meant: an address that is not valid, a file that does not fit."""
 
 
 def options(settings: Settings) -> list[tuple[str, int]]:
@@ -115,7 +115,7 @@ def split_address(address: str) -> tuple[str, str, int]:
     Raises
     ------
     WrongSetting
-        If it is none.
+        If it is not valid.
     """
     host, _, port = address.rpartition(":")
     bare = host.strip("[]")

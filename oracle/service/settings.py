@@ -28,19 +28,19 @@ class Settings:
         `oracle.service.workers`.
     tls_certificate, tls_key, tls_client_ca : str
         Files in PEM: what the server shows, and the authorities of the certificates that clients
-        must show. "" is none.
+        must show. "" means none.
     session_key_file : str
         The file of keys of `oracle.service.sealing`, which replicas share; "" makes a key.
     http_address : str
-        HOST:PORT of the Connect protocol, under the same rules as `address`; "" is none.
+        HOST:PORT of the Connect protocol, under the same rules as `address`; "" means none.
     health_address : str
-        HOST:PORT where health alone is told, without encryption; "" is none. Probes of Kubernetes
+        HOST:PORT of health alone, without encryption; "" means none. Probes of Kubernetes
         have no certificates.
     metrics_address : str
-        HOST:PORT where Prometheus reads; "" is none. With a shared port the process that started
+        HOST:PORT where Prometheus reads; "" means none. With a shared port the process that started
         this one reads there what all count.
     token_file : str
-        The file of `oracle.service.tokens`, one of which each caller must send; "" is none.
+        The file of `oracle.service.tokens`, one of which each caller must send; "" means none.
     """
 
     address: str = "127.0.0.1:50051"

@@ -81,7 +81,7 @@ def holder_of(metadata: Iterable[tuple[str, Any]], holders: Iterable[Holder]) ->
             if hmac.compare_digest(digest, known):
                 found = holder
     if found is None:
-        raise Unauthenticated("the token is none of this server's; it may have been replaced")
+        raise Unauthenticated("this server does not know the token; it may have been replaced")
     return found
 
 

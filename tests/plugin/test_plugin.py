@@ -236,7 +236,7 @@ def test_who_asks_is_told_likewise(tmp_path):
     )
     assert "name a certificate and its key, got a key alone" in done.stdout
     done = run(tmp_path, PASSING, address, ini[1], "--gradient-oracle-token=c")
-    assert f"{tmp_path / 'ca.pem'}, which is none" in done.stdout
+    assert f"{tmp_path / 'ca.pem'}, which is not" in done.stdout
 
 
 def test_the_checks_of_all_workers_are_counted(tmp_path):

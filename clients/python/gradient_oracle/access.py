@@ -78,7 +78,7 @@ def _read(file: str | Path | None) -> bytes | None:
         reason = f"{file}: {error.strerror or error}"
         raise invalid("credentials", "name files that can be read", reason) from None
     if b"-----BEGIN " not in content:
-        raise invalid("credentials", "name files in PEM", f"{file}, which is none")
+        raise invalid("credentials", "name files in PEM", f"{file}, which is not")
     return content
 
 

@@ -199,7 +199,7 @@ def connect(
         For an encrypted connection; by default that of the files that the environment variables
         GRADIENT_ORACLE_CA, _CERTIFICATE and _KEY name, and a plain one without them.
     token : str, optional
-        What says to the server who calls; by default GRADIENT_ORACLE_TOKEN, and "" is none.
+        What says to the server who calls; by default GRADIENT_ORACLE_TOKEN, and "" means none.
     interceptors : sequence of grpc client interceptors
         What sees every call, in their order.
     options : mapping or pairs of str and value

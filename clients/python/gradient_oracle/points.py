@@ -22,6 +22,9 @@ from gradient_oracle.called import (
 from gradient_oracle.errors import ServerFailure, invalid
 from oracle.values import Array
 
+_BYTE_BOUNDS = getattr(np.lib, "array_utils", np).byte_bounds
+"""Where an array begins and ends in memory; NumPy 2 has moved it."""
+
 
 class Move:
     """A point beside x: the entries begin <= i < end of a floating tensor, moved by a rule.
@@ -180,11 +183,7 @@ class Point:
 
 def _require_apart(leaves: Sequence[trees.Leaf]) -> None:
     """Raise if two tensors share memory, in which a step in one would be a step in both."""
-    bounds = sorted(
-        (*np.lib.array_utils.byte_bounds(leaf.array), leaf.path)
-        for leaf in leaves
-        if leaf.array.size
-    )
+    bounds = sorted((*_BYTE_BOUNDS(leaf.array), leaf.path) for leaf in leaves if leaf.array.size)
     for (_, end, path), (begin, _, other) in itertools.pairwise(bounds):
         if begin < end:
             requirement = f"not share memory with `{path}` for in_place=True"

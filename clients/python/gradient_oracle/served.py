@@ -32,7 +32,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Slip:
-    """A mistake that is known by name: its code, a sentence, and the line that mends it."""
+    """A mistake that is known by name: its code, a sentence, and the line that fixes it."""
 
     code: str
     message: str

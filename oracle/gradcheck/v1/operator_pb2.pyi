@@ -171,7 +171,7 @@ class OperatorSlip(google.protobuf.message.Message):
     message: builtins.str
     """What is wrong, in a sentence."""
     remedy: builtins.str
-    """The line that mends it; empty if there is none."""
+    """The line that fixes it; empty if there is none."""
     def __init__(
         self,
         *,

@@ -447,7 +447,7 @@ class Finding(google.protobuf.message.Message):
     message: builtins.str
     """A sentence for a person."""
     remedy: builtins.str
-    """The line of mathematics or of code that mends it; empty if there is none."""
+    """The line of mathematics or of code that fixes it; empty if there is none."""
     code: builtins.str
     """Its fixed code in words, always set: that of `kind` without its prefix in lower case
     ("missing_batch_mean"), or the `OperatorSlip.code` of an operator ("mean_term_missing").

@@ -50,8 +50,8 @@ class ServerServiceStub(object):
     | code | reason | because |
     |---|---|---|
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
-    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
-    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor or its type is invalid |
+    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are not a valid message |
     | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
     | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
     | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
@@ -96,8 +96,8 @@ class ServerServiceServicer(object):
     | code | reason | because |
     |---|---|---|
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
-    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
-    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor or its type is invalid |
+    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are not a valid message |
     | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
     | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
     | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
@@ -152,8 +152,8 @@ class ServerService(object):
     | code | reason | because |
     |---|---|---|
     | INVALID_ARGUMENT | INVALID_ARGUMENT | a field breaks a rule of this contract, or would lead to an answer above a limit |
-    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor, or its type, is none |
-    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are no message |
+    | INVALID_ARGUMENT | MALFORMED_TENSOR | a tensor or its type is invalid |
+    | INVALID_ARGUMENT | MALFORMED_MESSAGE | the bytes of the request are not a valid message |
     | UNAUTHENTICATED | UNAUTHENTICATED | the call shows no token where the server asks for one, or one of nobody |
     | PERMISSION_DENIED | PERMISSION_DENIED | the token is not for this service |
     | RESOURCE_EXHAUSTED | TOKEN_LIMIT | the token allows no more calls, conversations or computing at the moment |
