@@ -174,6 +174,7 @@ OTHERS = [
     (node(attributes={"slope": None}), X, "net", r"nodes\[0\].attributes\['slope'\]` must be"),
     (node(attributes=[1]), X, "net", r"`net: nodes\[0\].attributes` must map names to values"),
     (node(inputs=["y"]), {"y": X["x"], "x": 1.0}, "inputs", r"inputs of network \(y\), got 'x'"),
+    (node(outputs=["x"]), X, "net", r"`net: nodes\[0\].outputs\[0\] .* got 'x' twice"),
     (NODES, X, "net", r"`net: nodes\[0\].inputs\[1\] \(Gemm\)` must be an input of the graph"),
     (node(op_type="Relux"), X, "net", r"`net: nodes\[0\].op_type \(Relux\)` must be an operator"),
     (net, [X], "inputs", "map names to arrays, got a list"),

@@ -43,11 +43,11 @@ class Model:
             if name not in inputs and name not in self.initializers:
                 was = ", ".join(inputs) or "nothing"
                 raise invalid("inputs", f"hold {name}, an input of {self.name}", was)
-        written = {name for node in self.nodes for name in node.outputs}
-        known = [name for name in dict.fromkeys((*self.inputs, *read)) if name not in written]
+        known = dict.fromkeys((*self.inputs, *read))
         for name in inputs:
             if name not in known:
-                has = ", ".join(known)
+                written = {output for node in self.nodes for output in node.outputs}
+                has = ", ".join(one for one in known if one not in written)
                 raise invalid("inputs", f"hold inputs of {self.name} ({has})", repr(name))
         given = {name: array for name, array in inputs.items() if array is not None}
         brought = {n: array for n, array in self.initializers.items() if n in read}
