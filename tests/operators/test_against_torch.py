@@ -185,3 +185,68 @@ def test_attention(alignment, heads, softcap, mask, flat):
         moved = {n: x.transpose(0, 2, 1, 3) for n, x in inputs.items()}
         inputs = {n: x.reshape(B, x.shape[1], -1).copy() for n, x in moved.items()}
     agrees("Attention", {**inputs, "attn_mask": attn_mask}, attributes, theirs)
+
+
+@pytest.mark.filterwarnings("ignore:reduction. .mean. divides:UserWarning")
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_of_entries(reduction):
+    rng = np.random.default_rng(14)
+    x, y = rng.normal(size=(2, 7, 5))
+    labels, signs = (rng.integers(0, 2, (7, 5)) * 1.0, rng.choice([-1.0, 1.0], (7, 5)))
+    weights = rng.uniform(0.5, 2.0, 5)
+    p = rng.dirichlet(np.ones(5), 7)
+    r = {"reduction": reduction}
+
+    def finished(losses):
+        return losses if reduction == "none" else getattr(losses, reduction)()
+
+    agrees(
+        "HuberLoss",
+        {"input": x, "target": y},
+        {"delta": 0.6, **r},
+        lambda input, target: F.huber_loss(input, target, delta=0.6, **r),  # noqa: A006
+    )
+    given = {"weight": torch.tensor(weights), "pos_weight": torch.tensor(weights[::-1].copy())}
+    agrees(
+        "BinaryCrossEntropyWithLogits",
+        {"input": x, "target": p, "weight": weights, "pos_weight": weights[::-1].copy()},
+        r,
+        lambda input: F.binary_cross_entropy_with_logits(  # noqa: A006
+            input, torch.tensor(p), **given, **r
+        ),
+    )
+    for log_target, target in ((0, p), (1, np.log(p))):
+        agrees(
+            "KLDivergence",
+            {"input": x, "target": target},
+            {"log_target": log_target, **r},
+            lambda input, t=target, log=bool(log_target): F.kl_div(  # noqa: A006
+                input, torch.tensor(t), log_target=log, **r
+            ),
+        )
+    agrees(
+        "HingeLoss",
+        {"input": x, "target": signs},
+        r,
+        lambda input: finished(torch.relu(1.0 - torch.tensor(signs) * input)),  # noqa: A006
+    )
+
+    def focal(input):  # noqa: A002
+        t = torch.tensor(labels)
+        ce = F.binary_cross_entropy_with_logits(input, t, reduction="none")
+        q = torch.exp(-ce)
+        return finished((0.25 * t + 0.75 * (1 - t)) * (1 - q) ** 2 * ce)
+
+    agrees("FocalLoss", {"input": x, "target": labels}, r, focal)
+    agrees(
+        "TripletLoss",
+        {"anchor": x, "positive": y, "negative": p},
+        r,
+        lambda anchor, positive, negative: F.triplet_margin_loss(anchor, positive, negative, **r),
+    )
+    agrees(
+        "CosineSimilarity",
+        {"x1": x, "x2": y},
+        {"axis": 0},
+        lambda x1, x2: F.cosine_similarity(x1, x2, dim=0),
+    )
