@@ -19,6 +19,7 @@ and, where they are known,
 - ``WAYS``: vjps that people evaluate otherwise and that round differently;
 - ``rounded_vjp``: a tighter bound than the primitives give; the module says why it holds;
 - ``FAMILIES`` and ``CURVES``: wrong derivatives in which numbers are to be fitted;
+- ``agreed(rng)``: a case for ONNX's evaluator, where it does not compute that of ``draw``;
 - ``read(derivative, *inputs, **attributes)``: what a wrong derivative of a loss says about how it
   was made, as tuples (code, says, remedy, the derivative that is meant, bits that were read).
 """
@@ -177,6 +178,7 @@ class Operator:
     differentiate: Vjp
     slips: tuple[Slip, ...]
     draw: Callable[[np.random.Generator], Case]
+    agreed: Callable[[np.random.Generator], Case]
     ways: tuple[Vjp, ...]
     rounded: Vjp | None
     families: tuple[Family, ...]
@@ -194,6 +196,7 @@ class Operator:
             module.vjp,
             tuple(getattr(module, "SLIPS", ())),
             module.draw,
+            getattr(module, "agreed", module.draw),
             tuple(getattr(module, "WAYS", ())),
             getattr(module, "rounded_vjp", None),
             tuple(getattr(module, "FAMILIES", ())),

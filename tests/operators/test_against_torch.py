@@ -250,3 +250,62 @@ def test_losses_of_entries(reduction):
         {"axis": 0},
         lambda x1, x2: F.cosine_similarity(x1, x2, dim=0),
     )
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("group", [1, 2])
+def test_convolutions(axes, group):
+    rng = np.random.default_rng(15)
+    size, kernel = (7, 6, 5)[:axes], (2, 3, 2)[:axes]
+    stride, dilation, pad = (2, 1, 2)[:axes], (1, 2, 1)[:axes], (1, 2, 0)[:axes]
+    X = rng.normal(size=(2, 4, *size))
+    attributes = {
+        "strides": list(stride),
+        "dilations": list(dilation),
+        "pads": [*pad, *pad],
+        "group": group,
+    }
+    conv = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+    W, B = rng.normal(size=(6, 4 // group, *kernel)), rng.normal(size=6)
+    agrees(
+        "Conv",
+        {"X": X, "W": W, "B": B},
+        attributes,
+        lambda X, W, B: conv(X, W, B, stride, pad, dilation, group),
+    )
+    back = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
+    W, B = rng.normal(size=(4, 3, *kernel)), rng.normal(size=3 * group)
+    more = (1, 0, 1)[:axes]
+    agrees(
+        "ConvTranspose",
+        {"X": X, "W": W, "B": B},
+        {**attributes, "output_padding": list(more)},
+        lambda X, W, B: back(X, W, B, stride, pad, more, group, dilation),
+    )
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("ceil", [0, 1])
+@pytest.mark.parametrize("counted", [0, 1])
+def test_pools(axes, ceil, counted):
+    rng = np.random.default_rng(16)
+    X = rng.normal(size=(2, 3, *(7, 6, 5)[:axes]))
+    kernel, stride, pad = (3, 2, 3)[:axes], (2, 2, 3)[:axes], (1, 1, 0)[:axes]
+    attributes = {"kernel_shape": list(kernel), "strides": list(stride), "pads": [*pad, *pad]}
+    largest = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[axes - 1]
+    dilation = (1, 2, 1)[:axes]
+    agrees(
+        "MaxPool",
+        {"X": X},
+        {**attributes, "ceil_mode": ceil, "dilations": list(dilation)},
+        lambda X: largest(X, kernel, stride, pad, dilation, bool(ceil)),
+    )
+    average = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
+    agrees(
+        "AveragePool",
+        {"X": X},
+        {**attributes, "ceil_mode": ceil, "count_include_pad": counted},
+        lambda X: average(X, kernel, stride, pad, bool(ceil), bool(counted)),
+    )
+    over = tuple(range(2, axes + 2))
+    agrees("GlobalAveragePool", {"X": X}, {}, lambda X: X.mean(over, keepdim=True))
