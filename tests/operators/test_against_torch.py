@@ -309,3 +309,28 @@ def test_pools(axes, ceil, counted):
     )
     over = tuple(range(2, axes + 2))
     agrees("GlobalAveragePool", {"X": X}, {}, lambda X: X.mean(over, keepdim=True))
+
+
+def test_gathering_and_scattering():
+    rng = np.random.default_rng(17)
+    data, indices = rng.normal(size=(5, 3)), rng.integers(0, 5, (4, 6))
+    data[2] = 0.0
+    agrees(
+        "Gather",
+        {"data": data, "indices": indices},
+        {"padding_index": 2},
+        lambda data: F.embedding(torch.tensor(indices), data, padding_idx=2),
+    )
+    indices = rng.integers(0, 5, (9, 3))
+    agrees(
+        "GatherElements",
+        {"data": data, "indices": indices},
+        {},
+        lambda data: torch.gather(data, 0, torch.tensor(indices)),
+    )
+    agrees(
+        "ScatterElements",
+        {"data": data, "indices": indices, "updates": rng.normal(size=(9, 3))},
+        {"reduction": "add"},
+        lambda data, updates: data.scatter_add(0, torch.tensor(indices), updates),
+    )
