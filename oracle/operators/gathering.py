@@ -1,4 +1,4 @@
-"""What the operators that gather and scatter have in common: indices, and how repeated ones slip."""
+"""What the operators that gather and scatter have in common: indices, and how they slip."""
 
 from __future__ import annotations
 
