@@ -70,7 +70,9 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
     require(0 < miss < 1, f"{field}.miss_probability", "be between 0 and 1", miss)
     resolution = request.resolution if request.HasField("resolution") else None
     seconds = request.max_seconds if request.HasField("max_seconds") else None
-    for name, given in (("resolution", resolution), ("max_seconds", seconds)):
+    step = request.central_step if request.HasField("central_step") else None
+    positive = {"resolution": resolution, "max_seconds": seconds, "central_step": step}
+    for name, given in positive.items():
         valid = given is None or (math.isfinite(given) and given > 0)
         require(valid, f"{field}.{name}", "be finite and positive", given)
     require_printable(request.subject, f"{field}.subject")
@@ -91,6 +93,9 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
     judgement = importlib.import_module("oracle.checking.black_box.judgement")
     needed = Need(f"{field}.tensors", TENSOR_BYTES * len(shapes))
     claim = _claim(request.claim, f"{field}.claim")
+    if step is not None:
+        judgement = importlib.import_module("oracle.checking.black_box.central")
+        return Task(judgement.check(task, step), most, needed, seconds)
     return Task(wording.worded(judgement.check(task), claim), most, needed, seconds)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from gradient_oracle import arrays, trees
 from gradient_oracle.called import Called, Function, Outcome, require_callable, value_and_gradient
@@ -20,6 +20,7 @@ from gradient_oracle.points import Point
 from gradient_oracle.report import Report
 from gradient_oracle.transport import Connection
 from oracle.gradcheck.v1 import black_box_pb2 as pb
+from oracle.values import STEP
 from oracle.wire import black_box
 
 
@@ -33,6 +34,7 @@ class Effort:
     miss_probability: float = 0.01
     seed: int = 0
     claim: pb.BlackBoxClaim.ValueType = pb.BLACK_BOX_CLAIM_UNSPECIFIED
+    central_step: float | None = None
 
 
 def check_gradient(
@@ -49,6 +51,8 @@ def check_gradient(
     miss_probability: float = 0.01,
     seed: int = 0,
     random: bool = False,
+    method: Literal["central"] | None = None,
+    h: float = STEP,
     timeout: float | None = None,
     progress: Progress | None = None,
     in_place: bool = False,
@@ -97,6 +101,11 @@ def check_gradient(
     random : bool
         f draws random numbers: it takes `seed` as its last argument, as does a callable `gradient`,
         and draws the same ones whenever it is given the same seed.
+    method : "central", optional
+        Judge a gradient that is itself numerical as what it is: the central difference
+        (f(x + h e_i) - f(x - h e_i)) / 2h, within rounding, entry by entry.
+    h : float
+        The step of `method="central"`.
     timeout : float, optional
         Seconds of the whole conversation, after which it is `DeadlineExceeded`. With it f is
         called in a thread, which is left behind if f hangs.
@@ -133,7 +142,12 @@ def check_gradient(
     InvalidRequest
         If an argument does not fit.
     """
-    effort = Effort(resolution, max_evaluations, max_seconds, miss_probability, seed)
+    if method not in (None, "central"):
+        raise invalid("method", 'be "central", or left out', repr(method))
+    step = None if method is None else arrays.real("h", h)
+    effort = Effort(
+        resolution, max_evaluations, max_seconds, miss_probability, seed, central_step=step
+    )
     manner = Manner(timeout, progress, transport, workers, vectorized, journal)
     require_callable("f", f)
     given = (*arguments(args), arrays.seed(seed)) if random else arguments(args)
@@ -206,6 +220,8 @@ def _start(
         subject=name,
         claim=effort.claim,
     )
+    if effort.central_step is not None:
+        start.central_step = effort.central_step
     if effort.resolution is not None:
         start.resolution = arrays.real("resolution", effort.resolution)
     if effort.max_seconds is not None:

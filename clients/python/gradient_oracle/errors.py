@@ -116,6 +116,7 @@ _ARGUMENTS = {
     "parameters.b2": "b2",
     "parameters": "params",
     "step": "h",
+    "central_step": "h",
     "learning_rate": "lr",
     "step_count": "step_num",
     "arithmetic": "accumulation_dtype",

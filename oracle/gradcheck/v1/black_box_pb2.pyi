@@ -400,6 +400,7 @@ class BlackBoxCheck(google.protobuf.message.Message):
     SUBJECT_FIELD_NUMBER: builtins.int
     MAX_SECONDS_FIELD_NUMBER: builtins.int
     CLAIM_FIELD_NUMBER: builtins.int
+    CENTRAL_STEP_FIELD_NUMBER: builtins.int
     value_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """The type of the values of f."""
     resolution: builtins.float
@@ -426,6 +427,11 @@ class BlackBoxCheck(google.protobuf.message.Message):
     """
     claim: global___BlackBoxClaim.ValueType
     """What the gradient is a form of, for the words of the report. Unset means a gradient."""
+    central_step: builtins.float
+    """Judge the gradient as the central difference (f(x + h e_i) - f(x - h e_i)) / 2h with this h, and not as
+    the derivative: within rounding, entry by entry, for which twice the entries are evaluated. Finite and
+    positive.
+    """
     @property
     def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BlackBoxTensor]:
         """The floating tensors of x: at least one and at most 10000, with at most `Limits.max_entries` entries."""
@@ -442,9 +448,12 @@ class BlackBoxCheck(google.protobuf.message.Message):
         subject: builtins.str = ...,
         max_seconds: builtins.float | None = ...,
         claim: global___BlackBoxClaim.ValueType = ...,
+        central_step: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "claim", b"claim", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_central_step", b"_central_step", "_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "central_step", b"central_step", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_central_step", b"_central_step", "_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "central_step", b"central_step", "claim", b"claim", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_central_step", b"_central_step"]) -> typing.Literal["central_step"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_evaluations", b"_max_evaluations"]) -> typing.Literal["max_evaluations"] | None: ...
     @typing.overload
