@@ -44,8 +44,10 @@ class GraphServiceStub(object):
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, as in
     "graph.nodes[2].inputs[0]", for an unknown operator, attribute or name, a name that is given twice, a node
-    that reads what only a later one computes (a cycle), a shape or an attribute that does not fit; with
-    `graph.nodes[2].outputs[0]` if a tensor has more than `Limits.max_numbers` entries.
+    that reads what only a later one computes (a cycle), a shape or an attribute that does not fit, a tensor
+    that holds no number or is not finite; with `graph.nodes[2].outputs[0]` if a tensor has more than
+    `Limits.max_numbers` entries; with `graph.nodes[2]` if that is where an output stops being finite, as the
+    logarithm of 0 does; with `inputs`, `graph.nodes` or `graph.outputs` if there are more than 10,000.
     """
 
     def __init__(self, channel):
@@ -90,8 +92,10 @@ class GraphServiceServicer(object):
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, as in
     "graph.nodes[2].inputs[0]", for an unknown operator, attribute or name, a name that is given twice, a node
-    that reads what only a later one computes (a cycle), a shape or an attribute that does not fit; with
-    `graph.nodes[2].outputs[0]` if a tensor has more than `Limits.max_numbers` entries.
+    that reads what only a later one computes (a cycle), a shape or an attribute that does not fit, a tensor
+    that holds no number or is not finite; with `graph.nodes[2].outputs[0]` if a tensor has more than
+    `Limits.max_numbers` entries; with `graph.nodes[2]` if that is where an output stops being finite, as the
+    logarithm of 0 does; with `inputs`, `graph.nodes` or `graph.outputs` if there are more than 10,000.
     """
 
     def Evaluate(self, request, context):
@@ -167,8 +171,10 @@ class GraphService(object):
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field, as in
     "graph.nodes[2].inputs[0]", for an unknown operator, attribute or name, a name that is given twice, a node
-    that reads what only a later one computes (a cycle), a shape or an attribute that does not fit; with
-    `graph.nodes[2].outputs[0]` if a tensor has more than `Limits.max_numbers` entries.
+    that reads what only a later one computes (a cycle), a shape or an attribute that does not fit, a tensor
+    that holds no number or is not finite; with `graph.nodes[2].outputs[0]` if a tensor has more than
+    `Limits.max_numbers` entries; with `graph.nodes[2]` if that is where an output stops being finite, as the
+    logarithm of 0 does; with `inputs`, `graph.nodes` or `graph.outputs` if there are more than 10,000.
     """
 
     @staticmethod
