@@ -164,12 +164,11 @@ class Connect:
 
         future = asyncio.wrap_future(self._registry.submit(path, handler, requests(), context))
         try:
-            response = await future
+            data = await future
         except Ended:
             code, status = STATUS.get(context.status[0].name, ("unknown", 500))
             await reply(send, status, JSON, _error(code, context), {})
             return
-        data = response.SerializeToString()
         if kind != PROTO:
             message: Any = GetMessageClass(method.output_type).FromString(data)
             if kind == HTML and "report" in method.output_type.fields_by_name:

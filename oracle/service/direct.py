@@ -117,12 +117,14 @@ class Registry:
     def submit(
         self, method: str, handler: Any, requests: Iterator[bytes], context: Context
     ) -> futures.Future[Any]:
-        """Run a unary call in its thread; the future has the response, or `Ended`."""
+        """Run a unary call in its thread; the future has the bytes of its response, or `Ended`."""
         _, answer = behaviour(handler)
+        read, write = handler.request_deserializer, handler.response_serializer
+        said: Any = requests if read is None else map(read, requests)
 
         def run() -> Any:
-            response = answer(requests, context)
-            return next(response) if isinstance(response, Iterator) else response
+            response = answer(said, context)
+            return write(next(response) if isinstance(response, Iterator) else response)
 
         self._pools.choose(method)
         return self._pools.submit(contextvars.Context().run, run)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -31,7 +30,7 @@ class Observed(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
     def __init__(self, *observers: Observer) -> None:
         self._changed = Once(
             lambda method, handler: around(
-                handler, lambda _, context: _observing(method, context, observers)
+                handler, lambda _, context: _Observing(method, context, observers)
             )
         )
 
@@ -43,21 +42,24 @@ class Observed(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
         return self._changed(details.method, handler)
 
 
-@contextmanager
-def _observing(method: str, context: Any, observers: Sequence[Observer]) -> Iterator[None]:
-    call = begin(method, context)
-    for observer in observers:
-        observer.began(call)
-    try:
-        yield
-    except GeneratorExit:
-        # The caller of a stream left, and what it would still have been sent is given up.
-        call.code = grpc.StatusCode.CANCELLED.name
-        raise
-    finally:
-        seconds = time.monotonic() - call.began
-        for observer in observers:
-            observer.ended(call, seconds)
+class _Observing:
+    """Tells of one call; a class, which enters and leaves in half the time of a generator."""
+
+    def __init__(self, method: str, context: Any, observers: Sequence[Observer]) -> None:
+        self._method, self._context, self._observers = method, context, observers
+
+    def __enter__(self) -> None:
+        self._call = begin(self._method, self._context)
+        for observer in self._observers:
+            observer.began(self._call)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is GeneratorExit:
+            # The caller of a stream left, and what it would still have been sent is given up.
+            self._call.code = grpc.StatusCode.CANCELLED.name
+        seconds = time.monotonic() - self._call.began
+        for observer in self._observers:
+            observer.ended(self._call, seconds)
 
 
 class Log:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -146,7 +144,7 @@ class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
     """Turns every exception of a handler into its status."""
 
     def __init__(self) -> None:
-        self._changed = Once(lambda _, handler: around(handler, _mapping))
+        self._changed = Once(lambda _, handler: around(handler, _Mapping))
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Return the handler of a call."""
@@ -154,15 +152,20 @@ class Statuses(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
         return handler and self._changed(details.method, handler)
 
 
-@contextmanager
-def _mapping(_: Any, context: Any) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - the map decides
+class _Mapping:
+    """Ends one call with the status of what is raised in it."""
+
+    def __init__(self, _: Any, context: Any) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, *_trace: object) -> None:
+        if not isinstance(error, Exception):
+            return
         status = status_of(error)
-    else:
-        return
-    # Its exception rises outside of every `try`, so that no clause wraps it. An instrumentation
-    # that counts codes knows `abort`, and not `abort_with_status`, which does the same.
-    context.set_trailing_metadata(status.trailing_metadata)
-    context.abort(status.code, status.details)
+        # An instrumentation that counts codes knows `abort`, and not `abort_with_status`, which
+        # does the same.
+        self._context.set_trailing_metadata(status.trailing_metadata)
+        self._context.abort(status.code, status.details)

@@ -21,6 +21,7 @@ from oracle.service.ports import CannotServe
 from oracle.service.server import SERVICES, Server
 from oracle.service.settings import Settings
 from tests.service.authorities import Authority
+from tests.service.test_metrics import read
 from tests.service.test_serve import running
 from tests.service.test_tokens import FILE, OLD, OTHER
 
@@ -194,6 +195,24 @@ def test_an_address_is_served_by_the_rules_of_the_other():
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(CannotServe, match=r"--http-address .* in use"):
             Server(Settings("127.0.0.1:0", http_address=address))
+
+
+def test_calls_are_counted_as_those_of_grpc():
+    """Also their bytes, and the verdicts in them."""
+    addresses = {"http_address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0"}
+    server = Server(Settings("127.0.0.1:0", **addresses))
+    server.start()
+    y = {"shape": [2], "values": [0.9, 0.1]}
+    checked = {"predictions": y, "targets": y, "gradient": {"shape": [2], "values": [0, 0]}}
+    path = f"{PACKAGE}.LossService/CheckMeanSquaredError"
+    assert post(server.http.address, path, checked)[0] == 200
+    told = read(server.exposition.address)
+    server.stop()
+    method = path.rpartition(".")[2]
+    assert told["calls_total", "OK", method, ""] == 1
+    assert told["received_bytes_total", method] > 0
+    assert told["sent_bytes_total", method] > 0
+    assert [value for key, value in told.items() if key[0] == "verdicts_total"] == [1]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
