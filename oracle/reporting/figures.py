@@ -39,17 +39,17 @@ def budget_map(name: str, grid: BudgetMap) -> dict[str, Any]:
 def value_maps(name: str, grid: BudgetMap) -> list[dict[str, Any]]:
     """Return maps of what was sent, of what is right, and of their signed difference.
 
-    The first two have one linear scale. That of the difference is logarithmic and goes from the
-    smallest wrong cell to the largest, so that it shows the pattern of any error.
+    The first two have one linear scale, up to the largest entry that is right. That of the
+    difference is logarithmic and goes from the smallest wrong cell to the largest, so that it shows
+    the pattern of any error.
     """
     if not grid.candidate:
         return []
-    both = [*grid.candidate, *grid.reference]
-    largest = max((abs(value) for value in both if math.isfinite(value)), default=0.0)
-    size = max((abs(r) for r in grid.reference), default=0.0) or largest or 1.0
+    # What was sent may be far larger, and would leave one shade to all that is right.
+    size = max(map(abs, grid.reference), default=0.0) or 1.0
     pairs = list(zip(grid.candidate, grid.reference, grid.cells, strict=True))
     gaps = [(c - r) / size if share > 1.0 else 0.0 for c, r, share in pairs]
-    linear = _linear(largest)
+    linear = _linear(size)
     return [
         _signed(grid, grid.candidate, linear, title=f"Yours: {name}", caption="Yours"),
         _signed(grid, grid.reference, linear, title=f"The right one: {name}", caption="Right"),
@@ -67,8 +67,9 @@ Shade = Callable[[float], int]
 
 
 def _linear(largest: float) -> tuple[Shade, list[str]]:
-    edges = [number(largest * n / _SHADES) for n in range(_SHADES + 1)]
+    edges = [rough(largest * n / _SHADES) for n in range(_SHADES + 1)]
     names = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
+    names[-1] = f"{edges[-2]} or more"
     return lambda size: min(_SHADES, math.ceil(_SHADES * size / largest)), names
 
 

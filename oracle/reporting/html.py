@@ -29,12 +29,6 @@ from oracle.values import (
     Verdict,
 )
 
-_WORDS: Mapping[str, str] = {
-    Verdict.PASS: "The gradient is right.",
-    Verdict.FAIL: "The gradient is wrong.",
-    Verdict.INCONCLUSIVE: "The check could not tell.",
-}
-
 _TRUST: Mapping[str | None, str] = {
     ReferenceKind.ENCLOSURE: "Ball arithmetic: the error of the reference is proven.",
     ReferenceKind.DERIVED_BOUND: "Float64 with a running error bound: the error is derived.",
@@ -98,12 +92,12 @@ def render(
     return template.render(
         report=report,
         headline=f"{report.subject}: {report.summary}" if report.summary else report.subject,
-        word=_WORDS.get(report.verdict, ""),
         advice=advice(report),
         findings=[_finding(report, finding) for finding in report.findings],
         tensors=[_tensor(report, tensor) for tensor in order],
         measured=report.measurement and _measured(report.measurement, report.verdict),
         facts=_facts(report),
+        fragment=fragment,
         document=document,
         reproduce=list((reproduce or {}).items()),
     )
@@ -203,7 +197,8 @@ def _told(tensor: TensorReport) -> str:
     if tensor.wrong_entries and tensor.worst and tensor.largest_reference > 0:
         gap = abs(tensor.worst[0].candidate - tensor.worst[0].reference)
         share = gap / tensor.largest_reference
-        sentences.append(f"The worst is off by {share:.2g} of the largest entry.")
+        size = f"{share:.2g} times" if share >= 10 else f"{100 * share:.2g} % of"
+        sentences.append(f"The worst is off by {size} the largest entry.")
     if tensor.budget_used == 0:
         sentences.append("Every entry is that of the reference.")
     elif not math.isnan(tensor.budget_used):
