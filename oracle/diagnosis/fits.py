@@ -142,10 +142,18 @@ def _mix(bases: Bases, shares: Sequence[float]) -> Vjp:
         total: dict[str, Any] = {}
         for share, basis in zip(shares, bases(*given, **attributes), strict=True):
             for name, part in basis.items():
-                total[name] = total[name] + share * part if name in total else share * part
+                total[name] = _added(total.get(name), share, part)
         return total
 
     return wrong
+
+
+def _added(total: Any, share: float, part: Any) -> Any:
+    """Return total + share part; of an input that comes several times they are lists."""
+    if isinstance(part, list | tuple):
+        before = total or [None] * len(part)
+        return [_added(b, share, p) for b, p in zip(before, part, strict=True)]
+    return share * part if total is None else total + share * part
 
 
 def _family(fit: _Fit, family: Family) -> Iterator[Hypothesis]:

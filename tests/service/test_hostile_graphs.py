@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,3 +111,17 @@ def test_any_graph_is_answered_or_refused(call, seed):
         with np.errstate(all="ignore"):
             wrong = {name: change(array) for name, array in gradient.items()}
         answered(call, "Check", **request, gradient=tensors.encode(wrong))
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_wrong_gradient_of_any_operator_is_judged(call, name):
+    """On its own probe: noise that nothing explains is a failure, and no error of the server."""
+    probe = call("GraphService/Probe", op_type=name, seed=1)
+    request = {"graph": probe.graph, "inputs": probe.inputs, "cotangents": probe.cotangents}
+    exact = tensors.decode(call("GraphService/Differentiate", **request).gradient, "gradient")
+    rng = np.random.default_rng(2)
+    noise = {
+        n: g * rng.uniform(0.5, 2.0, g.shape) + rng.normal(size=g.shape) for n, g in exact.items()
+    }
+    report = call("GraphService/Check", **request, gradient=tensors.encode(noise)).report
+    assert report.verdict == report_pb2.VERDICT_FAIL
