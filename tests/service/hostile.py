@@ -7,6 +7,8 @@ import struct
 from typing import Any
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+FRAME = 2**14
+"""Bytes of the largest frame that is taken unless another size was agreed on."""
 SETTINGS, HEADERS, RST_STREAM, DATA, PING, GOAWAY = 4, 1, 3, 0, 6, 7
 
 
@@ -52,7 +54,9 @@ class Connection:
         """Begin a call, and send a part of its body."""
         stream, self._next = self._next, self._next + 2
         data = frame(HEADERS, 4, stream, headers(path, *more))
-        self.socket.sendall(data + (frame(DATA, 0, stream, body) if body else b""))
+        for at in range(0, len(body), FRAME):
+            data += frame(DATA, 0, stream, body[at : at + FRAME])
+        self.socket.sendall(data)
         return stream
 
     def frames(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import queue
 import signal
@@ -18,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from oracle.gradcheck.v1 import black_box_pb2, black_box_pb2_grpc, loss_pb2
 from oracle.service import pools
 from tests.service.conftest import Caller, describe, request_of
-from tests.service.hostile import RST_STREAM, Connection
+from tests.service.hostile import HEADERS, RST_STREAM, Connection
 from tests.service.test_interruption import wait_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -248,3 +249,24 @@ def test_self_tests_of_one_caller_hold_up_nobody_else(serve):
         assert sum(not future.done() for future in running) > 8
         for future in running:
             future.cancel()
+
+
+@pytest.mark.parametrize("unit", [b"\x00", b"\x0a\x00", b"\x12\x00", b"\xf8\x7f\x00"])
+def test_what_is_small_when_it_comes_and_large_when_it_is_read_holds_up_nobody(serve, unit):
+    """Sixty kilobytes of gzip become sixty megabytes: of zeros, or of messages without bytes."""
+    packed = gzip.compress(unit * (60 * 2**20 // len(unit)), 6)
+    body = b"\x01" + len(packed).to_bytes(4, "big") + packed
+    step = "/oracle.gradcheck.v1.BlackBoxService/Step"
+    with serve() as call, Connection(call.server.address) as attacker:
+        streams = {
+            attacker.open(path, body, (b"grpc-encoding", b"gzip")) for path in (MSE, step, TRAIN)
+        }
+        for _ in range(3):
+            assert health_of(call) == SERVING
+            assert call("LossService/MeanSquaredError", predictions=ONE, targets=ONE).error == 0
+        for kind, stream, _ in attacker.frames():
+            if kind in (HEADERS, RST_STREAM):
+                streams.discard(stream)
+            if not streams:
+                break
+        assert not streams
