@@ -6,6 +6,7 @@ import gradient_oracle
 import numpy as np
 import pytest
 
+from oracle.operators.table import OPERATORS
 from tests.client.nets import INPUTS
 
 X = INPUTS["x"]
@@ -160,3 +161,28 @@ def test_a_probe_of_several_outputs_has_a_cotangent_for_each(embedded):
     again = {"cotangent": probe.cotangent, "attributes": probe.attributes}
     exact = embedded.gradient("SoftmaxCrossEntropyLoss", probe.inputs, **again)
     assert embedded.check("SoftmaxCrossEntropyLoss", probe.inputs, exact, **again).passed
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_ops_calls_every_operator_as_its_name_does(embedded, name):
+    """With the inputs and attributes of its probe; the right gradient passes."""
+    probe = embedded.probe(name, seed=4)
+    attributes = {"attributes": probe.attributes}
+    several = embedded.operators([name])[name].inputs[-1].variadic
+
+    def net(ops, **inputs):
+        call = getattr(ops, name)
+        return (
+            call(*inputs.values(), **probe.attributes)
+            if several
+            else call(**inputs, **probe.attributes)
+        )
+
+    named = embedded.value(name, probe.inputs, **attributes)
+    traced = embedded.value(net, probe.inputs)
+    first = next(iter(named.values())) if isinstance(named, dict) else named
+    assert np.array_equal(first, traced[0] if isinstance(traced, tuple) else traced)
+    more = {**attributes, "cotangent": probe.cotangent}
+    exact = embedded.gradient(name, probe.inputs, **more)
+    single = {key: array.astype(np.float32) for key, array in exact.items()}
+    assert embedded.check(name, probe.inputs, single, **more).passed
