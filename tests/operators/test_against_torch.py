@@ -334,3 +334,40 @@ def test_gathering_and_scattering():
         {"reduction": "add"},
         lambda data, updates: data.scatter_add(0, torch.tensor(indices), updates),
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "order"), [("RNN", [0]), ("GRU", [1, 0, 2]), ("LSTM", [0, 2, 3, 1])]
+)
+@pytest.mark.parametrize("both", [False, True])
+def test_recurrent_networks(name, order, both):
+    """The gates of torch are those of ONNX in the order given."""
+    rng = np.random.default_rng(18)
+    T, batch, inputs, H, D, n = 5, 3, 2, 4, 1 + both, len(order)
+    model = getattr(torch.nn, name)(inputs, H, bidirectional=both).double()
+    rows = np.concatenate([np.arange(k * H, (k + 1) * H) for k in order])
+
+    def theirs(X, W, R, B, **initial):
+        parameters = {}
+        for d in range(D):
+            end = "l0_reverse" if d else "l0"
+            parameters |= {f"weight_ih_{end}": W[d][rows], f"weight_hh_{end}": R[d][rows]}
+            parameters |= {f"bias_ih_{end}": B[d][: n * H][rows]}
+            parameters |= {f"bias_hh_{end}": B[d][n * H :][rows]}
+        states = tuple(initial.values())
+        state = states if name == "LSTM" else states[0]
+        out, _ = torch.func.functional_call(model, parameters, (X, state))
+        return out.reshape(T, batch, D, H).transpose(1, 2)
+
+    given = {
+        "X": rng.normal(size=(T, batch, inputs)),
+        "W": rng.normal(size=(D, n * H, inputs)),
+        "R": rng.normal(size=(D, n * H, H)),
+        "B": rng.normal(size=(D, 2 * n * H)),
+        "initial_h": rng.normal(size=(D, batch, H)),
+    }
+    if name == "LSTM":
+        given["initial_c"] = rng.normal(size=(D, batch, H))
+    attributes = {"direction": "bidirectional" if both else "forward"}
+    attributes |= {"linear_before_reset": 1} if name == "GRU" else {}
+    agrees(name, given, attributes, theirs)
