@@ -58,14 +58,15 @@ def test_a_model_is_a_net(oracle, path):
     exact = oracle.gradient(net, X)
     assert set(exact) == {"x", "W1", "W2", "b1"}
     report = oracle.check(net, X, GRADIENT)
-    assert (report.passed, report.subject) == (True, "small net")
+    assert (report.passed, report.subject) == (True, "net")
     other = oracle.value(net, {**X, "W2": 0 * INPUTS["W2"]})
     assert other == pytest.approx(np.log(3))
 
 
 def test_a_model_that_is_loaded_already_will_do(oracle, model):
     """The object of the package itself."""
-    assert oracle.check(model, X, {"W2": GRADIENT["W2"]}).passed
+    report = oracle.check(model, X, {"W2": GRADIENT["W2"]})
+    assert (report.passed, report.subject) == (True, "small net")
     assert oracle.value(model.graph, X) == pytest.approx(LOSS)
 
 
@@ -89,8 +90,8 @@ def test_what_is_missing_or_unknown_is_named(embedded, path):
     """Inputs by their names, nodes by theirs."""
     net = gradient_oracle.onnx.load(path)
     for inputs, says in (
-        ({"x": X["x"]}, "`inputs` must hold t, an input of small net, got x"),
-        ({**X, "W3": 1.0}, "hold inputs of small net .*, got 'W3'"),
+        ({"x": X["x"]}, "`inputs` must hold t, an input of net, got x"),
+        ({**X, "W3": 1.0}, "hold inputs of net .*, got 'W3'"),
         ({**X, "x": np.ones((5, 3))}, r"`inputs\['W1'\]`|nodes\[0\].* 'first'"),
     ):
         with pytest.raises(gradient_oracle.InvalidRequest, match=says):
