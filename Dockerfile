@@ -1,7 +1,9 @@
 FROM python:3.11-slim AS build
 WORKDIR /source
 COPY . .
-RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[http]'
+RUN pip wheel --no-cache-dir --wheel-dir /wheels --require-hashes -r requirements.lock \
+    && pip install --no-cache-dir --require-hashes -r requirements-build.lock \
+    && pip wheel --no-cache-dir --wheel-dir /wheels --no-deps --no-build-isolation .
 
 FROM python:3.11-slim
 COPY --from=build /wheels /wheels

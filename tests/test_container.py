@@ -103,3 +103,35 @@ def test_what_the_wheel_is_made_from_reaches_the_build():
     assert {path.partition("/")[0] for path in wanted} == {
         name.removeprefix("!") for name in let_in if name.startswith("!")
     }
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """Return the versions of each package in a lock file, all of which have hashes."""
+    found: dict[str, list[str]] = {}
+    text = (TOP / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            match = re.match(r"([\w.-]+)==([\w.]+)", line)
+            assert match, line
+            assert "--hash=sha256:" in line
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+def test_the_image_is_made_of_what_is_locked():
+    """Each requirement of the project is there in a version that it takes, with its hash."""
+    requirements = pytest.importorskip("packaging.requirements")
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
+    runs = [*project["project"]["dependencies"]]
+    runs += project["project"]["optional-dependencies"]["http"]
+    for needed, name in (
+        (runs, "requirements.lock"),
+        (project["build-system"]["requires"], "requirements-build.lock"),
+    ):
+        versions = locked(name)
+        for text in needed:
+            requirement = requirements.Requirement(text)
+            assert versions[requirement.name]
+            assert all(requirement.specifier.contains(v) for v in versions[requirement.name])
+        assert f"--require-hashes -r {name}" in DOCKERFILE
+    assert "!requirements*.lock" in (TOP / ".dockerignore").read_text(encoding="utf-8")
