@@ -67,8 +67,7 @@ def beginning(report: Any) -> str:
 
 @pytest.mark.parametrize(("code", "form", "source", "printed"), EXAMPLES)
 def test_the_wrong_line_gets_the_code_and_the_report_that_are_shown(code, form, source, printed):
-    """The first finding is the cause. No single gradient shows that it was accumulated."""
-    code = {"accumulated": "constant_factor"}.get(code, code)
+    """The first finding is the cause."""
     report = run(wrong(form, source))
     assert [finding.kind for finding in report.findings][:1] == [code]
     assert beginning(report).strip() == printed.strip()
