@@ -94,6 +94,27 @@ def test_a_stack_of_points_is_the_same_bits(oracle, claimed):
     assert max(sizes) > 10
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_type_of_the_values_is_that_of_f_with_workers_too(embedded, dtype):
+    """It is taken to be that of x before f has said anything; then the conversation begins anew."""
+    x = {name: array.astype(np.float32) for name, array in X.items()}
+    claimed = {name: array.astype(np.float32) for name, array in gradient(x).items()}
+
+    def typed(p):
+        return dtype(f({name: array.astype(dtype) for name, array in p.items()}))
+
+    calls = []
+
+    def counted(p):
+        calls.append(1)
+        return typed(p)
+
+    alone = embedded.check_gradient(typed, x, claimed, name="f")
+    together = embedded.check_gradient(counted, x, claimed, name="f", workers=map)
+    assert together.message == alone.message
+    assert len(calls) <= alone.measurement.evaluations + 50 * (dtype is np.float64)
+
+
 def test_a_stack_with_a_point_outside_is_evaluated_one_by_one(embedded):
     """Which of them is outside, only f at each tells."""
 

@@ -13,7 +13,7 @@ from gradient_oracle.calls import understood
 from gradient_oracle.claims import Gradient, JointMove, SignMove, describe, move_of
 from gradient_oracle.conversation import Progress, Transport
 from gradient_oracle.errors import invalid, unserved
-from gradient_oracle.evaluation import Enough, seconds_over
+from gradient_oracle.evaluation import AnotherType, Enough, seconds_over
 from gradient_oracle.manner import Manner, arguments, bytes_of, name_of
 from gradient_oracle.outputs import pairing
 from gradient_oracle.points import Point
@@ -194,7 +194,6 @@ def check(
     tensors = describe(point, slopes)
     with manner.evaluator(point, question) as evaluate:
         evaluate.first()
-        start = _start(point, tensors, effort, name)
 
         def answer(ask: pb.Ask) -> pb.Answer:
             moves = [move_of(probe, ask.selections, slopes) for probe in ask.probes]
@@ -204,7 +203,15 @@ def check(
                 reply.elapsed_seconds = time.monotonic() - began
             return reply
 
-        result = manner.converse(client, pb.Start(check=start), answer)
+        def conversation() -> pb.Result:
+            start = pb.Start(check=_start(point, tensors, effort, name))
+            return manner.converse(client, start, answer)
+
+        try:
+            result = conversation()
+        except AnotherType:
+            evaluate.again()
+            result = conversation()
     return understood(Report, result.report)
 
 

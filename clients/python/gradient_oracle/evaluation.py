@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from gradient_oracle import stacks, workers
-from gradient_oracle.arrays import byte_count
+from gradient_oracle.arrays import byte_count, coarsest
 from gradient_oracle.called import Outcome, OutsideDomain, Parcel
 from gradient_oracle.errors import OracleError, WorkerFailed, invalid
 from gradient_oracle.journal import Journal
@@ -19,6 +21,10 @@ Enough: TypeAlias = Callable[[], bool]
 
 HELD_BYTES = 2**28
 """Of points that wait for workers, beside the one for each that is needed anyway."""
+
+
+class AnotherType(Exception):
+    """f has values of another type than was said: the conversation has to begin again."""
 
 
 class Evaluator:
@@ -41,6 +47,7 @@ class Evaluator:
         self.point, self.journal, self.pool = point, journal, pool
         self.parcel = Parcel(point.called)
         self.base = self.count = 0
+        self.expected: np.dtype[Any] | None = None
         self.evaluate = self._in_turn
         if pool is not None:
             self.evaluate = self._by_workers
@@ -50,14 +57,22 @@ class Evaluator:
     def first(self) -> None:
         """Evaluate f at x, for the type of its values, where the others will be evaluated.
 
-        Outside of its domain f has none.
+        Outside of its domain f has none. Where many are evaluated at a time, the type is taken to
+        be that of x, until the first of them show another.
         """
+        if self.pool is not None and not len(self.journal):
+            self.expected = self.point.value_dtype = coarsest(self.point.scratch)
+            return
         origin = Move()
         outcome = next(iter(self._raised([origin], self.evaluate([origin], lambda: False))))
         self.point.require_unchanged()
         if outcome.value is not None:
             self.point.value_dtype = outcome.value.dtype
         self.journal.require_same(self._key(origin), outcome.value)
+
+    def again(self) -> None:
+        """Begin again, with the values that are known by now."""
+        self.journal.rewind()
 
     def _key(self, move: Move) -> tuple[Any, ...]:
         return (self.base, *move.key)
@@ -78,7 +93,17 @@ class Evaluator:
                 self.point.foretell(move)
             outcomes.append(made)
         self.point.require_unchanged()
+        self._require_expected(outcomes)
         return outcomes
+
+    def _require_expected(self, outcomes: Sequence[Outcome]) -> None:
+        """Raise if f at x, with which every conversation begins, has another type than expected."""
+        expected, self.expected = self.expected, None
+        if expected is not None and outcomes:
+            value = outcomes[0].value
+            self.point.value_dtype = np.dtype(np.float64) if value is None else value.dtype
+            if self.point.value_dtype != expected:
+                raise AnotherType
 
     def _raised(self, moves: Sequence[Move], outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
         """Keep the outcomes, and raise what f raised, with a note that says where."""

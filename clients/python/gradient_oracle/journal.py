@@ -74,6 +74,10 @@ class Journal:
         if not self._question:
             self._question = question
             self._write({"form": FORM, "x": question})
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Let every value be taken once more."""
         self._known.clear()
         for key, outcome in self._kept:
             self._known[key].append(outcome)

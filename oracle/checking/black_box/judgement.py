@@ -43,6 +43,9 @@ def check(task: CheckTask) -> Check:
     findings: list[Finding] = []
     try:
         widest = max(subjects, key=lambda s: s.spec.gradient_norm)
+        if not many:
+            # Which steps these are the noise does not change: many workers have more at a time.
+            session.foreseen = {s.first: ladder.steps(s.spec, task.value_dtype) for s in first}
         yield from session.measure_noise(widest.first, widest.spec, 2 * rungs)
         if not session.defined:
             return outcome.report(session, [], (), InconclusiveReason.DOMAIN)

@@ -42,6 +42,7 @@ class Session:
         self.short = ""
         self.level = 0.0
         self.stairs = 0.0
+        self.foreseen: Mapping[Line, Sequence[float]] = {}
         self.at_x: list[Evaluation] = []
         self.samples: dict[Line, dict[float, tuple[Evaluation, Evaluation]]] = {}
         self.specs: dict[Selection, TensorSpec] = {}
@@ -138,12 +139,17 @@ class Session:
             for line, steps in wanted.items()
         }
         probes = [probe for line, steps in new.items() for probe in line.probes(steps)]
-        if not probes:
-            return
-        answers = iter((yield from self.ask(probes, stage)))
-        for line, steps in new.items():
+        if probes:
+            self._sample(new, (yield from self.ask(probes, stage)))
+
+    def _sample(
+        self, wanted: Mapping[Line, Sequence[float]], answers: Sequence[Evaluation]
+    ) -> None:
+        """Remember values above and below x along lines."""
+        found = iter(answers)
+        for line, steps in wanted.items():
             for step in steps:
-                self.samples.setdefault(line, {})[step] = (next(answers), next(answers))
+                self.samples.setdefault(line, {})[step] = (next(found), next(found))
 
     def keep(self, line: Line, side: float, found: Mapping[float, Evaluation]) -> None:
         """Remember values on one side of x by their distance along a line."""
@@ -172,13 +178,19 @@ class Session:
         self.level = min(levels, default=0.0)
 
     def _levels(self, line: Line, tables: Sequence[tuple[float, float]]) -> Steps[list[float]]:
-        """Return the noise of tables of values, each with its side of x and its spacing."""
+        """Return the noise of tables of values, each with its side of x and its spacing.
+
+        What is `foreseen`, to be measured in any case, is measured with the first of them.
+        """
         probes = [
             line.probe(side * k * spacing)
             for side, spacing in tables
             for k in range(1, noise.POINTS + 1)
         ]
-        answers = yield from self.ask(probes, "noise")
+        foreseen, self.foreseen = self.foreseen, {}
+        beside = [probe for line, steps in foreseen.items() for probe in line.probes(steps)]
+        answers = yield from self.ask([*probes, *beside], "noise")
+        self._sample(foreseen, answers[len(probes) :])
         levels = []
         for n, (side, spacing) in enumerate(tables):
             table = answers[n * noise.POINTS : (n + 1) * noise.POINTS]
