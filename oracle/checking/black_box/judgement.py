@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from oracle.checking.black_box import causes, ladder, noise, outcome, settling, whole
@@ -44,9 +43,8 @@ def check(task: CheckTask) -> Check:
     findings: list[Finding] = []
     try:
         widest = max(subjects, key=lambda s: s.spec.gradient_norm)
-        if not many and math.isinf(task.max_seconds):
+        if not many:
             # Which steps these are the noise does not change: many workers have more at a time.
-            # With a limit of time the second ask tells what an evaluation takes.
             session.foreseen = {s.first: ladder.steps(s.spec, task.value_dtype) for s in first}
         yield from session.measure_noise(widest.first, widest.spec, 2 * rungs)
         if not session.defined:

@@ -111,8 +111,10 @@ class Session:
     def _seconds(self) -> str:
         return f"{self.task.max_seconds:g} s"
 
-    def ask(self, probes: Sequence[Probe], stage: str) -> Steps[Sequence[Evaluation]]:
-        """Ask for x and for the probes.
+    def ask(
+        self, probes: Sequence[Probe], stage: str, *, again: bool = True
+    ) -> Steps[Sequence[Evaluation]]:
+        """Ask for x, if it is asked for again, and for the probes.
 
         Raises
         ------
@@ -122,13 +124,14 @@ class Session:
         at_x = Probe(0, 0, 0, 0, 0.0)
         done = max(self.used / self.task.max_evaluations, self.elapsed / self.task.max_seconds)
         if self.elapsed < self.task.max_seconds:
-            answer = yield Ask((at_x, *probes), stage, min(1.0, done))
+            repeated = (at_x,) if again else ()
+            answer = yield Ask((*repeated, *probes), stage, min(1.0, done))
             self.used += len(answer.evaluations)
             self.elapsed = answer.elapsed
             self.first = self.first if self.first[0] else (self.used, self.elapsed)
-            self.at_x += answer.evaluations[:1]
-            if len(answer.evaluations) == 1 + len(probes):
-                return answer.evaluations[1:]
+            self.at_x += answer.evaluations[: len(repeated)]
+            if len(answer.evaluations) == len(repeated) + len(probes):
+                return answer.evaluations[len(repeated) :]
         self.short = self._seconds
         raise TimeSpent
 
@@ -189,8 +192,14 @@ class Session:
         ]
         foreseen, self.foreseen = self.foreseen, {}
         beside = [probe for line, steps in foreseen.items() for probe in line.probes(steps)]
-        answers = yield from self.ask([*probes, *beside], "noise")
-        self._sample(foreseen, answers[len(probes) :])
+        if math.isinf(self.task.max_seconds):
+            answers = yield from self.ask([*probes, *beside], "noise")
+            self._sample(foreseen, answers[len(probes) :])
+        else:
+            # How long these take tells how long the others will, of which the first may be slower.
+            answers = yield from self.ask(probes, "noise")
+            if beside:
+                self._sample(foreseen, (yield from self.ask(beside, "noise", again=False)))
         levels = []
         for n, (side, spacing) in enumerate(tables):
             table = answers[n * noise.POINTS : (n + 1) * noise.POINTS]
