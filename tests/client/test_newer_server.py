@@ -74,6 +74,7 @@ def test_unknown_codes_show_as_their_numbers_and_the_verdict_stands(newer):
     assert [(f.kind, f.message) for f in report.findings] == [("99", "It belongs to another loss.")]
     assert report.reason == "77"
     assert str(report) == TEXT
+    assert report.server_version == "1.7.0"
     assert repr(report) == "<Report fail of mean squared error: 99>"
     with pytest.raises(AssertionError, match="the gradient belongs to another loss"):
         report.raise_for_failure()

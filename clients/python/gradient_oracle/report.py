@@ -55,6 +55,11 @@ class Report:
         return self.value.reason.value if self.value.reason else ""
 
     @property
+    def server_version(self) -> str:
+        """The version of the server that checked, as in "1.0.0"; "" if it did not say."""
+        return self.message.server_version
+
+    @property
     def subject(self) -> str:
         """What was checked."""
         return self.value.subject
