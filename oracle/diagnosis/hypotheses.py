@@ -195,7 +195,7 @@ def _neighbours(what: Plan, place: int) -> list[str]:
 
 
 def _with(step: Step, place: int, other: Float64) -> Vjp:
-    outputs = len(step.operator.signature.outputs)
+    outputs = max(len(step.operator.signature.outputs), len(step.node.outputs))
 
     def wrong(xp: Any, *given: Any, **attributes: Any) -> dict[str, Any]:
         arguments = list(given)

@@ -68,7 +68,9 @@ def reverse(
         if all(one is None for one in above):
             continue
         signature = step.operator.signature
-        optional = len(signature.outputs) - signature.optional_outputs
+        optional = len(step.node.outputs)
+        if not signature.variadic_outputs:
+            optional = len(signature.outputs) - signature.optional_outputs
         above = [
             xp.full(values[name], 0.0) if one is None and k < optional else one
             for k, (name, one) in enumerate(zip(step.node.outputs, above, strict=True))

@@ -106,6 +106,9 @@ def plan(graph: Graph, inputs: Mapping[str, Array]) -> Plan:
             found = step.operator.shapes(*arguments, **step.attributes)
         except InvalidInput as error:
             raise _placed(where, node, step.operator.signature, error) from None
+        if step.operator.signature.variadic_outputs and len(node.outputs) != len(found):
+            requirement = f"hold {len(found)} names, as many as {node} has outputs"
+            raise InvalidInput(f"{where}.outputs", requirement, str(len(node.outputs)))
         for name, shape in zip(node.outputs, found, strict=False):
             if name:
                 shapes[name] = _filled(f"{where}.outputs", node, name, tuple(shape))
@@ -160,7 +163,7 @@ def _step(where: str, node: Node) -> Step:
         raise InvalidInput(f"{where}.inputs", requirement, str(count))
     most = len(signature.outputs)
     least = most - signature.optional_outputs
-    if not least <= len(node.outputs) <= most:
+    if not (least <= len(node.outputs) <= most or signature.variadic_outputs):
         names = ", ".join(signature.outputs)
         numbers = f"{least}" if least == most else f"{least} to {most}"
         requirement = f"hold {numbers} names, the outputs of {node} ({names})"

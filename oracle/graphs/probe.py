@@ -38,6 +38,17 @@ def of_operator(operator: Operator, dtype: str, seed: int) -> Plan:
             if array is not None:
                 inputs[name] = _rounded(np.asarray(array), dtype)
     outputs = operator.signature.outputs
+    if operator.signature.variadic_outputs:
+        arguments = [inputs[name] if name else None for name in names]
+        constants = [one.constant for one in operator.signature.inputs]
+        shapes = operator.shapes(
+            *(
+                array if constant or array is None else array.shape
+                for array, constant in zip(arguments, constants, strict=True)
+            ),
+            **operator.complete(case.attributes),
+        )
+        outputs = tuple(f"{outputs[0]}_{k}" for k in range(len(shapes)))
     node = Node(operator.name, tuple(names), outputs, case.attributes)
     return plan(Graph((node,), tuple(inputs), outputs, operator.name), inputs)
 

@@ -50,7 +50,7 @@ def value(xp: Numbers, *inputs: Number, axis: int) -> Number:
     return xp.concat(inputs, axis % inputs[0].ndim)
 
 
-def _cut(xp: Numbers, dY: Number, lengths: Sequence[int], axis: int) -> list[Number]:
+def cut(xp: Numbers, dY: Number, lengths: Sequence[int], axis: int) -> list[Number]:
     """Return parts of these lengths, one after the other."""
     ends = np.cumsum([0, *lengths])
     return [
@@ -61,18 +61,18 @@ def _cut(xp: Numbers, dY: Number, lengths: Sequence[int], axis: int) -> list[Num
 
 def vjp(xp: Numbers, dY: Number, *inputs: Number, axis: int) -> dict[str, list[Number]]:
     """Return the parts of dY."""
-    return {"inputs": _cut(xp, dY, [x.shape[axis] for x in inputs], axis)}
+    return {"inputs": cut(xp, dY, [x.shape[axis] for x in inputs], axis)}
 
 
 def _from_the_first(
     xp: Numbers, dY: Float64, *inputs: Float64, axis: int
 ) -> dict[str, list[Number]]:
-    return {"inputs": [_cut(xp, dY, [x.shape[axis]], axis)[0] for x in inputs]}
+    return {"inputs": [cut(xp, dY, [x.shape[axis]], axis)[0] for x in inputs]}
 
 
 def _in_reverse(xp: Numbers, dY: Float64, *inputs: Float64, axis: int) -> dict[str, list[Number]]:
     lengths = [x.shape[axis] for x in inputs]
-    return {"inputs": _cut(xp, dY, lengths[::-1], axis)[::-1]}
+    return {"inputs": cut(xp, dY, lengths[::-1], axis)[::-1]}
 
 
 def _by_memory(xp: Numbers, dY: Float64, *inputs: Float64, axis: int) -> dict[str, list[Number]]:

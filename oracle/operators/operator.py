@@ -83,7 +83,8 @@ class Signature:
     """Name, inputs, outputs and attributes of an operator, as ONNX has them.
 
     `attributes` maps each name to its default; `REQUIRED` has none. `optional_outputs` counts
-    those at the end that a node may leave out; `ours` are attributes that ONNX lacks, and inputs
+    those at the end that a node may leave out; if `variadic_outputs`, a node has as many of the
+    one output as `shapes` says. `ours` are attributes that ONNX lacks, and inputs
     that ONNX requires and this project does not. `domain` is
     "" for ONNX's own operators and "oracle" for those of this project; `version` is the set of
     operators in which ONNX has it so. An `activation` has one input; people take one for another.
@@ -98,6 +99,7 @@ class Signature:
         attributes: Mapping[str, Any] | None = None,
         version: int = 0,
         optional_outputs: int = 0,
+        variadic_outputs: bool = False,
         ours: Sequence[str] = (),
         activation: bool = False,
     ) -> None:
@@ -108,6 +110,7 @@ class Signature:
         self.version = version
         self.domain = "" if version else "oracle"
         self.optional_outputs = optional_outputs
+        self.variadic_outputs = variadic_outputs
         self.ours = frozenset(ours)
         self.activation = activation
 

@@ -67,7 +67,7 @@ def _described(name: str) -> pb.Operator:
 def _outputs(signature: Signature) -> list[pb.OperatorOutput]:
     needed = len(signature.outputs) - signature.optional_outputs
     return [
-        pb.OperatorOutput(name=name, optional=k >= needed)
+        pb.OperatorOutput(name=name, optional=k >= needed, variadic=signature.variadic_outputs)
         for k, name in enumerate(signature.outputs)
     ]
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from oracle.arithmetic.float64 import Float64Numbers
+from oracle.graphs.evaluation import forward, reverse
+from oracle.graphs.graph import Graph, Node, plan
 from oracle.operators.table import OPERATORS
 from oracle.values import InvalidInput
 
@@ -184,3 +186,43 @@ def test_axes_are_whole_numbers_that_exist_and_come_once():
         assert refused.value.argument == "axes"
     with pytest.raises(InvalidInput, match="be 0 or 1"):
         shapes((3, 4), None, keepdims=2, noop_with_empty_axes=0)
+
+
+def parts(names, **attributes):
+    """Return a graph that splits x along its columns and multiplies the first two parts."""
+    nodes = (
+        Node("Split", ("x",), names, {"axis": 1, **attributes}),
+        Node("Mul", names[:2], ("y",)),
+    )
+    return Graph(nodes, ("x",), ("y",))
+
+
+def test_a_part_that_leads_nowhere_has_no_gradient():
+    x = np.random.default_rng(4).normal(size=(4, 6))
+    planned = plan(parts(("a", "b", "c"), num_outputs=3), {"x": x})
+    values = forward(XP, planned)
+    gradient = reverse(XP, planned, values, {"y": np.ones((4, 2))})["x"]
+    a, b, c = np.split(x, 3, axis=1)
+    assert np.array_equal(gradient, np.concatenate([b, a, np.zeros_like(c)], axis=1))
+
+
+def test_as_many_parts_are_named_as_there_are():
+    x = np.zeros((4, 6))
+    with pytest.raises(InvalidInput, match="hold 3 names") as refused:
+        plan(parts(("a", "b"), num_outputs=3), {"x": x})
+    assert refused.value.argument == "nodes[0].outputs"
+    shapes = OPERATORS["Split"].shapes
+    assert [s[1] for s in shapes((4, 7), None, axis=1, num_outputs=3)] == [3, 3, 1]
+    assert [s[1] for s in shapes((4, 7), ints(0, 7), axis=1, num_outputs=None)] == [0, 7]
+    for split, num_outputs, argument in (
+        (None, None, "num_outputs"),
+        (None, 0, "num_outputs"),
+        (None, 9, "num_outputs"),
+        (None, 2.5, "num_outputs"),
+        (ints(3, 4), 2, "num_outputs"),
+        (ints(3, 3), None, "split"),
+        (ints(-1, 8), None, "split"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            shapes((4, 7), split, axis=1, num_outputs=num_outputs)
+        assert refused.value.argument == argument

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,11 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """What an operator writes, and whether a node may leave it out."""
+    """What an operator writes: whether a node may leave it out, or has several of it."""
 
     name: str
     optional: bool = False
+    variadic: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Operator:
             message.domain,
             message.version,
             tuple(Input(i.name, i.optional, i.constant, i.variadic) for i in message.inputs),
-            tuple(Output(item.name, item.optional) for item in message.outputs),
+            tuple(Output(o.name, o.optional, o.variadic) for o in message.outputs),
             {item.name: _default(item) for item in message.attributes},
             tuple(item.name for item in message.attributes if item.required),
             tuple(codes.name(tensor_pb2.DataType, number) for number in message.data_types),
@@ -79,6 +80,24 @@ class Operator:
     def needed_outputs(self) -> int:
         """How many outputs a node writes at least."""
         return sum(not output.optional for output in self.outputs)
+
+    @property
+    def variadic(self) -> bool:
+        """Whether a node has several of the one output."""
+        return self.outputs[-1].variadic
+
+    def written(self, attributes: Mapping[str, Any], parts: Sized | None = None) -> int:
+        """Return how many outputs a node writes if it is not told: as many as there are parts."""
+        if not self.variadic:
+            return self.needed_outputs
+        told = attributes.get("num_outputs")
+        return told if isinstance(told, int) else 1 if parts is None else len(parts)
+
+    def output_names(self, count: int) -> list[str]:
+        """Return the names of the first outputs; several of one are numbered."""
+        if self.variadic:
+            return [f"{self.outputs[0].name}_{k}" for k in range(count)]
+        return [output.name for output in self.outputs[:count]]
 
     def call(self) -> str:
         """Return how the operator is called: "Gemm(A, B, [C], *, alpha=1.0)"."""
@@ -95,8 +114,9 @@ class Operator:
 
     def signature(self) -> str:
         """Return how the operator is called and what comes out: "Relu(X) -> Y"."""
-        outputs = ", ".join(f"[{o.name}]" if o.optional else o.name for o in self.outputs)
-        return f"{self.call()} -> {outputs}"
+        names = [f"*{o.name}" if o.variadic else o.name for o in self.outputs]
+        shown = [f"[{n}]" if o.optional else n for n, o in zip(names, self.outputs, strict=True)]
+        return f"{self.call()} -> {', '.join(shown)}"
 
     @property
     def codes(self) -> tuple[str, ...]:

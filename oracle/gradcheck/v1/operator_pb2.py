@@ -16,7 +16,7 @@ from oracle.gradcheck.v1 import graph_pb2 as oracle_dot_gradcheck_dot_v1_dot_gra
 from oracle.gradcheck.v1 import tensor_pb2 as oracle_dot_gradcheck_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"oracle/gradcheck/v1/operator.proto\x12\x13oracle.gradcheck.v1\x1a\x1foracle/gradcheck/v1/graph.proto\x1a oracle/gradcheck/v1/tensor.proto\"\xd5\x02\n\x08Operator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x32\n\x06inputs\x18\x04 \x03(\x0b\x32\".oracle.gradcheck.v1.OperatorInput\x12\x34\n\x07outputs\x18\x05 \x03(\x0b\x32#.oracle.gradcheck.v1.OperatorOutput\x12:\n\nattributes\x18\x06 \x03(\x0b\x32&.oracle.gradcheck.v1.OperatorAttribute\x12\x31\n\ndata_types\x18\x07 \x03(\x0e\x32\x1d.oracle.gradcheck.v1.DataType\x12\x30\n\x05slips\x18\x08 \x03(\x0b\x32!.oracle.gradcheck.v1.OperatorSlip\x12\x0f\n\x07\x66ormula\x18\t \x01(\t\"S\n\rOperatorInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08optional\x18\x02 \x01(\x08\x12\x10\n\x08\x63onstant\x18\x03 \x01(\x08\x12\x10\n\x08variadic\x18\x04 \x01(\x08\"0\n\x0eOperatorOutput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08optional\x18\x02 \x01(\x08\"d\n\x11OperatorAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12/\n\x07\x64\x65\x66\x61ult\x18\x03 \x01(\x0b\x32\x1e.oracle.gradcheck.v1.Attribute\"=\n\x0cOperatorSlip\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\tBg\n\x1bgradientoracle.gradcheck.v1P\x01Z(gradient-oracle/gradcheck/v1;gradcheckv1\xaa\x02\x1bGradientOracle.Gradcheck.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"oracle/gradcheck/v1/operator.proto\x12\x13oracle.gradcheck.v1\x1a\x1foracle/gradcheck/v1/graph.proto\x1a oracle/gradcheck/v1/tensor.proto\"\xd5\x02\n\x08Operator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x32\n\x06inputs\x18\x04 \x03(\x0b\x32\".oracle.gradcheck.v1.OperatorInput\x12\x34\n\x07outputs\x18\x05 \x03(\x0b\x32#.oracle.gradcheck.v1.OperatorOutput\x12:\n\nattributes\x18\x06 \x03(\x0b\x32&.oracle.gradcheck.v1.OperatorAttribute\x12\x31\n\ndata_types\x18\x07 \x03(\x0e\x32\x1d.oracle.gradcheck.v1.DataType\x12\x30\n\x05slips\x18\x08 \x03(\x0b\x32!.oracle.gradcheck.v1.OperatorSlip\x12\x0f\n\x07\x66ormula\x18\t \x01(\t\"S\n\rOperatorInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08optional\x18\x02 \x01(\x08\x12\x10\n\x08\x63onstant\x18\x03 \x01(\x08\x12\x10\n\x08variadic\x18\x04 \x01(\x08\"B\n\x0eOperatorOutput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08optional\x18\x02 \x01(\x08\x12\x10\n\x08variadic\x18\x03 \x01(\x08\"d\n\x11OperatorAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12/\n\x07\x64\x65\x66\x61ult\x18\x03 \x01(\x0b\x32\x1e.oracle.gradcheck.v1.Attribute\"=\n\x0cOperatorSlip\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\tBg\n\x1bgradientoracle.gradcheck.v1P\x01Z(gradient-oracle/gradcheck/v1;gradcheckv1\xaa\x02\x1bGradientOracle.Gradcheck.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,9 +29,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATORINPUT']._serialized_start=470
   _globals['_OPERATORINPUT']._serialized_end=553
   _globals['_OPERATOROUTPUT']._serialized_start=555
-  _globals['_OPERATOROUTPUT']._serialized_end=603
-  _globals['_OPERATORATTRIBUTE']._serialized_start=605
-  _globals['_OPERATORATTRIBUTE']._serialized_end=705
-  _globals['_OPERATORSLIP']._serialized_start=707
-  _globals['_OPERATORSLIP']._serialized_end=768
+  _globals['_OPERATOROUTPUT']._serialized_end=621
+  _globals['_OPERATORATTRIBUTE']._serialized_start=623
+  _globals['_OPERATORATTRIBUTE']._serialized_end=723
+  _globals['_OPERATORSLIP']._serialized_start=725
+  _globals['_OPERATORSLIP']._serialized_end=786
 # @@protoc_insertion_point(module_scope)

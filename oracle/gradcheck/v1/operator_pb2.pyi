@@ -114,17 +114,21 @@ class OperatorOutput(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     OPTIONAL_FIELD_NUMBER: builtins.int
+    VARIADIC_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name: "Y"."""
     optional: builtins.bool
     """True if a node may leave it out."""
+    variadic: builtins.bool
+    """True if a node has several of it, as many as its inputs and attributes say."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         optional: builtins.bool = ...,
+        variadic: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "optional", b"optional"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "optional", b"optional", "variadic", b"variadic"]) -> None: ...
 
 global___OperatorOutput = OperatorOutput
 

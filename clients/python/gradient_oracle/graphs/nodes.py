@@ -158,9 +158,9 @@ def of_operator(
     while names and not names[-1]:
         names.pop()
     weighed = set(cotangent) if isinstance(cotangent, Mapping) else set()
-    count = operator.needed_outputs
+    count = operator.written(attributes or {}, inputs.get("split"))
     count = max([count, *(k + 1 for k, o in enumerate(operator.outputs) if o.name in weighed)])
-    outputs = [output.name for output in operator.outputs[:count]]
+    outputs = operator.output_names(count)
     # An output that has the name of an input would be read in its place.
     written = [f"{name}_out" if name in given else name for name in outputs]
     node = pb.Node(

@@ -48,9 +48,10 @@ class Trace:
         """Add a node, and return its output, or a tuple of several."""
         label = f"net: ops.{operator.name} in {_caller()}"
         named = dict(named)
-        count = named.pop("outputs", operator.needed_outputs)
-        if not isinstance(count, int) or not 1 <= count <= len(operator.outputs):
-            raise invalid(label, f"have 1 to {len(operator.outputs)} outputs", repr(count))
+        count = named.pop("outputs", operator.written(named))
+        most = len(operator.outputs)
+        if not isinstance(count, int) or count < 1 or (count > most and not operator.variadic):
+            raise invalid(label, f"have 1 to {most} outputs", repr(count))
         inputs = [self._name(value, label) for value in given]
         for place, one in enumerate(operator.inputs):
             if one.name not in named:
@@ -115,7 +116,8 @@ def _caller() -> str:
 class Ops:
     """The operators that the server serves, as functions of tensors: `ops.Gemm(x, W, b)`.
 
-    Inputs come in ONNX's order, attributes by name; `outputs=3` asks for optional outputs.
+    Inputs come in ONNX's order, attributes by name; `outputs=3` asks for optional outputs,
+    and says how many there are of Split's.
     """
 
     def __init__(self, trace: Trace) -> None:
