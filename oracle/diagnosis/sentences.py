@@ -16,9 +16,14 @@ def of_hypothesis(what: Plan, slip: Hypothesis) -> Finding:
     if slip.finding is not None:
         return slip.finding
     place = slip.node if slip.node >= 0 else -1 - slip.node
-    says = slip.says[0].upper() + slip.says[1:]
-    message = f"{says}{_where(what, place)}."
+    message = f"{_capital(slip.says)}{_where(what, place)}."
     return Finding(Kind(slip.code), "", message, slip.remedy, {"node": float(place)})
+
+
+def _capital(says: str) -> str:
+    """Return a sentence with a capital letter, unless a symbol as dX or φ(X) begins it."""
+    word = says.split(maxsplit=1)[0]
+    return says[0].upper() + says[1:] if word.islower() and word.isascii() else says
 
 
 def _where(what: Plan, place: int) -> str:
