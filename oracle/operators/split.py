@@ -48,11 +48,15 @@ def _lengths(n: int, split: Array | None, num_outputs: int | None) -> tuple[int,
         return lengths
     if num_outputs is None:
         raise InvalidInput("num_outputs", "be given, or `split`", "neither")
-    (count,) = whole_numbers("num_outputs", np.atleast_1d(num_outputs)) or (0,)
-    each = -(-n // count) if count > 0 else 0
-    if count < 1 or each * (count - 1) > n:
+    whole = isinstance(num_outputs, int) and not isinstance(num_outputs, bool)
+    if not whole or not 1 <= num_outputs <= max(n, 1):
+        raise InvalidInput(
+            "num_outputs", f"be a whole number from 1 to {max(n, 1)}", repr(num_outputs)
+        )
+    each, others = -(-n // num_outputs), num_outputs - 1
+    if each * others > n:
         raise InvalidInput("num_outputs", f"divide {n} entries", repr(num_outputs))
-    return (*[each] * (count - 1), n - each * (count - 1))
+    return (*[each] * others, n - each * others)
 
 
 def shapes(
