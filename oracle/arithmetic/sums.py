@@ -164,6 +164,8 @@ def _of_lanes(a: Float64, b: Float64, in_order: Float64, squares: Float64) -> Fl
     worst = in_order
     # The lanes themselves are added at the end, the largest partial sum among them.
     usual = UNEVEN * np.maximum(in_order, squares / 3.0)
+    if len(a) == 1:
+        return _of_lanes_of_one(a.T * b, worst, usual)
     a_squares, b_squares = (a * a).T, b * b
     for lanes in LANES:
         if 2 * lanes > n:
@@ -177,6 +179,23 @@ def _of_lanes(a: Float64, b: Float64, in_order: Float64, squares: Float64) -> Fl
         uneven = np.where(total > usual[rows], np.maximum(worst[rows], total), worst[rows])
         worst = worst.copy() if worst is in_order else worst
         worst[rows] = uneven
+    return worst
+
+
+def _of_lanes_of_one(terms: Float64, in_order: Float64, usual: Float64) -> Float64:
+    """Return what `_of_lanes` does for sums of columns; half as many lanes are pairs of lanes."""
+    n = len(terms)
+    worst = in_order
+    sums: dict[int, Float64] = {}
+    for lanes in reversed([one for one in LANES if 2 * one <= n]):
+        whole = n - n % lanes
+        twice = sums.get(2 * lanes)
+        if twice is not None and n - n % (2 * lanes) == whole:
+            sums[lanes] = twice[:lanes] + twice[lanes:]
+        else:
+            sums[lanes] = _in_lanes(terms[:whole], lanes)
+        total = np.square(sums[lanes]).sum(axis=0, keepdims=True) / lanes
+        worst = np.where(total > usual, np.maximum(worst, total), worst)
     return worst
 
 
@@ -203,8 +222,6 @@ def _in_lanes(x: Float64, lanes: int) -> Float64:
 
 def _lane_squares(a: Float64, b: Float64, lanes: int) -> Float64:
     """Return the sum of the squares of the sums of lanes of a @ b."""
-    if len(a) == 1:
-        return np.square(_in_lanes(a.T * b, lanes)).sum(axis=0, keepdims=True)
     total = np.zeros((len(a), b.shape[1]))
     for lane in range(lanes):
         # NumPy hands a product to BLAS only if its factors are contiguous.
@@ -225,7 +242,7 @@ def _most_equal(b: Float64, tolerance: float) -> Float64:
         part = most[left : left + width]
         lines = np.sort(b[:, left : left + width].T, axis=1)
         ends = lines + tolerance * np.abs(lines)
-        again = np.arange(len(lines))
+        again = np.flatnonzero((lines[:, 1:] <= ends[:, :-1]).any(axis=1))
         # Values that come once or a few times, as in most columns, are found for all at once.
         for times in range(2, 5):
             near = (lines[again, times - 1 :] <= ends[again, : n - times + 1]) & (
@@ -251,6 +268,8 @@ def _repeats(columns: Float64) -> Float64:
         lines = np.sort(np.abs(columns[:, left : left + width]).T, axis=1)
         first = np.ones(lines.shape, dtype=bool)
         np.not_equal(lines[:, 1:], lines[:, :-1], out=first[:, 1:])
+        if first.all():
+            continue
         starts = np.flatnonzero(first)
         times = np.diff(starts, append=lines.size)
         weights = np.where(lines.ravel()[starts] > 0.0, times * (times - 1.0), 0.0)
