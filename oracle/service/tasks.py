@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle.checking.black_box import coordinates, wording
+from oracle.checking.black_box import chance, coordinates, wording
 from oracle.checking.black_box.conversation import CheckTask, SizeClass, TensorSpec
 from oracle.findings import FindingKind
 from oracle.gradcheck.v1 import black_box_pb2 as pb
@@ -96,7 +96,8 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
     if step is not None:
         judgement = importlib.import_module("oracle.checking.black_box.central")
         return Task(judgement.check(task, step), most, needed, seconds)
-    return Task(wording.worded(judgement.check(task), claim), most, needed, seconds)
+    watched = chance.watched(judgement.check(task), task)
+    return Task(wording.worded(watched, claim), most, needed, seconds)
 
 
 def _claim(number: int, field: str) -> wording.Claim:
