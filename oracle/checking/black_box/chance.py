@@ -50,7 +50,7 @@ def watched(check: Check, task: CheckTask) -> Check:
             if probe.step == 0:
                 at_x.append(evaluation.value)
         scatter = max(at_x) - min(at_x) if at_x else 0.0
-        if scatter > SHARE * (high - low):
+        if scatter and scatter > SHARE * (high - low):
             check.close()
             return _report(task, count, at_x[0], scatter)
 
