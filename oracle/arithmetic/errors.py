@@ -43,7 +43,7 @@ class Part:
     """A bound, and for each axis along which it is independent how many lines err alike."""
 
     bound: Float64
-    copies: Mapping[int, int] = field(default_factory=dict)
+    copies: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def one_sign(bound: Float64) -> Error:
     return Error({ONE_SIGN: Part(bound)})
 
 
-def independent(bound: Float64, copies: Mapping[int, int]) -> Error:
+def independent(bound: Float64, copies: Mapping[int, float]) -> Error:
     """Return an error whose entries are independent along the axes of `copies`."""
     return Error({frozenset(copies): Part(bound, copies)})
 

@@ -302,3 +302,26 @@ def copies(rows: Float64) -> int:
     keys = np.sort(np.abs(rows @ np.sin(np.arange(1.0, rows.shape[1] + 1.0))))
     ends = np.flatnonzero(np.diff(keys) > 1e-12 * keys[-1]) + 1
     return int(np.diff(np.concatenate(([0], ends, [len(keys)]))).max())
+
+
+def clusters(values: Float64, kept: Float64) -> float:
+    """Return how many of the numbers of a column are rounded alike, in the mean: 1 if none are.
+
+    Rows are what is summed over. Numbers that lie close together are rounded to one number by
+    nearly the same amount, as outputs y - t near initialisation are; spread over the whole width of
+    a rounding step their errors cancel. With S the sum of the errors that go to one number, it is
+    Σ S² / Σ error², for the column where it is largest.
+    """
+    off = kept - values
+    squares = (off * off).sum(axis=0)
+    order = np.argsort(kept, axis=0, kind="stable")
+    along = np.take_along_axis(kept, order, axis=0)
+    errors = np.take_along_axis(off, order, axis=0)
+    first = np.ones(along.shape, dtype=bool)
+    first[1:] = along[1:] != along[:-1]
+    n = len(along)
+    flat = errors.T.ravel()
+    starts = np.flatnonzero(first.T.ravel())
+    sums = np.add.reduceat(flat, starts) if flat.size else flat
+    of = np.bincount(starts // max(n, 1), sums * sums, minlength=values.shape[1])
+    return float(np.max(of / np.maximum(squares, NORMAL), initial=1.0))
