@@ -453,7 +453,8 @@ class RoundedNumbers(Numbers):
         off = np.minimum(x.off, MOST)
         bend = value * (2.0 * z + 2.0 * off) * np.exp(np.minimum(2.0 * off, MOST))
         own = 2.0 * self.how.f * z * z + (1.0 + value)
-        return self._function(x, value, bend, own, 1.0)
+        slope = self._function(x, value, bend, own, 1.0)
+        return self._from_output(slope, z, 2.0 * z)
 
     def sigmoid(self, x: Number) -> Rounded:  # noqa: D102
         z, slope = special.sigmoid(x.value), special.sigmoid_slope(x.value)
@@ -479,7 +480,14 @@ class RoundedNumbers(Numbers):
             u * (f * tilt + f + 3.0) * slope,
         )
         error = x.error.times(bend).at_most(0.25).plus(one_sign(rounding + self.how.tiny))
-        return Rounded(slope, error, self.how)
+        return self._from_output(Rounded(slope, error, self.how), z, tilt)
+
+    def _from_output(self, slope: Rounded, output: Float64, bend: Float64) -> Rounded:
+        """Return a slope for somebody who forms it from the output as it was stored."""
+        if not self.how.stores_narrower:
+            return slope
+        kept = self.stored(Rounded(output, Error(), self.how))
+        return Rounded(slope.value, slope.error.plus(kept.error.times(bend)), self.how)
 
     def softplus(self, x: Number) -> Rounded:
         """Return log(1 + e^x), for somebody who adds 1 to e^x first too."""

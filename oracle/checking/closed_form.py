@@ -241,7 +241,16 @@ def _numbers(
 
 
 def _arithmetic(accumulation_dtype: str | None) -> Callable[[str], Arithmetic]:
-    """Return the arithmetic of a candidate that computes in the type in which it is stored."""
-    return lambda dtype: arithmetic(
-        dtype, compute=dtype, accumulate=accumulation_dtype or dtype, argument="accumulation_dtype"
-    )
+    """Return the arithmetic of a candidate.
+
+    Half precision is stored, and computed and summed in float32, as kernels do it; whose sums are
+    in half precision too computes in it throughout, and says so by `accumulation_dtype`.
+    """
+
+    def of(dtype: str) -> Arithmetic:
+        own = dtype if accumulation_dtype == dtype else None
+        return arithmetic(
+            dtype, compute=own, accumulate=accumulation_dtype, argument="accumulation_dtype"
+        )
+
+    return of

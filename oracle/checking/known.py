@@ -13,7 +13,7 @@ from oracle.arithmetic.errors import one_sign
 from oracle.arithmetic.float64 import Float64Numbers
 from oracle.arithmetic.numbers import Number, Numbers
 from oracle.arithmetic.rounded import Rounded, RoundedNumbers
-from oracle.checking.verdict import Evaluation, Question, judge
+from oracle.checking.verdict import Evaluation, InTheMean, Question, judge
 from oracle.diagnosis.comparison import Comparison
 from oracle.graphs.evaluation import cotangents_of, forward, reverse
 from oracle.graphs.graph import Plan
@@ -273,6 +273,24 @@ def check(
     return report
 
 
+def in_the_mean(what: Known, how: Arithmetic, comparison: Comparison) -> InTheMean:
+    """Return what the error of a candidate in half precision is in the mean."""
+    from oracle.checking import mean  # noqa: PLC0415
+    from oracle.diagnosis import walk  # noqa: PLC0415
+    from oracle.diagnosis.hypotheses import hypotheses  # noqa: PLC0415
+
+    asked = walk.Question(what.plan, what.wanted, what.cotangents)
+    values = asked.values()
+    slips = (
+        (slip, asked.gradient(values, {slip.node: slip.wrong}))
+        for slip in hypotheses(what.plan, values)
+    )
+    found = mean.mean(what.gradient, how, comparison.candidate, comparison.reference, slips)
+    fails = found.failed or found.failed_line
+    named = mean.findings(found, what.wanted, sizes(what.plan)) if fails else ()
+    return InTheMean(named, max(found.factors.values(), default=1.0))
+
+
 def _report(
     subject: str,
     what: Known,
@@ -301,6 +319,7 @@ def _report(
         exact,
         lambda how, _: evaluation(what, how, kink),
         explain,
+        in_the_mean=lambda how, comparison: in_the_mean(what, how, comparison),
     )
     return judge(question, gradient, arithmetic_of, never_stop), met
 

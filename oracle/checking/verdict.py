@@ -47,7 +47,8 @@ class Question:
 
     `exact` gives the reference for a candidate of some unit roundoff, `evaluate` the gradient and
     its budget in some arithmetic for some delta, `explain` the causes of what fails; `with_delta`
-    tells those who forgot delta where it belongs.
+    tells those who forgot delta where it belongs, `in_the_mean` what the error of half precision is
+    in the mean.
     """
 
     subject: str
@@ -58,6 +59,15 @@ class Question:
     evaluate: Callable[[Arithmetic, float], Evaluation]
     explain: Callable[[Comparison], tuple[Finding, ...]]
     with_delta: str = ""
+    in_the_mean: Callable[[Arithmetic, Comparison], InTheMean] | None = None
+
+
+@dataclass(frozen=True)
+class InTheMean:
+    """What a candidate's error is in the mean: the causes of what fails, and what is seen."""
+
+    findings: tuple[Finding, ...]
+    limit: float
 
 
 def judge(
@@ -114,6 +124,10 @@ def judge(
     within = report.budget_used <= 1.0
     if within:
         report = _within(report)
+        if question.in_the_mean is not None and how.stores_narrower:
+            report = _in_the_mean(report, question.in_the_mean(how, comparison))
+            if report.verdict is Verdict.FAIL:
+                return report
         del comparison, reference, allowed  # The textbook's are as large.
     # Of a candidate that is right the textbook alone is asked about.
     tried = [d for d in deltas.others(question.delta) if d == 0.0 or not within]
@@ -132,7 +146,7 @@ def judge(
         findings = (
             (deltas.finding(matched[0], delta, question.with_delta),)
             if matched
-            else _explanation(question, comparison)
+            else _explanation(question, comparison, how)
         )
     plain = right.get(0.0, ())
     outside = [t.name for t in tensors if t.budget_used > 1.0 and t.name in plain]
@@ -140,9 +154,34 @@ def judge(
     return replace(report, findings=findings, summary=_sentence_of(findings, tensors), notes=notes)
 
 
-def _explanation(question: Question, comparison: Comparison) -> tuple[Finding, ...]:
+def _in_the_mean(report: Report, mean: InTheMean) -> Report:
+    """Return the report with what is seen in the mean, where entries alone tell little."""
+    if mean.findings:
+        summary = _sentence(mean.findings[0])
+        return replace(
+            report,
+            verdict=Verdict.FAIL,
+            reason=None,
+            findings=mean.findings,
+            summary=summary,
+            notes=(),
+        )
+    note = (
+        f"An entry that is off by {report.detection_limit:.2g} of the largest, or a tensor that is "
+        f"off by {mean.limit:.2%} as a whole, would have been seen."
+    )
+    return replace(report, notes=(*report.notes, note))
+
+
+def _explanation(
+    question: Question, comparison: Comparison, how: Arithmetic
+) -> tuple[Finding, ...]:
     from oracle.checking.diagnosis import explain_tensors  # noqa: PLC0415
 
+    if question.in_the_mean is not None and how.stores_narrower:
+        named = question.in_the_mean(how, comparison).findings
+        if named and named[0].kind is not FindingKind.UNEXPLAINED:
+            return named
     try:
         return question.explain(comparison)
     except np.linalg.LinAlgError:

@@ -7,6 +7,7 @@ left of it decide (`bits`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -43,8 +44,22 @@ KEPT = 3
 """First slips that are followed further: a wrong one may explain more bits than a right one alone.
 """
 
-ALIKE = 1.0
-"""Bits by which two accounts may differ that cannot be told apart."""
+MOST_DERIVATIVES = 150_000
+"""Derivatives of nodes that a diagnosis evaluates, at most: some seconds. What is found by then is
+said; a network of a hundred nodes is searched whole once, and one of a thousand in part.
+"""
+
+
+class Effort:
+    """How many derivatives of nodes are left: a count, so that a question gets one answer."""
+
+    def __init__(self) -> None:
+        self.left = MOST_DERIVATIVES
+
+    def spent(self, nodes: int) -> bool:
+        """Take off a pass over some nodes; tell whether nothing was left for it."""
+        self.left -= max(nodes, 1)
+        return self.left < 0
 
 
 @dataclass(frozen=True)
@@ -152,8 +167,11 @@ def _explain(
     if not any(np.any(evidence.sent(n)) for n in comparison.candidate):
         each = (explain_tensor(comparison, n, sizes) for n in evidence.wrong)
         return merged([f for f in each if f is not None])
-    accounts = [_grown(question, evidence, Account(), question.values())]
+    effort = Effort()
+    accounts = [_grown(question, evidence, Account(), question.values(), effort=effort)]
     for world in worlds(question.plan, question.wanted):
+        if effort.spent(len(question.plan.steps)):
+            break
         changed = replace(question, plan=world.plan)
         values = changed.values()
         if not all(np.isfinite(v).all() for v in values.values()):
@@ -166,7 +184,9 @@ def _explain(
                 begun_here = replace(
                     begun, match=match, prediction=plain, bits=match.bits - world.cost
                 )
-                accounts.append(_grown(changed, evidence, begun_here, values, kept))
+                accounts.append(
+                    _grown(changed, evidence, begun_here, values, effort=effort, kept=kept)
+                )
             if not world.kept:
                 break
     best = max(accounts, key=lambda a: (a.bits, -len(a.slips)))
@@ -180,6 +200,8 @@ def _grown(
     evidence: Evidence,
     begun: Account,
     values: Mapping[str, Float64],
+    *,
+    effort: Effort,
     kept: Mapping[int, Vjp] | None = None,
 ) -> Account:
     """Return the account to which slips were added as long as they explain more than they cost."""
@@ -202,7 +224,9 @@ def _grown(
             question.gradient(values, replaced, flows)
             part = _partial(question, values, replaced, flows)
             fitted = fits(Fitting(question.plan, evidence, part, taken, open_, values))
-            for slip in (*table, *fitted):
+            for slip in itertools.chain(table, fitted):
+                if effort.spent(slip.node + 1):
+                    break
                 if any(slip.node == other.node for other in account.slips):
                     continue
                 near = first_reached(question.plan, slip.node, open_)

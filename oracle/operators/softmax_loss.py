@@ -118,6 +118,10 @@ def rounded_derivative(
         rounded_delta = max(how.constant_error(delta), how.u * delta)
         moved = moved.plus(one_sign(rows * y * rounded_delta / guarded / least))
         e_w = e_w.plus(moved.at_most(rows))
+    if how.stores_narrower:
+        # y, or its logarithm, and y - t may go through memory between kernels.
+        kept = xp.stored(Rounded(y * total + size, Error(), how))
+        error = error.plus(kept.error)
     row_sums = e_w.moved(_row_sums, (0, None))
     error = error.plus(row_sums.times(y), e_w)
     N = len(rows) if count is None else count

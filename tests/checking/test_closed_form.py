@@ -103,13 +103,14 @@ def test_names_and_types_that_mean_nothing_are_refused():
 def test_budget_that_hides_everything_is_inconclusive():
     """A gradient below what float16 can hold: agreement would mean nothing."""
     W, x = np.array([[60.0, 0.0]], np.float16), np.array([1.0], np.float16)
-    report = closed_form.check_simple_net(W, x, np.array([0]), {"W": np.zeros((1, 2), np.float16)})
+    zero = {"W": np.zeros((1, 2), np.float16)}
+    report = closed_form.check_simple_net(W, x, np.array([0]), zero, accumulation_dtype="float16")
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.reason is InconclusiveReason.VACUOUS_BUDGET
 
 
 def test_one_hidden_tensor_makes_a_check_inconclusive():
-    """In float16 layer 1 may be anything here, however well layer 2 agrees."""
+    """In float16 throughout layer 1 may be anything here, however well layer 2 agrees."""
     rng = np.random.default_rng(0)
     shapes = [(5, 3), (3,), (3, 4), (4,)]
     parameters = TwoLayerNetParameters(
@@ -118,7 +119,9 @@ def test_one_hidden_tensor_makes_a_check_inconclusive():
     x, t = rng.normal(size=(16, 5)).astype(np.float16), rng.integers(0, 4, 16)
     exact = derivatives.two_layer_net(parameters, x, t).tensors
     candidate = {name: tensor.astype(np.float16) for name, tensor in exact.items()}
-    report = closed_form.check_two_layer_net(parameters, x, t, candidate)
+    report = closed_form.check_two_layer_net(
+        parameters, x, t, candidate, accumulation_dtype="float16"
+    )
     hidden = [t.name for t in report.tensors if t.verdict is Verdict.INCONCLUSIVE]
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.reason is InconclusiveReason.VACUOUS_BUDGET

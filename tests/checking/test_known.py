@@ -125,3 +125,15 @@ def test_small_graphs_are_proven_and_round_to_the_nearest():
     exact, _ = known.reference(known.known(fits, wanted=("W1", "b2")))
     assert exact.correctly_rounded
     assert set(exact.tensors) == {"W1", "b2"}
+
+
+def test_a_search_of_a_long_chain_ends(monkeypatch):
+    """A count of derivatives bounds the diagnosis, and what was found by then is said."""
+    from oracle.diagnosis import walk
+
+    monkeypatch.setattr(walk, "MOST_DERIVATIVES", 2_000)
+    nodes = tuple(Node("Tanh", (f"h{k}",), (f"h{k + 1}",)) for k in range(60))
+    fits = plan(Graph(nodes, ("h0",), ("h60",)), {"h0": np.linspace(-1, 1, 12).reshape(3, 4)})
+    exact, _ = known.reference(known.known(fits))
+    report = known.check(fits, {"h0": np.sin(7e3 * exact.tensors["h0"])})
+    assert report.verdict is Verdict.FAIL
