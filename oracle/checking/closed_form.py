@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from oracle.arithmetic.dtypes import Arithmetic, arithmetic
-from oracle.checking import deltas, known
+from oracle.checking import deltas, derivatives, known
 from oracle.checking.derivatives import require_pair, require_probabilities
 from oracle.checking.verdict import Evaluation, Question, judge
 from oracle.diagnosis.comparison import Comparison
@@ -89,7 +89,9 @@ def check_two_layer_net(
         shapes,
         sizes,
         delta,
-        *_numbers(lambda d: nets.two_layer_net(parameters, x, t, d), tuple(shapes), scale, delta),
+        *_numbers(
+            lambda d: nets.two_layer_net(parameters, x, t, d), tuple(shapes), "x", scale, delta
+        ),
         explain,
         _scores_with(delta),
     )
@@ -135,7 +137,7 @@ def check_simple_net(
         {"W": W.shape},
         sizes,
         delta,
-        *_numbers(lambda d: nets.simple_net(W, x, t, d), ("W",), scale, delta),
+        *_numbers(lambda d: nets.simple_net(W, x, t, d), ("W",), "x", scale, delta),
         explain,
         _scores_with(delta),
     )
@@ -166,7 +168,7 @@ def check_mean_squared_error(
         {"y": y.shape},
         sizes,
         None,
-        *_numbers(lambda _: nets.mean_squared_error(y, t), ("y",), scale, 0.0),
+        *_numbers(lambda _: nets.mean_squared_error(y, t), ("y",), "y", scale, 0.0),
         explain,
     )
     return judge(question, gradient, _arithmetic(accumulation_dtype), checkpoint)
@@ -208,7 +210,7 @@ def check_cross_entropy_error(
         {"y": y.shape},
         sizes,
         delta,
-        *_numbers(lambda d: nets.cross_entropy_error(y, t, d), ("y",), scale, delta),
+        *_numbers(lambda d: nets.cross_entropy_error(y, t, d), ("y",), "y", scale, delta),
         explain,
         f"Write -t / (y + {delta:g}) / N",
     )
@@ -226,13 +228,17 @@ def _loss_sizes(y: Array) -> dict[str, int]:
 def _numbers(
     plan: Callable[[float], Plan],
     names: tuple[str, ...],
+    argument: str,
     scale: Mapping[str, float],
     delta: float,
 ) -> tuple[Callable[[float], ReferenceGradient], Callable[[Arithmetic, float], Evaluation]]:
-    """Return the reference and the budget of a graph that depends on delta."""
+    """Return the reference and the budget of a graph that depends on delta.
+
+    `argument` is blamed where its numbers lead to no gradient.
+    """
 
     def exact(unit: float) -> ReferenceGradient:
-        return known.reference(known.known(plan(delta), wanted=names), unit=unit)[0]
+        return derivatives.of(plan(delta), names, argument, unit)
 
     def evaluate(how: Arithmetic, d: float) -> Evaluation:
         return known.evaluation(known.known(plan(d), wanted=names), how, scale=scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from oracle.arithmetic.dtypes import FLOAT64
 from oracle.checking import known
 from oracle.document import nets
 from oracle.graphs.graph import Plan
@@ -88,8 +89,10 @@ def cross_entropy_error(
     return of(nets.cross_entropy_error(y, t, delta), ("y",), "y")
 
 
-def of(plan: Plan, names: tuple[str, ...], argument: str) -> ReferenceGradient:
-    """Return the exact derivative of a graph by some inputs.
+def of(
+    plan: Plan, names: tuple[str, ...], argument: str, unit: float = FLOAT64.u
+) -> ReferenceGradient:
+    """Return the exact derivative of a graph by some inputs, for a candidate of roundoff `unit`.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def of(plan: Plan, names: tuple[str, ...], argument: str) -> ReferenceGradient:
         If the numbers of `argument` lead to no gradient that float64 holds.
     """
     try:
-        return known.reference(known.known(plan, wanted=names))[0]
+        return known.reference(known.known(plan, wanted=names), unit=unit)[0]
     except InvalidInput as error:
         raise InvalidInput(argument, error.requirement, error.was) from None
 
