@@ -98,3 +98,4 @@ class FindingKind(Code):
     CLIPPED = "clipped"
     WRONG_INPUTS = "wrong_inputs"
     WRONG_FORWARD = "wrong_forward"
+    STAIRS = "stairs"

@@ -89,7 +89,7 @@ def check_gradient(
     max_evaluations : int
         The most evaluations of f: 400 for a gradient that agrees and 1,600 to find what is wrong
         in another. What is allowed beyond is spent where a float32 function of many kinks would
-        leave a limit above 1.
+        leave a limit above 0.5.
     max_seconds : float, optional
         The most seconds to go on evaluating f: the check plans with what an evaluation takes, and
         is inconclusive if it is not settled by then. An evaluation that has begun is not given up;

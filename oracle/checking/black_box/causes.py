@@ -14,7 +14,7 @@ from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps
 from oracle.checking.black_box.subject import Subject
 from oracle.findings import FindingKind
-from oracle.values import Finding
+from oracle.values import Finding, Verdict
 
 PAIRS = 6
 """Entries of a matrix that are compared with their mirror images."""
@@ -57,6 +57,41 @@ def common_factor(whole: Measured) -> Finding | None:
     """Name a factor of directions over all tensors."""
     ratio = factor([whole])
     return None if ratio is None else _named_factor("", "every tensor", ratio)
+
+
+def of_groups(subject: Subject, outcomes: Sequence[Verdict]) -> list[Finding]:
+    """Name what is wrong with entries of some sizes, which have directions of their own."""
+    wrong = [g for g, v in zip(subject.groups, outcomes, strict=True) if v is Verdict.FAIL]
+    only = all(v is not Verdict.INCONCLUSIVE for v in outcomes)
+    single = {g.first: g.slopes[g.first] for g in wrong if g.spec.size == 1}
+    if len(single) == len(wrong) and only:
+        return [location.only(subject.spec, single)]
+    findings = []
+    name = subject.spec.name
+    for group in wrong:
+        ratio = factor([Measured.of(group, wrong=True)])
+        which = f"{name}, in {group.spec.size:,} entries up to {group.spec.gradient_largest:.2g},"
+        if ratio is not None:
+            findings.append(_named_factor(name, which, ratio))
+            continue
+        message = f"{which} is wrong."
+        remedy = "Look at what these small entries have in common: a bias, a feature, a unit."
+        findings.append(Finding(FindingKind.UNEXPLAINED, name, message, remedy))
+    return findings
+
+
+def blurred(subjects: Sequence[Subject]) -> list[Finding]:
+    """Say of tensors that many directions condemn what these show: a factor, or no more."""
+    findings = []
+    for subject in subjects:
+        name = subject.spec.name
+        if subject.factor is not None:
+            findings.append(_named_factor(name, name, subject.factor))
+            continue
+        message = f"{name} is wrong: many directions together are off by more than the noise of f."
+        remedy = "Compute f in float64 at this x: what blurs the directions then names the cause."
+        findings.append(Finding(FindingKind.UNEXPLAINED, name, message, remedy))
+    return findings
 
 
 def explain(session: Session, tensors: Sequence[Measured]) -> Steps[list[Finding]]:
@@ -105,13 +140,15 @@ def explain(session: Session, tensors: Sequence[Measured]) -> Steps[list[Finding
 def factor(tensors: Sequence[Measured]) -> float | None:
     """Return r where every predicted slope is r times the measured one, within its bar."""
     pairs = [(t, slope) for t in tensors for slope in t.slopes.values()]
+    if not pairs:
+        return None
     predicted = np.array([slope.predicted for _, slope in pairs])
     measured = np.array([slope.measured for _, slope in pairs])
     bars = np.array([t.bar(slope) for t, slope in pairs])
     told = int(np.count_nonzero(bars <= SHARP * np.maximum(np.abs(predicted), np.abs(measured))))
     if len(pairs) > 1 and told < max(2, len(pairs) // 2):
         return None
-    weights = 1 / np.maximum(bars, 1e-300) ** 2
+    weights = 1 / np.maximum(bars, 1e-150) ** 2
     weights /= weights.max()
     bottom = float(np.sum(weights * measured**2))
     if not bottom > 0:

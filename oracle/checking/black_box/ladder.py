@@ -39,6 +39,8 @@ ROUGH = 64.0
 """Unit roundoffs of f that are no noise yet: those of a value, and of the operations before."""
 STATIONARY = 0.01
 """Share of the slopes further away below which a slope is compared with that share of them."""
+FEWEST = 3
+"""Steps of a ladder; where the type of x resolves fewer, the finest that it resolves are taken."""
 DEEPEST = 3
 """Columns of Richardson extrapolation; more only amplify the noise."""
 
@@ -139,6 +141,12 @@ NOTHING = Slope(
 )  # fmt: skip
 
 
+UNDEFINED = replace(NOTHING)
+"""What the values of f leave open where it has too few of them."""
+UNRESOLVED = replace(NOTHING, reason=InconclusiveReason.NOISE)
+"""What they leave open where the type of x has too few steps."""
+
+
 def smallest_step(spec: TensorSpec) -> float:
     """Return the finest step that the type of a tensor resolves in all of its entries."""
     return 8 * unit_roundoff(spec.dtype) * min(max(spec.largest, 1e-30), LARGEST)
@@ -170,7 +178,8 @@ def steps(spec: TensorSpec, value_dtype: str, *, factor: float = 1.0) -> list[fl
         ladder = [start / DENSE_RATIO**k for k in range(8)]
         ladder += [ladder[-1] / SPARSE_RATIO**k for k in (1, 2)]
     floor = smallest_step(spec)
-    return [h for h in ladder if h >= floor] or [4 * floor, floor]
+    resolved = [h for h in ladder if h >= floor]
+    return resolved if len(resolved) >= FEWEST else [4 * floor, 2 * floor, floor]
 
 
 def coarser_steps(steps: Sequence[float], value_dtype: str) -> list[float]:
@@ -212,7 +221,8 @@ def judge(samples: Samples, value: float, noise: float, unit: float, finest: flo
     if len(central) < 2:
         power, table = 1, one_sided_rows(samples, value, noise, unit)
         if len(table) < 3:
-            return NOTHING
+            outside = any(answer.outside for pair in samples.values() for answer in pair)
+            return UNDEFINED if outside else UNRESOLVED
     slope = _limit(table, power)
     longest = max(row.change for row in table)
     rounding = ROUGH * unit * max(abs(value), longest)

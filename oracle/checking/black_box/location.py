@@ -35,6 +35,9 @@ JURY = 8
 """Directions, at least, all of which have to agree that the error lies in one range: of two errors
 alike outside of it each sees something with a probability of a half."""
 
+DOUBTFUL = 2.0
+"""Bars beyond which an entry that does not fail is not said to be right either."""
+
 REMEDY = "Look at what the code does there and nowhere else: an edge, an index off by one, a mask."
 
 
@@ -83,7 +86,7 @@ def locate(
         if not (yield from search.follow(line)):
             break
     if search.found and search.worst() is None:
-        return _only(spec, search.found)
+        return only(spec, search.found)
     ends = yield from search.ends()
     return None if ends is None else _range(spec, *ends, search.entries(*ends))
 
@@ -95,13 +98,20 @@ def _among(spec: TensorSpec, single: Mapping[Line, Slope], allowed: float) -> Fi
         for line, slope in single.items()
         if abs(slope.excess) > FAILING * (2 * slope.error + allowed) and not slope.subgradient
     }
+    if any(
+        abs(slope.excess) > DOUBTFUL * (2 * slope.error + allowed) and not slope.subgradient
+        for line, slope in single.items()
+        if line not in found
+    ):
+        return None  # Of an entry that does not agree nothing is said by "only".
     kinked = any(slope.bend.reason is not None for slope in single.values())
     if kinked and not all(slope.may_fail for slope in found.values()):
         return None  # A look across a kink is no evidence against an entry.
-    return _only(spec, found) if 0 < len(found) <= max(1, spec.size // 2) else None
+    return only(spec, found) if 0 < len(found) <= max(1, spec.size // 2) else None
 
 
-def _only(spec: TensorSpec, found: Mapping[Line, Slope]) -> Finding:
+def only(spec: TensorSpec, found: Mapping[Line, Slope]) -> Finding:
+    """Name the entries that are wrong, where all others are known to be right."""
     lines = sorted(found, key=lambda line: line.begin)
     entries = tuple(entry_of(spec, line, found[line]) for line in lines[:LISTED])
     places = [str(list(entry.index)) for entry in entries]

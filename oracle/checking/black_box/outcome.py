@@ -6,9 +6,9 @@ import collections
 import math
 from collections.abc import Sequence
 
-from oracle.checking.black_box import noise, parts
+from oracle.checking.black_box import noise
 from oracle.checking.black_box.session import Session
-from oracle.checking.black_box.subject import FAILING, Member, Subject
+from oracle.checking.black_box.subject import FAILING, LARGEST_LIMIT, Member, Subject
 from oracle.findings import FindingKind, InconclusiveReason
 from oracle.values import (
     Direction,
@@ -20,20 +20,45 @@ from oracle.values import (
     Verdict,
 )
 
+COARSE = 1e-6
+"""Unit roundoffs above it are those of float16 and bfloat16."""
+_SHAPES = {InconclusiveReason.KINK, InconclusiveReason.JUMP}
+
 
 def of(subject: Subject) -> Verdict:
     """Return the verdict on one tensor; what was not measured is open."""
+    grouped = [of(group) for group in subject.groups]
+    if Verdict.FAIL in grouped:
+        return Verdict.FAIL
+    if subject.parted:
+        return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in grouped else Verdict.PASS
     verdicts = subject.verdicts()
     if Verdict.FAIL in verdicts:
-        return Verdict.FAIL if subject.confirmed else Verdict.INCONCLUSIVE
+        zero = subject.stepped and subject.spec.gradient_largest == 0
+        return Verdict.FAIL if subject.confirmed and not zero else Verdict.INCONCLUSIVE
     opened = not verdicts or Verdict.INCONCLUSIVE in verdicts or subject.contradicted
-    return Verdict.INCONCLUSIVE if opened else Verdict.PASS
+    blind = subject.largest > 0 and subject.limit > LARGEST_LIMIT
+    if opened or blind or subject.stepped:
+        return Verdict.INCONCLUSIVE
+    return Verdict.PASS
 
 
 def _reason(session: Session, subject: Subject) -> InconclusiveReason:
     """Return why a tensor stays open, the most telling reason first."""
     if session.scatter > 0:
         return InconclusiveReason.NOT_DETERMINISTIC
+    if subject.parted:
+        opened = [group for group in subject.groups if of(group) is Verdict.INCONCLUSIVE]
+        return _reason(session, opened[0])
+    reason = _measured_reason(session, subject)
+    coarse = max(session.unit, noise.unit_roundoff(subject.spec.dtype)) > COARSE
+    # What turns or jumps between numbers that are so far apart may be their rounding.
+    if subject.stepped or session.stairs or (coarse and reason in _SHAPES):
+        return InconclusiveReason.NOISE
+    return reason
+
+
+def _measured_reason(session: Session, subject: Subject) -> InconclusiveReason:
     still_open = [
         slope for slope in subject.slopes.values() if subject.verdict(slope) is not Verdict.PASS
     ]
@@ -115,11 +140,13 @@ def report(
         still_open = [s for s in subjects if of(s) is Verdict.INCONCLUSIVE]
         reason = reason or _reason(session, still_open[0])
     miss = max((subject.miss for subject in subjects), default=1.0)
-    notes = _notes(session, subjects, miss) if verdict is Verdict.PASS else ()
+    notes: tuple[str, ...] = ()
+    if verdict is Verdict.PASS:
+        notes = (*_of_misses(session, miss), *_of_small_entries(subjects))
     if verdict is Verdict.FAIL and session.short and not findings:
         notes = (f"The {session.short} allowed were over before the cause was found.",)
     wholes = {id(s.whole): s.whole for s in subjects if isinstance(s, Member)}
-    measured = [*wholes.values(), *subjects]
+    measured = [*wholes.values(), *subjects, *(group for s in subjects for group in s.groups)]
     directions = tuple(
         Direction(
             s.spec.name, line.begin, line.end, slope.predicted, slope.measured, s.bar(slope),
@@ -128,12 +155,13 @@ def report(
         for s in measured
         for line, slope in s.slopes.items()
     )  # fmt: skip
+    told = [*_subgradients(session, subjects, verdict), *_stairs(session, subjects)]
     return Report(
         subject=task.subject,
         verdict=verdict,
         reason=reason if verdict is Verdict.INCONCLUSIVE else None,
         summary=_summary(session, subjects, tensors, verdict, reason),
-        findings=(*findings, *_subgradients(subjects, verdict)),
+        findings=(*findings, *told),
         tensors=tuple(tensors),
         budget_used=max((t.budget_used for t in tensors), default=0.0),
         detection_limit=max((t.detection_limit for t in tensors), default=math.inf),
@@ -183,6 +211,14 @@ def _summary(
         wrong = [t.name for t in tensors if t.verdict is Verdict.FAIL]
         where = f" in {_some(wrong)}" if len(wrong) < len(tensors) else ""
         return f"the measured slopes contradict the gradient{where}"
+    return _left_open(session, subjects, reason)
+
+
+def _left_open(
+    session: Session, subjects: Sequence[Subject], reason: InconclusiveReason | None
+) -> str:
+    if any(subject.stepped for subject in subjects):
+        return "f is a staircase around x, whose slopes over many stairs are not its derivative"
     if reason is InconclusiveReason.BUDGET_SPENT:
         return f"the {session.short or 'evaluations'} allowed do not settle it"
     if reason is InconclusiveReason.RESOLUTION:
@@ -191,6 +227,17 @@ def _summary(
 
 
 def _unsettled(session: Session, subjects: Sequence[Subject]) -> str:
+    blind = [
+        s
+        for s in subjects
+        if LARGEST_LIMIT < s.limit < math.inf and set(s.verdicts()) == {Verdict.PASS}
+    ]
+    if blind:
+        worst = max(blind, key=lambda s: s.limit)
+        return (
+            f"what was measured does not show an error of {worst.limit:.2g} times the largest "
+            f"entry of {worst.spec.name}"
+        )
     if any(_contradicts(subject) for subject in subjects):
         return "some measurements disagree with the gradient, but not consistently"
     if session.task.resolution is not None:
@@ -198,9 +245,19 @@ def _unsettled(session: Session, subjects: Sequence[Subject]) -> str:
     return "the measured slopes do not settle as the steps shrink"
 
 
-def _notes(session: Session, subjects: Sequence[Subject], miss: float) -> tuple[str, ...]:
-    """State with a pass how probable a miss is, and what would tell more where it tells little."""
-    return (*_of_misses(session, miss), *_of_limits(session, subjects))
+def _of_small_entries(subjects: Sequence[Subject]) -> list[str]:
+    """Say where small entries beside large ones may be wrong by more than half of themselves."""
+    notes = []
+    for subject in subjects:
+        for group in subject.groups:
+            if not LARGEST_LIMIT < group.limit < math.inf:
+                continue
+            size = group.spec.gradient_largest
+            notes.append(
+                f"Of {group.spec.size:,} entries of {subject.spec.name}, up to {size:.2g} in size, "
+                f"an error of {group.limit:.2g} times that may pass."
+            )
+    return notes[:3]
 
 
 def _of_misses(session: Session, miss: float) -> tuple[str, ...]:
@@ -218,26 +275,28 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
-def _of_limits(session: Session, subjects: Sequence[Subject]) -> tuple[str, ...]:
-    wide = [s for s in subjects if not s.entrywise and parts.NO_VERDICT < s.limit < math.inf]
-    if not wide:
-        return ()
-    names = _some([s.spec.name for s in wide])
-    largest = max(s.limit for s in wide)
-    means = f"more than {session.task.max_evaluations:,} evaluations"
-    means += "" if session.task.value_dtype == "float64" else ", or values of f in float64,"
-    return (
-        f"In {names} an entry that is off by {largest:.2g} times the largest may pass: {means} "
-        "would tell more.",
+def _stairs(session: Session, subjects: Sequence[Subject]) -> list[Finding]:
+    """Say how wide and how high the stairs of f are, where they are not those of its type."""
+    width, height = session.widest_stair
+    coarse = max([session.unit, *(noise.unit_roundoff(s.spec.dtype) for s in subjects)]) > 1e-12
+    if not width or not (coarse or any(s.stepped for s in subjects)):
+        return []
+    message = f"f is constant over steps below {width:.2g}, then changes by {height:.2g} at once."
+    remedy = (
+        "Something inside f is rounded, printed or counted. On a stair the derivative of f is 0; "
+        "what was measured is its slope over many of them."
     )
+    evidence = {"width": width, "height": height}
+    return [Finding(FindingKind.STAIRS, "", message, remedy, evidence)]
 
 
-def _subgradients(subjects: Sequence[Subject], verdict: Verdict) -> list[Finding]:
+def _subgradients(session: Session, subjects: Sequence[Subject], verdict: Verdict) -> list[Finding]:
     if verdict is not Verdict.PASS:
         return []
     findings = []
     for subject in subjects:
-        if any(slope.subgradient for slope in subject.slopes.values()):
+        rounded = session.stairs > 0 or subject.averaged is not None
+        if not rounded and any(slope.subgradient for slope in subject.slopes.values()):
             name = subject.spec.name
             message = f"f has a kink at x; {name} lies between the one-sided slopes."
             findings.append(Finding(FindingKind.SUBGRADIENT, name, message))

@@ -20,8 +20,6 @@ from oracle.checking.black_box.session import Session, Steps
 from oracle.checking.black_box.subject import Subject
 from oracle.findings import InconclusiveReason
 
-NO_VERDICT = 1.0
-"""A limit above it does not exclude that the largest entry is missing."""
 SPARE = 1.25
 """Directions of a part for each that is needed: those that meet most kinks are left out."""
 FARTHEST = 3.0

@@ -43,6 +43,7 @@ class Session:
         self.level = 0.0
         self.stairs = 0.0
         self.foreseen: Mapping[Line, Sequence[float]] = {}
+        self.widest_stair = (0.0, 0.0)
         self.at_x: list[Evaluation] = []
         self.samples: dict[Line, dict[float, tuple[Evaluation, Evaluation]]] = {}
         self.specs: dict[Selection, TensorSpec] = {}

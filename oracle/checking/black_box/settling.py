@@ -13,13 +13,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from oracle.checking.black_box import crowd, ladder, noise, parts, stairs, ties
+from oracle.checking.black_box import (
+    averages,
+    crowd,
+    groups,
+    ladder,
+    noise,
+    parts,
+    sides,
+    stairs,
+    ties,
+)
 from oracle.checking.black_box.ladder import Line, Slope
 from oracle.checking.black_box.session import Session, Steps
 from oracle.checking.black_box.subject import (
     FAILING,
     FEWEST_DIRECTIONS,
     KINKED_RESOLUTION,
+    LARGEST_LIMIT,
     MISS,
     RESOLUTION,
     RESOLUTION_32,
@@ -63,6 +74,16 @@ FEW_OPEN = 4
 """Directions that are rather settled one by one, for bars that are narrower than a common one."""
 LADDERS_PER_TENSOR = 12
 """Directions that get a ladder of their own after two looks did not settle them."""
+ROUGH = {InconclusiveReason.JUMP, InconclusiveReason.NOISE}
+"""What a ladder shows whose short steps are within the rounding of f or of x."""
+AT_X = {InconclusiveReason.KINK, InconclusiveReason.DOMAIN}
+"""What may be a kink at x, or a bound, in some coordinates alone."""
+GROUP, LADDER = 70, 11
+"""Evaluations that settle a group, and steps of a ladder, which settles a group of one entry."""
+WIDE = 2.0**-16
+"""Of the size of x, a step over which f does not change: where x is rounded to float32, the first
+of n entries changes after 2^-24 / n of it, and a value in float32 after as little where f is no
+flatter than 2^-8. Such stairs are f's own: what is measured over them is not its derivative."""
 LADDERS_OF_A_WHOLE = 3
 """The same of several tensors at once, of which fewer are looked at next."""
 ORDINARY = 400
@@ -83,7 +104,18 @@ def settle(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     """Measure every tensor until it passes, fails for certain, or stays open."""
     set_scales(session, subjects)
     yield from _first_directions(session, subjects)
+    for subject in subjects:
+        first = subject.slopes[subject.first]
+        undefined = first.reason is InconclusiveReason.DOMAIN or _is_bounded(session, subject)
+        if (first.bend.at_x or undefined) and _by_entry(session, subject):
+            yield from sides.judge(session, subject)
+    subjects = [s for s in subjects if not s.sided]
     yield from _many_directions(session, subjects)
+    for subject in subjects:
+        # Ladders of single directions show little of types whose noise hides short steps.
+        if _is_rough(session, subject) and subject.open_lines() and not subject.is_whole:
+            yield from averages.judge(session, subject)
+    subjects = [s for s in subjects if s.averaged is None]
     yield from crowd.judge(session, [s for s in subjects if s.hidden])
     yield from _entries(session, [s for s in subjects if not s.crowd])
     yield from _finer_looks(session, subjects)
@@ -93,8 +125,76 @@ def settle(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     yield from _confirm(session, subjects)
     _drop_the_blurred(subjects)
     if not any(s.confirmed for s in subjects):
-        little = [s for s in subjects if not s.entrywise and s.limit > parts.NO_VERDICT]
+        little = [s for s in subjects if not s.entrywise and s.limit > LARGEST_LIMIT]
         yield from _parts(session, little)
+    for subject in subjects:
+        open_for = {s.reason for line, s in subject.slopes.items() if subject.is_open(line)}
+        if not subject.confirmed and open_for & AT_X and _by_entry(session, subject):
+            yield from sides.judge(session, subject)
+    subjects = [s for s in subjects if not s.sided]
+    for subject in subjects:
+        subject.stepped = _is_stepped(session, subject)
+        whole = subject.spec.size == session.task.tensors[subject.index].size
+        if subject.confirmed or not whole:
+            continue
+        if subject.open_lines() or subject.is_open_first:
+            yield from _in_groups(session, subject, opened=True)
+        if not subject.parted and _is_blurred(subject):
+            yield from averages.judge(session, subject)
+        if not (subject.parted or subject.confirmed):
+            yield from _in_groups(session, subject, opened=False)
+
+
+def _by_entry(session: Session, subject: Subject) -> bool:
+    """Tell whether the entries of a tensor can be measured one by one, at steps of one size."""
+    return sides.affordable(session, subject) and not groups.spreads(subject)
+
+
+def _in_groups(session: Session, subject: Subject, *, opened: bool) -> Steps[None]:
+    """Judge entries of like sizes by themselves, where all together leave some of them open."""
+    wanted = groups.of(session, subject, by_x=opened)
+    if not opened:
+        wanted = [g for g in wanted if groups.unseen(subject, g) and groups.visible(session, g)]
+    cost = sum(min(GROUP, 2 * g.spec.size * LADDER) for g in wanted)
+    # Where noise hides small entries anyway, no more is spent on them than on any pass.
+    fine = not averages.is_coarse(session, subject)
+    usual = opened or fine or session.used + cost <= ORDINARY
+    if wanted and usual and session.affords(cost):
+        yield from settle(session, wanted)
+        subject.groups, subject.parted = wanted, opened
+        subject.confirmed = any(g.confirmed for g in wanted)
+
+
+def _is_bounded(session: Session, subject: Subject) -> bool:
+    """Tell whether f has no value on one side of x, however short the step."""
+    samples = session.samples.get(subject.first, {})
+    return (
+        subject.spec.size > 1
+        and bool(samples)
+        and any(answer.outside for answer in samples[min(samples)])
+    )
+
+
+def _is_rough(session: Session, subject: Subject) -> bool:
+    """Tell whether short steps show only the rounding of f or of x."""
+    unit = max(session.unit, noise.unit_roundoff(subject.spec.dtype))
+    rough = subject.slopes[subject.first].reason in ROUGH
+    return unit > HALF or (unit > averages.FINE and rough)
+
+
+def _is_stepped(session: Session, subject: Subject) -> bool:
+    """Tell whether f in float64 has stairs that are wider than float32 would make them."""
+    width, _ = session.widest_stair
+    fine = max(session.unit, noise.unit_roundoff(subject.spec.dtype)) < averages.FINE
+    return fine and width > WIDE * ladder.size(subject.spec) / math.sqrt(subject.spec.size)
+
+
+def _is_blurred(subject: Subject) -> bool:
+    """Tell whether what single directions show decides nothing, and many together may."""
+    reasons = {subject.slopes[line].reason for line in subject.slopes if subject.is_open(line)}
+    if InconclusiveReason.DOMAIN in reasons:
+        return False
+    return not subject.entrywise and (bool(reasons) or subject.limit > LARGEST_LIMIT)
 
 
 def _parts(session: Session, subjects: Sequence[Subject]) -> Steps[None]:

@@ -72,6 +72,7 @@ def measure(session: Session, line: Line, spec: TensorSpec) -> Steps[None]:
             steeper = max(1.0, rise * edge / height)
             level = yield from _many(session, line, spec, side * edge)
             session.stairs = max(session.stairs, steeper * max(level, height / 4))
+            session.widest_stair = max(session.widest_stair, (flat, height))
             return
 
 

@@ -27,6 +27,8 @@ FEWEST_DIRECTIONS = 8
 """Directions after the first without which a tensor does not pass."""
 FARTHEST = 2.0
 """Bars, of two deviations each, that no direction of a crowd lies away from a correct gradient."""
+LARGEST_LIMIT = 0.5
+"""Of a pass, relative to the largest entry of a tensor: one that lets more pass says nothing."""
 FAILING = 3.0
 """A slope fails beyond so many bars, and passes within one; between them it stays open."""
 
@@ -55,6 +57,14 @@ class Subject:
     bent: bool = False
     farthest: float = FARTHEST
     contradicted: bool = False
+    averaged: Verdict | None = None
+    averaged_limit: float = math.inf
+    averaged_miss: float = 1.0
+    factor: float | None = None
+    stepped: bool = False
+    sided: bool = False
+    groups: list[Subject] = field(default_factory=list)
+    parted: bool = False
 
     @property
     def kept_as(self) -> str:
@@ -115,6 +125,11 @@ class Subject:
         An error e shows as at least |e| in one of the directions, and does not pass, or even fails.
         Between the sides of a kink it is not seen at all.
         """
+        if self.averaged is not None:
+            return self.averaged_limit
+        if self.parted:
+            errors = [group.limit * group.largest for group in self.groups]
+            return max(errors) / self.largest if self.largest > 0 else math.inf
         bars = 1 + (self.farthest if self.crowd else FAILING)
         largest = self.largest
         return (bars * self.widest + self.slack) / largest if largest > 0 else math.inf
@@ -122,6 +137,10 @@ class Subject:
     @property
     def miss(self) -> float:
         """Return the probability that an error beyond the limit was met by no direction."""
+        if self.averaged is not None:
+            return self.averaged_miss
+        if self.parted:
+            return max(group.miss for group in self.groups)
         if self.entrywise or self.spec.size == 1:
             return 0.0
         ranges = Counter((line.begin, line.end) for line in self.slopes)
@@ -150,12 +169,19 @@ class Subject:
         return self.bent or self.spec.size == 1 or slope.slack + self.bar(slope) <= most
 
     def verdicts(self) -> list[Verdict]:
-        """Return the verdict on every slope that counts."""
+        """Return the verdict on every slope that counts, or on all of them together."""
+        if self.averaged is not None:
+            return [self.averaged]
         return [self.verdict(slope) for slope in self.slopes.values()]
 
     def is_open(self, line: Line) -> bool:
         """Tell whether a direction has not passed."""
         return self.verdict(self.slopes[line]) is not Verdict.PASS
+
+    @property
+    def is_open_first(self) -> bool:
+        """Tell whether the first direction counts, and has not passed."""
+        return self.first in self.slopes and self.is_open(self.first)
 
     def open_lines(self) -> list[Line]:
         """Return the directions after the first that have not passed."""
@@ -163,6 +189,8 @@ class Subject:
 
     def failing(self) -> list[Line]:
         """Return the directions that fail."""
+        if self.averaged is not None:
+            return [self.first] if self.averaged is Verdict.FAIL else []
         return [line for line, s in self.slopes.items() if self.verdict(s) is Verdict.FAIL]
 
 

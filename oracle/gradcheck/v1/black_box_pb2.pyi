@@ -412,7 +412,7 @@ class BlackBoxCheck(google.protobuf.message.Message):
     max_evaluations: builtins.int
     """The most evaluations to ask for: at least 1, at most 1000000. Unset means 2000: some 400 for a
     gradient that agrees, and 1600 to find what is wrong in another. What is allowed beyond is spent
-    where a function of many kinks would leave a limit above 1.
+    where a function of many kinks would leave a limit above 0.5.
     """
     miss_probability: builtins.float
     """The probability of missing a wrong gradient that is allowed: between 0 and 1. Unset means 0.01."""

@@ -228,6 +228,10 @@ class _FindingKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The gradient is that of another forward pass: another activation, no softmax, a bias left out, another
     delta than the one that was asked for.
     """
+    FINDING_KIND_STAIRS: _FindingKind.ValueType  # 35
+    """Not a fault of the gradient: the function is constant over short steps and then jumps, as one that is
+    rounded, printed or counted inside. The evidence is the `width` and the `height` of its stairs.
+    """
 
 class FindingKind(_FindingKind, metaclass=_FindingKindEnumTypeWrapper):
     """FindingKind is the fixed code of a cause."""
@@ -313,6 +317,10 @@ before the activation, or of another sample.
 FINDING_KIND_WRONG_FORWARD: FindingKind.ValueType  # 34
 """The gradient is that of another forward pass: another activation, no softmax, a bias left out, another
 delta than the one that was asked for.
+"""
+FINDING_KIND_STAIRS: FindingKind.ValueType  # 35
+"""Not a fault of the gradient: the function is constant over short steps and then jumps, as one that is
+rounded, printed or counted inside. The evidence is the `width` and the `height` of its stairs.
 """
 global___FindingKind = FindingKind
 

@@ -32,12 +32,16 @@ def test_a_wrong_entry_is_found_and_located(dtype):
         assert entries == [(2, 3)]
 
 
-def test_a_float32_network_of_39760_parameters_takes_400_evaluations():
-    """Directions per tensor cost the same for any number of entries."""
-    report = run(*network(0), max_evaluations=400)
+def test_a_float32_network_of_39760_parameters_is_settled():
+    """Directions per tensor cost the same for any number of entries; many together know more."""
+    report = run(*network(0))
     assert report.verdict == Verdict.PASS
+    assert report.detection_limit <= 0.5
+    assert report.measurement.evaluations <= 800
     assert report.measurement.miss_probability <= 0.01
-    assert "at most 0.84 %." in report.notes[0]
+    assert "at most 1 %." in report.notes[0]
+    few = run(*network(0), max_evaluations=400)
+    assert (few.verdict, few.reason) == (Verdict.INCONCLUSIVE, InconclusiveReason.BUDGET_SPENT)
 
 
 def test_several_steps_narrow_the_limit_of_a_float32_network():
@@ -55,14 +59,17 @@ def test_coarser_steps_serve_a_function_that_is_straight_over_them():
     assert report.detection_limit < 0.3
 
 
-@pytest.mark.parametrize("name", ["W1", "b2"])
-def test_one_wrong_entry_of_39760_is_located_in_2000_evaluations(name):
-    """Halving the range of a direction finds an error beyond the limit that a pass states."""
+@pytest.mark.parametrize(("name", "times"), [("W1", 8.0), ("b2", 1.01)])
+def test_one_wrong_entry_of_39760_is_located_in_2000_evaluations(name, times):
+    """Halving the range of a direction finds an error beyond the limit that a pass states.
+
+    That of W1 is known from many directions together: one of them shows some eight times as much.
+    """
     f, x, g = network(0)
     passed = run(f, x, g)
     limit = next(t.detection_limit for t in passed.tensors if t.name == name)
     index = tuple(int(n) for n in np.random.default_rng(3).integers(0, x[name].shape))
-    g[name][index] += 1.01 * limit * np.abs(g[name]).max()
+    g[name][index] += times * limit * np.abs(g[name]).max()
     report = run(f, x, g)
     assert report.verdict == Verdict.FAIL
     assert [t.name for t in report.tensors if t.verdict == Verdict.FAIL] == [name]
@@ -95,12 +102,11 @@ def test_a_subgradient_passes_and_is_called_one(slope):
     assert [n.kind for n in report.findings] == [FindingKind.SUBGRADIENT]
 
 
-def test_a_slope_beyond_both_sides_of_a_kink_does_not_pass():
+def test_a_slope_beyond_both_sides_of_a_kink_fails():
     """The one-sided slopes of |x| at 0 are -1 and 1."""
     x = {"a": np.zeros(1)}
     report = run(lambda x: np.abs(x["a"]).sum(), x, {"a": np.array([1.5])})
-    assert report.verdict == Verdict.INCONCLUSIVE
-    assert report.reason == InconclusiveReason.KINK
+    assert report.verdict == Verdict.FAIL
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from oracle.checking.black_box.judgement import ALIKE
-from oracle.findings import FindingKind, InconclusiveReason
-from oracle.splitmix import positive_signs
+from oracle.findings import FindingKind
 from oracle.values import Verdict
 from tests.checking.black_box.caller import run
 
@@ -28,7 +26,7 @@ def between(function, n, rng):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("function", [absolute, rectified])
 @pytest.mark.parametrize("n", [2, 5, 30, 200])
-def test_what_lies_between_passes_and_what_does_not_stays_open(dtype, function, n):
+def test_what_lies_between_passes_and_what_does_not_fails(dtype, function, n):
     """Each entry is measured, so that one outside of its sides is seen among any others."""
     x = {"a": np.zeros(n, dtype)}
     for seed in range(3):
@@ -36,23 +34,23 @@ def test_what_lies_between_passes_and_what_does_not_stays_open(dtype, function, 
         report = run(lambda x: function(x["a"]), x, {"a": right.astype(dtype)})
         assert report.verdict == Verdict.PASS
         assert [found.kind for found in report.findings] == [FindingKind.SUBGRADIENT]
-        wrong = right.copy()
-        wrong[seed % n] = 1.5
-        assert run(lambda x: function(x["a"]), x, {"a": wrong.astype(dtype)}).verdict != "pass"
-        beyond = right.copy()
-        beyond[seed % n] += 1.05 * report.detection_limit * np.abs(right).max()
-        assert run(lambda x: function(x["a"]), x, {"a": beyond.astype(dtype)}).verdict != "pass"
+        assert report.detection_limit <= 0.5
+        for beyond in (1.5, 1 + 2 * report.detection_limit * np.abs(right).max()):
+            wrong = right.copy()
+            wrong[seed % n] = beyond
+            told = run(lambda x: function(x["a"]), x, {"a": wrong.astype(dtype)})
+            assert told.verdict == Verdict.FAIL
 
 
 @pytest.mark.parametrize("slope", [1.2, -3.0])
-@pytest.mark.parametrize("n", [30, 200, 2_000])
-def test_a_slope_beyond_all_sides_does_not_pass(slope, n):
+@pytest.mark.parametrize(("n", "verdict"), [(30, "fail"), (200, "fail"), (2_000, "inconclusive")])
+def test_a_slope_beyond_all_sides_fails(slope, n, verdict):
     """In a direction of random signs it is between the sums of the sides, in one entry it is not.
 
     Where there are too many entries to measure each, the sides leave more open than a pass may.
     """
     report = run(lambda x: absolute(x["a"]), {"a": np.zeros(n)}, {"a": np.full(n, slope)})
-    assert (report.verdict, report.reason) == (Verdict.INCONCLUSIVE, InconclusiveReason.KINK)
+    assert report.verdict == verdict
 
 
 @pytest.mark.parametrize("ties", [2, 10, 50])
@@ -66,7 +64,7 @@ def test_the_slopes_of_equal_entries_of_a_maximum_add_up_to_one(ties):
 
 
 def test_a_kink_among_thousands_of_smooth_entries_leaves_open_its_own_size():
-    """The limit holds what lies between the sides of the one kink."""
+    """What lies between the sides of the one kink is more than a pass may leave."""
     x = {"a": np.random.default_rng(0).normal(size=3_000)}
     x["a"][7] = 0.0
 
@@ -75,11 +73,4 @@ def test_a_kink_among_thousands_of_smooth_entries_leaves_open_its_own_size():
 
     right = np.cos(x["a"])
     right[7] += 0.3
-    report = run(f, x, {"a": right})
-    assert report.verdict == Verdict.PASS
-    assert report.detection_limit > 0.7 / np.abs(right).max()
-
-
-def test_one_seed_moves_all_entries_alike():
-    """The hash gives all ones for it."""
-    assert positive_signs(ALIKE, 0, 64).all()
+    assert run(f, x, {"a": right}).verdict == Verdict.INCONCLUSIVE
