@@ -75,6 +75,8 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
     for name, given in positive.items():
         valid = given is None or (math.isfinite(given) and given > 0)
         require(valid, f"{field}.{name}", "be finite and positive", given)
+    accuracy = request.value_accuracy
+    require(0 <= accuracy < 1, f"{field}.value_accuracy", "be at least 0 and below 1", accuracy)
     require_printable(request.subject, f"{field}.subject")
     task = CheckTask(
         tensors=tuple(
@@ -88,6 +90,7 @@ def _check(request: pb.BlackBoxCheck, field: str) -> Task:
         seed=request.seed,
         subject=request.subject or "f",
         max_seconds=math.inf if seconds is None else seconds,
+        value_accuracy=accuracy,
     )
     # The judgement is loaded by the first check: the document's own functions do without it.
     judgement = importlib.import_module("oracle.checking.black_box.judgement")

@@ -35,6 +35,7 @@ class Effort:
     seed: int = 0
     claim: pb.BlackBoxClaim.ValueType = pb.BLACK_BOX_CLAIM_UNSPECIFIED
     central_step: float | None = None
+    accuracy: float = 0.0
 
 
 def check_gradient(
@@ -51,6 +52,7 @@ def check_gradient(
     miss_probability: float = 0.01,
     seed: int = 0,
     random: bool = False,
+    f_accuracy: float = 0.0,
     method: Literal["central"] | None = None,
     h: float = STEP,
     timeout: float | None = None,
@@ -101,6 +103,9 @@ def check_gradient(
     random : bool
         f draws random numbers: it takes `seed` as its last argument, as does a callable `gradient`,
         and draws the same ones whenever it is given the same seed.
+    f_accuracy : float
+        What the values of f are off by at most, relative to their size, where a solver's tolerance
+        leaves more than rounding: a difference that it explains fails no gradient.
     method : "central", optional
         Judge a gradient that is itself numerical as what it is: the central difference
         (f(x + h e_i) - f(x - h e_i)) / 2h, within rounding, entry by entry.
@@ -146,7 +151,13 @@ def check_gradient(
         raise invalid("method", 'be "central", or left out', repr(method))
     step = None if method is None else arrays.real("h", h)
     effort = Effort(
-        resolution, max_evaluations, max_seconds, miss_probability, seed, central_step=step
+        resolution,
+        max_evaluations,
+        max_seconds,
+        miss_probability,
+        seed,
+        central_step=step,
+        accuracy=arrays.real("f_accuracy", f_accuracy),
     )
     manner = Manner(timeout, progress, transport, workers, vectorized, journal)
     require_callable("f", f)
@@ -227,6 +238,8 @@ def _start(
         subject=name,
         claim=effort.claim,
     )
+    if effort.accuracy:
+        start.value_accuracy = effort.accuracy
     if effort.central_step is not None:
         start.central_step = effort.central_step
     if effort.resolution is not None:

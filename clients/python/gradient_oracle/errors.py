@@ -117,6 +117,7 @@ _ARGUMENTS = {
     "parameters": "params",
     "step": "h",
     "central_step": "h",
+    "value_accuracy": "f_accuracy",
     "learning_rate": "lr",
     "step_count": "step_num",
     "arithmetic": "accumulation_dtype",

@@ -131,7 +131,8 @@ class CheckTask:
     """What is to be checked, and with how much effort.
 
     `value_dtype` is the dtype of f's values. `resolution` is the relative error that a pass should
-    exclude. `max_evaluations`, `max_seconds` and `miss_probability` bound the effort.
+    exclude. `value_accuracy` is what the values of f are off by at most, relative to their size.
+    `max_evaluations`, `max_seconds` and `miss_probability` bound the effort.
     """
 
     tensors: tuple[TensorSpec, ...]
@@ -142,6 +143,7 @@ class CheckTask:
     seed: int = 0
     subject: str = "f"
     max_seconds: float = math.inf
+    value_accuracy: float = 0.0
 
 
 Check: TypeAlias = Generator[Ask, Answer, Report]

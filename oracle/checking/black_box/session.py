@@ -68,7 +68,8 @@ class Session:
         third more.
         """
         level = max(self.level, self.stairs)
-        return max(2 * self.unit * abs(self.value), 4 * level, 3 * self.scatter)
+        told = self.task.value_accuracy * abs(self.value)
+        return max(2 * self.unit * abs(self.value), 4 * level, 3 * self.scatter, told)
 
     @property
     def defined(self) -> bool:

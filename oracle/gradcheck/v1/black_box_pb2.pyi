@@ -401,6 +401,7 @@ class BlackBoxCheck(google.protobuf.message.Message):
     MAX_SECONDS_FIELD_NUMBER: builtins.int
     CLAIM_FIELD_NUMBER: builtins.int
     CENTRAL_STEP_FIELD_NUMBER: builtins.int
+    VALUE_ACCURACY_FIELD_NUMBER: builtins.int
     value_data_type: oracle.gradcheck.v1.tensor_pb2.DataType.ValueType
     """The type of the values of f."""
     resolution: builtins.float
@@ -432,6 +433,11 @@ class BlackBoxCheck(google.protobuf.message.Message):
     the derivative: within rounding, entry by entry, for which twice the entries are evaluated. Finite and
     positive.
     """
+    value_accuracy: builtins.float
+    """How accurate the values of f are, relative to their size: what a solver's tolerance leaves. At least 0 and
+    below 1. A difference that it explains fails no gradient, and the limits count it. Unset means 0: rounding
+    and what is measured.
+    """
     @property
     def tensors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BlackBoxTensor]:
         """The floating tensors of x: at least one and at most 10000, with at most `Limits.max_entries` entries."""
@@ -449,9 +455,10 @@ class BlackBoxCheck(google.protobuf.message.Message):
         max_seconds: builtins.float | None = ...,
         claim: global___BlackBoxClaim.ValueType = ...,
         central_step: builtins.float | None = ...,
+        value_accuracy: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_central_step", b"_central_step", "_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "central_step", b"central_step", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_central_step", b"_central_step", "_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "central_step", b"central_step", "claim", b"claim", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_data_type", b"value_data_type"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_central_step", b"_central_step", "_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "_value_accuracy", b"_value_accuracy", "central_step", b"central_step", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "value_accuracy", b"value_accuracy"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_central_step", b"_central_step", "_max_evaluations", b"_max_evaluations", "_max_seconds", b"_max_seconds", "_miss_probability", b"_miss_probability", "_resolution", b"_resolution", "_value_accuracy", b"_value_accuracy", "central_step", b"central_step", "claim", b"claim", "max_evaluations", b"max_evaluations", "max_seconds", b"max_seconds", "miss_probability", b"miss_probability", "resolution", b"resolution", "seed", b"seed", "subject", b"subject", "tensors", b"tensors", "value_accuracy", b"value_accuracy", "value_data_type", b"value_data_type"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_central_step", b"_central_step"]) -> typing.Literal["central_step"] | None: ...
     @typing.overload
@@ -462,6 +469,8 @@ class BlackBoxCheck(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_miss_probability", b"_miss_probability"]) -> typing.Literal["miss_probability"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_resolution", b"_resolution"]) -> typing.Literal["resolution"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_value_accuracy", b"_value_accuracy"]) -> typing.Literal["value_accuracy"] | None: ...
 
 global___BlackBoxCheck = BlackBoxCheck
 
