@@ -33,8 +33,9 @@ class Graphs(Servicer, graph_pb2_grpc.GraphServiceServicer):
     ) -> graph_pb2.DifferentiateResponse:
         asked = requests.asked(requests.planned(request), request)
         requests.require_answerable(asked.plan, asked.wanted, "wanted", self.max_message_bytes)
-        with self.compute(context, requests.needed(EXACT, asked.plan)):
+        with self.compute(context, requests.needed(EXACT, asked.plan)) as checkpoint:
             known.value(asked.plan)
+            checkpoint()
             exact, kinks = known.reference(asked)
         return build(
             graph_pb2.DifferentiateResponse,
@@ -48,8 +49,9 @@ class Graphs(Servicer, graph_pb2_grpc.GraphServiceServicer):
     ) -> graph_pb2.CheckResponse:
         plan = requests.planned(request)
         gradient, how = requests.candidate(plan, request), requests.how(plan, request)
-        with self.compute(context, requests.needed(EXACT, plan)):
+        with self.compute(context, requests.needed(EXACT, plan)) as checkpoint:
             known.value(plan)
+            checkpoint()
             found = known.check(plan, gradient, **how)
         return graph_pb2.CheckResponse(report=report.encode(found))
 
