@@ -106,6 +106,18 @@ class GradientOracle:
         __tracebackhide__ = True
         return self._judge("check_adjoint", jvp, vjp, x, **options)
 
+    def assert_jacobian(self, f: Any, x: Any, jacobian: Any, **options: Any) -> Report:
+        """Fail the test unless `jacobian` is that of `f` at `x`, whose value is an array."""
+        __tracebackhide__ = True
+        return self._judge("check_jacobian", f, x, jacobian, **options)
+
+    def assert_hessian_vector_product(
+        self, gradient: Any, x: Any, tangent: Any, product: Any, **options: Any
+    ) -> Report:
+        """Fail the test unless `product` is H v, by which `gradient` changes along `tangent`."""
+        __tracebackhide__ = True
+        return self._judge("check_hessian_vector_product", gradient, x, tangent, product, **options)
+
     def _judge(self, method: str, *arguments: Any, **options: Any) -> Report:
         __tracebackhide__ = True
         with _CallersFrames():

@@ -107,7 +107,7 @@ def test_wrong(gradient_oracle):
 
 
 def test_products_with_a_jacobian_are_checked(tmp_path):
-    """`assert_jvp` and `assert_adjoint` fail with the report, too."""
+    """`assert_jvp`, `assert_adjoint` and their kin fail with the report, too."""
     source = """
 import numpy as np
 import pytest
@@ -119,9 +119,15 @@ def test_product(gradient_oracle, J):
 @pytest.mark.parametrize("J", [A, A.T])
 def test_pair(gradient_oracle, J):
     gradient_oracle.assert_adjoint(f, lambda c: J.T @ c, x)
+@pytest.mark.parametrize("J", [A, A.T])
+def test_jacobian(gradient_oracle, J):
+    gradient_oracle.assert_jacobian(f, x, J)
+@pytest.mark.parametrize("J", [A + A.T, A])
+def test_hessian(gradient_oracle, J):
+    gradient_oracle.assert_hessian_vector_product(lambda x: (A + A.T) @ x, x, x + 1, J @ (x + 1))
 """
     done = run(tmp_path, source)
-    assert "4 gradients checked, 2 passed, 2 failed" in done.stdout, done.stdout + done.stderr
+    assert "8 gradients checked, 4 passed, 4 failed" in done.stdout, done.stdout + done.stderr
     assert "FAIL  f along the tangent" in done.stdout
     assert "pytest_gradient_oracle.py" not in done.stdout
 
