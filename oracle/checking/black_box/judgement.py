@@ -103,5 +103,5 @@ def _outcomes(subject: Subject) -> list[Verdict]:
 def _blurred_factor(session: Session, subject: Subject) -> Steps[float | None]:
     """Return a factor that single directions are too blurred to show."""
     seen = causes.factor([causes.Measured.of(subject, wrong=True)])
-    small = subject.spec.size == 1 or subject.spec.gradient_largest == 0
-    return None if seen or small else (yield from averages.factor(session, subject))
+    told = subject.entrywise or subject.spec.size == 1 or subject.spec.gradient_largest == 0
+    return None if seen or told else (yield from averages.factor(session, subject))

@@ -423,7 +423,7 @@ def _finer_looks(session: Session, subjects: Sequence[Subject]) -> Steps[None]:
     """
     looks: dict[Line, list[float]] = {}
     for subject in subjects:
-        if subject.crowd or subject.failing():
+        if subject.crowd or (subject.is_whole and subject.failing()):
             continue
         kinked = subject.slopes[subject.first].reason is InconclusiveReason.KINK
         for line in subject.lines if subject.entrywise and kinked else subject.open_lines():
