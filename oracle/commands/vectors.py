@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import version
@@ -15,23 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-import flint
 import numpy as np
 
-from oracle.checking import budget, derivatives, probes
-from oracle.checking.arithmetic import Arithmetic, arithmetic
-from oracle.checking.budget import Evaluation
+from oracle.arithmetic.balls import enclose
+from oracle.arithmetic.dtypes import arithmetic
+from oracle.checking import known, probes
 from oracle.commands.options import Command, Fault
-from oracle.enclosure.balls import Ball, ball_matrix, enclose, product, softmax
+from oracle.document import nets
+from oracle.graphs.evaluation import forward
+from oracle.graphs.graph import Plan
 from oracle.reference.targets import distribution
-from oracle.values import DELTA, Array, ReferenceGradient, never_stop
+from oracle.values import DELTA, Array
 
 SCHEMA_VERSION = 1
 """Raised when a field or a tensor changes its meaning or goes away."""
 
 FORMATS = ("json", "npz", "safetensors")
-
-Evaluate = Callable[[Arithmetic], Evaluation]
 
 
 @dataclass(frozen=True)
@@ -79,40 +78,15 @@ def _two_layer_net(
     parameters, x, t = probes.probe(variant, "float64", seed)
     if one_hot:
         t = np.eye(parameters.b2.size)[t]
-
-    def scores() -> list[Ball]:
-        hidden = product(x, ball_matrix(parameters.W1), never_stop)
-        biases = parameters.b1.tolist() * len(x)
-        z = [1 / (1 + (-(a + b)).exp()) for a, b in zip(hidden, biases, strict=True)]
-        raw = flint.arb_mat(len(x), parameters.b1.size, z) * ball_matrix(parameters.W2)
-        biases = parameters.b2.tolist() * len(x)
-        return [s + b for s, b in zip(raw.entries(), biases, strict=True)]
-
-    return _case(
-        name,
-        "two_layer_net",
-        delta,
-        {**parameters.tensors(), "x": x, "t": t},
-        loss=_cross_entropy(scores, distribution(t, parameters.b2.size), delta),
-        gradient=derivatives.two_layer_net(parameters, x, t, delta=delta),
-        evaluate=lambda how: budget.two_layer_net(parameters, x, t, how, delta=delta),
-    )
+    plan = nets.two_layer_net(parameters, x, t, delta)
+    return _case(name, "two_layer_net", delta, plan, tuple(parameters.tensors()))
 
 
 def _simple_net(seed: int) -> Case:
     parameters, x, t = probes.probe("standard", "float64", seed)
     W = np.concatenate([parameters.W2, parameters.W2[:4] / 2])
-    return _case(
-        "simple_net",
-        "simple_net",
-        DELTA,
-        {"W": W, "x": x, "t": t},
-        loss=_cross_entropy(
-            lambda: product(x, ball_matrix(W), never_stop), distribution(t, W.shape[1]), DELTA
-        ),
-        gradient=derivatives.simple_net(W, x, t, delta=DELTA),
-        evaluate=lambda how: budget.simple_net(W, x, t, how, delta=DELTA),
-    )
+    plan = nets.simple_net(W, x, t, DELTA)
+    return _case("simple_net", "simple_net", DELTA, plan, ("W",))
 
 
 def _losses(seed: int) -> list[Case]:
@@ -121,55 +95,21 @@ def _losses(seed: int) -> list[Case]:
     # Rows of multiples of 1/256 that sum to 1, as probabilities do.
     y = np.floor(256 * weights / weights.sum(axis=1, keepdims=True)) / 256
     y[:, 0] += 1.0 - y.sum(axis=1)
-    targets = distribution(t, 3)
-    rows = [(p, w) for p, w in zip(y.ravel().tolist(), targets.ravel().tolist(), strict=True)]
-    cross = _case(
-        "cross_entropy_error",
-        "cross_entropy_error",
-        DELTA,
-        {"y": y, "t": t},
-        loss=lambda: sum(-w * (flint.arb(p) + DELTA).log() for p, w in rows if w) / len(y),
-        gradient=derivatives.cross_entropy_error(y, t, delta=DELTA),
-        evaluate=lambda how: Evaluation({}, budget.cross_entropy_error(y, t, how, delta=DELTA)),
-    )
-    square = _case(
-        "mean_squared_error",
-        "mean_squared_error",
-        None,
-        {"y": y, "t": targets},
-        loss=lambda: sum((flint.arb(p) - w) ** 2 for p, w in rows) / 2,
-        gradient=derivatives.mean_squared_error(y, targets),
-        evaluate=lambda how: Evaluation({}, budget.mean_squared_error(y, targets, how)),
-    )
-    return [cross, square]
-
-
-def _cross_entropy(
-    scores: Callable[[], list[Ball]], targets: Array, delta: float
-) -> Callable[[], Ball]:
-    def loss() -> Ball:
-        entries, (samples, classes) = scores(), targets.shape
-        total = flint.arb(0)
-        for n, row in enumerate(targets.tolist()):
-            y = softmax(entries[n * classes : (n + 1) * classes])
-            total -= sum(w * (p + delta).log() for p, w in zip(y, row, strict=True) if w)
-        return total / samples
-
-    return loss
+    cross = nets.cross_entropy_error(y, t, DELTA)
+    square = nets.mean_squared_error(y, distribution(t, 3))
+    return [
+        _case("cross_entropy_error", "cross_entropy_error", DELTA, cross, ("y",)),
+        _case("mean_squared_error", "mean_squared_error", None, square, ("y",)),
+    ]
 
 
 def _case(
-    name: str,
-    function: str,
-    delta: float | None,
-    inputs: Mapping[str, Array],
-    *,
-    loss: Callable[[], Ball],
-    gradient: ReferenceGradient,
-    evaluate: Evaluate,
+    name: str, function: str, delta: float | None, plan: Plan, names: tuple[str, ...]
 ) -> Case:
-    enclosed = enclose(lambda: {"loss": [loss()]}, {"loss": ()}, never_stop)
-    tensors: dict[str, Array] = {f"inputs/{key}": array for key, array in inputs.items()}
+    asked = known.known(plan, wanted=names)
+    enclosed, _ = enclose(lambda xp: {"loss": forward(xp, plan)["loss"]})
+    gradient, _ = known.reference(asked)
+    tensors: dict[str, Array] = {f"inputs/{key}": array for key, array in plan.inputs.items()}
     tensors["loss"] = enclosed.tensors["loss"]
     tensors["loss_radius"] = enclosed.radius["loss"]
     for key, array in gradient.tensors.items():
@@ -177,7 +117,7 @@ def _case(
         tensors[f"radius/{key}"] = gradient.radius[key]
     limits: dict[str, float | None] = {}
     for dtype in probes.DTYPES:
-        rounding = evaluate(arithmetic(dtype)).budget
+        rounding = known.evaluation(asked, arithmetic(dtype)).budget
         shares = []
         for key, array in gradient.tensors.items():
             allowed = rounding[key] + gradient.radius[key]

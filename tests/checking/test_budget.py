@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.checking import budget
-from oracle.checking.arithmetic import arithmetic
-from oracle.enclosure import two_layer_net
+from oracle.checking import derivatives
 from oracle.values import InvalidInput, TwoLayerNetParameters
+from tests.checking import budgets as budget
+from tests.checking.budgets import arithmetic
 
 
 def network(seed, scale, dtype, N):
@@ -60,7 +60,7 @@ def test_correct_gradients_stay_within_their_budget(seed, scale, dtype, N, delta
     """The bound holds for a serial sum and the cancelling form of the loss's derivative."""
     parameters, x, t = network(seed, scale, dtype, N)
     candidate = backpropagate(parameters, x, t, delta)
-    exact = two_layer_net.gradient(parameters, x, t, delta=delta)
+    exact = derivatives.two_layer_net(parameters, x, t, delta=delta)
     how = arithmetic(np.dtype(dtype).name)
     allowed = budget.two_layer_net(parameters, x, t, how, delta=delta).budget
     for name, tensor in candidate.items():
@@ -72,7 +72,7 @@ def test_correct_gradients_stay_within_their_budget(seed, scale, dtype, N, delta
 def test_derived_bound_holds_the_exact_gradient(seed, scale, N):
     """Above the size of balls the bound at u = 2^-53 takes their place."""
     parameters, x, t = network(seed, scale, np.float64, N)
-    exact = two_layer_net.gradient(parameters, x, t)
+    exact = derivatives.two_layer_net(parameters, x, t)
     ours = budget.two_layer_net(parameters, x, t, arithmetic("float64"), delta=1e-7)
     for name, tensor in ours.tensors.items():
         error = np.abs(tensor - exact.tensors[name])
@@ -153,7 +153,7 @@ def test_budget_survives_squares_that_underflow():
     )
     x, t = rng.random((20, 64)), rng.integers(0, 3, 20)
     candidate = backpropagate(parameters, x, t, 0.0, classes=3)
-    exact = two_layer_net.gradient(parameters, x, t, delta=0.0)
+    exact = derivatives.two_layer_net(parameters, x, t, delta=0.0)
     allowed = budget.two_layer_net(parameters, x, t, arithmetic("float64"), delta=0.0)
     for name, tensor in candidate.items():
         error = np.abs(tensor - exact.tensors[name])

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracle.checking import budget, closed_form, survey
-from oracle.checking.arithmetic import arithmetic
+from oracle.checking import closed_form, survey
 from oracle.values import TwoLayerNetParameters, Verdict
+from tests.checking import budgets as budget
+from tests.checking.budgets import arithmetic
 
 LOOP = r"""
 #include <math.h>

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from oracle.checking import budget
-from oracle.checking.arithmetic import arithmetic
-from oracle.enclosure import two_layer_net
+from oracle.checking import derivatives
 from oracle.values import TwoLayerNetParameters
+from tests.checking import budgets as budget
+from tests.checking.budgets import arithmetic
 
 NARROW = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 TYPES = {**NARROW, "float32": np.float32, "float64": np.float64}
@@ -181,7 +181,7 @@ def assert_within_budget(form, dtype, parameters, x, t, *, delta):
         return
     sums = "float32" if form.sums == "wide" and dtype in NARROW else None
     how = arithmetic(dtype, sums)
-    exact = two_layer_net.gradient(parameters, x, t, delta=delta)
+    exact = derivatives.two_layer_net(parameters, x, t, delta=delta)
     allowed = budget.two_layer_net(parameters, x, t, how, delta=delta).budget
     for name, tensor in candidate.items():
         error = np.abs(tensor.astype(np.float64) - exact.tensors[name])

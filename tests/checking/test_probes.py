@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracle import splitmix
-from oracle.checking import budget, closed_form, derivatives
-from oracle.checking.arithmetic import arithmetic
+from oracle.checking import closed_form, derivatives
 from oracle.checking.backward import backward, forward
 from oracle.checking.probes import SIZES, VARIANTS, probe
 from oracle.checking.wrong_gradients import WRONG_GRADIENTS
 from oracle.values import DELTA, InvalidInput, Verdict
+from tests.checking import budgets as budget
+from tests.checking.budgets import arithmetic
 
 seeds = st.integers(0, 2**64 - 1)
 variants = st.sampled_from(VARIANTS)

@@ -42,7 +42,7 @@ def test_a_client_loads_no_server():
         "import sys, gradient_oracle\n"
         "gradient_oracle.connect('localhost:1').close()\n"
         "rooms = ('flint', 'threadpoolctl', 'oracle.service', 'oracle.reference', "
-        "'oracle.checking', 'oracle.enclosure', 'torch', 'jax', 'scipy')\n"
+        "'oracle.checking', 'oracle.arithmetic', 'oracle.graphs', 'torch', 'jax', 'scipy')\n"
         "print([name for name in rooms if name in sys.modules])"
     )
     assert run(code) == "[]"

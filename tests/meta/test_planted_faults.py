@@ -22,8 +22,8 @@ import pytest
 
 from oracle.checking import closed_form, derivatives, probes, verdict
 from oracle.checking.black_box import coordinates
-from oracle.enclosure import two_layer_net as enclosure_of_the_net
 from oracle.gradcheck.v1 import tensor_pb2 as pb
+from oracle.operators import softmax_cross_entropy_error
 from oracle.reference import (
     activations,
     losses,
@@ -424,7 +424,7 @@ FAULTS = [
     ),
     Fault(
         "soft targets taken for one-hot",
-        enclosure_of_the_net,
+        softmax_cross_entropy_error,
         "distribution",
         "test_networks.py",
         one_hot_of_the_likeliest,

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oracle.enclosure import losses, simple_net, two_layer_net
-from oracle.enclosure.balls import PROVEN
+from oracle.arithmetic.balls import PROVEN, enclose
+from oracle.checking.derivatives import (
+    cross_entropy_error,
+    mean_squared_error,
+    simple_net,
+    two_layer_net,
+)
 from oracle.values import ReferenceKind, TwoLayerNetParameters
 
 
@@ -34,7 +39,7 @@ def complex_loss(parameters, x, t, delta):
 def test_two_layer_gradient_is_the_complex_step(seed, scale):
     """Im L(p + ih) / h has no cancellation, and knows nothing of the backward pass."""
     parameters, x, t = network(seed, scale)
-    gradient = two_layer_net.gradient(parameters, x, t).tensors
+    gradient = two_layer_net(parameters, x, t).tensors
     for name, tensor in parameters.tensors().items():
         for index in np.ndindex(tensor.shape):
             moved = {**parameters.tensors(), name: tensor.astype(complex)}
@@ -46,7 +51,7 @@ def test_two_layer_gradient_is_the_complex_step(seed, scale):
 def test_two_layer_gradient_is_proven_and_rounded_when_outputs_saturate():
     """Probabilities of 1e-300 keep their relative precision in balls."""
     parameters, x, t = network(3, 300.0)
-    answer = two_layer_net.gradient(parameters, x, t)
+    answer = two_layer_net(parameters, x, t)
     assert answer.kind is ReferenceKind.ENCLOSURE
     assert answer.correctly_rounded
     assert answer.exact_radius < PROVEN
@@ -55,7 +60,7 @@ def test_two_layer_gradient_is_proven_and_rounded_when_outputs_saturate():
 def test_simple_net_gradient_is_the_decimal_one_when_outputs_saturate():
     """Two classes: dW = x (y_0 - t_0) w, with 1 - y formed as exp(-a) / (1 + exp(-a))."""
     W, x = np.array([[690.0, -0.5]]), np.array([1.0])
-    answer = simple_net.gradient(W, x, np.array([0]), delta=1e-7)
+    answer = simple_net(W, x, np.array([0]), delta=1e-7)
     with localcontext() as context:
         context.prec = 400
         small = 1 / (1 + Decimal("690.5").exp())
@@ -68,7 +73,7 @@ def test_simple_net_gradient_is_the_decimal_one_when_outputs_saturate():
 def test_simple_net_gradient_gives_the_document_its_digits():
     """They are those of the loss without delta; the weights are printed to 8 digits."""
     W = np.array([[0.47355232, 0.9977393, 0.84668094], [0.85557411, 0.03563661, 0.69422093]])
-    answer = simple_net.gradient(W, np.array([0.6, 0.9]), np.array([0.0, 0.0, 1.0]), delta=0.0)
+    answer = simple_net(W, np.array([0.6, 0.9]), np.array([0.0, 0.0, 1.0]), delta=0.0)
     printed = [[0.21924763, 0.14356247, -0.36281009], [0.32887144, 0.2153437, -0.54421514]]
     np.testing.assert_allclose(answer.tensors["W"], printed, rtol=0, atol=2e-8)
 
@@ -77,8 +82,8 @@ def test_simple_net_gradient_gives_the_document_its_digits():
 def test_soft_targets_of_one_class_are_labels(seed, delta):
     """A one-hot distribution says the same as its label."""
     parameters, x, t = network(seed, 1.0)
-    labels = two_layer_net.gradient(parameters, x, t, delta=delta).tensors
-    one_hot = two_layer_net.gradient(parameters, x, np.eye(4)[t], delta=delta).tensors
+    labels = two_layer_net(parameters, x, t, delta=delta).tensors
+    one_hot = two_layer_net(parameters, x, np.eye(4)[t], delta=delta).tensors
     for name in labels:
         np.testing.assert_array_equal(labels[name], one_hot[name])
 
@@ -86,8 +91,8 @@ def test_soft_targets_of_one_class_are_labels(seed, delta):
 def test_loss_gradients_are_correctly_rounded():
     """y - t and -t / (y + delta) / N are one and a few operations: decimal says the same."""
     y, t = np.array([[0.1, 0.9], [1e-30, 1.0]]), np.array([[0.3, 0.7], [1.0, 0.0]])
-    np.testing.assert_array_equal(losses.mean_squared_error_gradient(y, t).tensors["y"], y - t)
-    answer = losses.cross_entropy_error_gradient(y, t, delta=1e-7)
+    np.testing.assert_array_equal(mean_squared_error(y, t).tensors["y"], y - t)
+    answer = cross_entropy_error(y, t, delta=1e-7)
     with localcontext() as context:
         context.prec = 60
         exact = [
@@ -107,10 +112,10 @@ def test_precision_is_given_back_when_a_computation_is_stopped():
     class StoppedError(Exception):
         pass
 
-    def stop():
+    def stop(_):
         raise StoppedError
 
     before = flint.ctx.prec
     with pytest.raises(StoppedError):
-        two_layer_net.gradient(*network(0, 1.0), checkpoint=stop)
+        enclose(stop)
     assert flint.ctx.prec == before

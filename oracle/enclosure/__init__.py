@@ -1,1 +1,0 @@
-"""The document's functions and their derivatives in ball arithmetic: proven enclosures."""
