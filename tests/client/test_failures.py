@@ -461,7 +461,7 @@ def test_nobody_waits_longer_for_room_than_his_timeout(faulty):
     calls = []
     servicer.behave = full_for(10**9, calls)
     with (
-        gradient_oracle.connect(client.address, timeout=0.5) as hasty,
+        gradient_oracle.connect(client.address, timeout=2) as hasty,
         pytest.raises(gradient_oracle.Overloaded, match="too many calls") as caught,
     ):
         hasty.mean_squared_error([1.0], [3.0])
