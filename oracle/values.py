@@ -16,7 +16,9 @@ Array: TypeAlias = NDArray[Any]
 Float64: TypeAlias = NDArray[np.float64]
 
 Checkpoint: TypeAlias = Callable[[], None]
-"""Called by long computations at least every 50 ms; raises to stop them."""
+"""Called by long computations at least every 50 ms, by those of graphs between stages; raises to
+stop them.
+"""
 
 
 def never_stop() -> None:

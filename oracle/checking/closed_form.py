@@ -51,7 +51,7 @@ def check_two_layer_net(
     accumulation_dtype : str, optional
         Type of the candidate's sums, if wider than its own.
     checkpoint : callable
-        Called at least every 50 ms.
+        Called between the stages of the check; raises to stop.
 
     Returns
     -------

@@ -38,7 +38,8 @@ class SimpleNetServiceStub(object):
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
-    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     def __init__(self, channel):
@@ -82,7 +83,8 @@ class SimpleNetServiceServicer(object):
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
-    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     def Predict(self, request, context):
@@ -164,7 +166,8 @@ class SimpleNetService(object):
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
-    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     @staticmethod

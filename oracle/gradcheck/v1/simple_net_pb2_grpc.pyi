@@ -25,7 +25,8 @@ class SimpleNetServiceStub:
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
-    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -67,7 +68,8 @@ class SimpleNetServiceAsyncStub:
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
-    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     Predict: grpc.aio.UnaryUnaryMultiCallable[
@@ -108,7 +110,8 @@ class SimpleNetServiceServicer(metaclass=abc.ABCMeta):
 
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with `inputs` if N K exceeds the server's `Limits.max_numbers`; with `weights` if
-    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms.
+    scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     @abc.abstractmethod

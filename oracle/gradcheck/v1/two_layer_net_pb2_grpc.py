@@ -40,7 +40,8 @@ class TwoLayerNetServiceStub(object):
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
     that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
-    within 100 ms.
+    within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     def __init__(self, channel):
@@ -106,7 +107,8 @@ class TwoLayerNetServiceServicer(object):
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
     that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
-    within 100 ms.
+    within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     def Initialize(self, request, context):
@@ -262,7 +264,8 @@ class TwoLayerNetService(object):
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
     that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
-    within 100 ms.
+    within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     @staticmethod

@@ -27,7 +27,8 @@ class TwoLayerNetServiceStub:
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
     that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
-    within 100 ms.
+    within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -123,7 +124,8 @@ class TwoLayerNetServiceAsyncStub:
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
     that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
-    within 100 ms.
+    within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     Initialize: grpc.aio.UnaryUnaryMultiCallable[
@@ -218,7 +220,8 @@ class TwoLayerNetServiceServicer(metaclass=abc.ABCMeta):
     Errors of every method, beside those of ServerService: INVALID_ARGUMENT with the field of what breaks a
     rule stated here; with that of the inputs if N H or N K exceeds the server's `Limits.max_numbers`; with
     that of the weights if scores overflow float64. DEADLINE_EXCEEDED and CANCELLED stop the computation
-    within 100 ms.
+    within 100 ms,
+    that of an exact gradient or of a check between its stages.
     """
 
     @abc.abstractmethod
