@@ -27,7 +27,7 @@ def use(oracle):
     assert oracle.numerical_gradient(np.sum, np.ones(2)).round(6).tolist() == [1, 1]
 
 def child():
-    import oracle.service.server  # A server of its own is no later for what it loads first.
+    from oracle.service import server  # A server of its own is no later for what it loads first.
     began = time.monotonic()
     try:
         with (CHILD) as own:
