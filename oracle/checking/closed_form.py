@@ -249,12 +249,12 @@ def _numbers(
 def _arithmetic(accumulation_dtype: str | None) -> Callable[[str], Arithmetic]:
     """Return the arithmetic of a candidate.
 
-    Half precision is stored, and computed and summed in float32, as kernels do it; whose sums are
-    in half precision too computes in it throughout, and says so by `accumulation_dtype`.
+    It computes in its own type throughout; where its sums are said to be wider, half precision is
+    only stored, and computed in the type of the sums, as kernels do it.
     """
 
     def of(dtype: str) -> Arithmetic:
-        own = dtype if accumulation_dtype == dtype else None
+        own = dtype if accumulation_dtype in (None, dtype) else None
         return arithmetic(
             dtype, compute=own, accumulate=accumulation_dtype, argument="accumulation_dtype"
         )
