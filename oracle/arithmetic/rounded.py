@@ -13,7 +13,8 @@ is rounded, in any order of sums (`sums`), with or without fused multiply-add.
   as much and 2 u of its own size, and exp(-a) / (1 + exp(-a))² by (f |1 - 2 z| + f + 3) u of its
   own size; the larger is charged. Where exp(-a) may overflow, as it does in float16 from a = -11
   on, z may be zero.
-- Tanh: E[z] = (1 - z²) E[a] + f u |z|; 1 - z² then errs by 2 |z| as much, and by 2 u.
+- Tanh: E[z] = (1 - z²) E[a] + f u |z|; 1 - z² then errs by 2 |z| as much, and by 2 u;
+  4 exp(-2a) / (1 + exp(-2a))² by (f |z| + f + 3) u of its own size; the larger is charged.
 - Softmax: shifting a whole row changes nothing, so the relative error of y_k is
   (1 - y_k) d_k + Σ_{j != k} y_j d_j with d = E[score] + u (|score - max| + f); the term with
   |score - max| covers the shift. Sum and quotient add (f + 1) u. As exp(score - max - l), with
@@ -452,7 +453,9 @@ class RoundedNumbers(Numbers):
         z, value = np.abs(np.tanh(x.value)), special.tanh_slope(x.value)
         off = np.minimum(x.off, MOST)
         bend = value * (2.0 * z + 2.0 * off) * np.exp(np.minimum(2.0 * off, MOST))
-        own = 2.0 * self.how.f * z * z + (1.0 + value)
+        f = self.how.f
+        # As 1 - tanh², and as 4 e^-2a / (1 + e^-2a)², which errs as that of the sigmoid does.
+        own = np.maximum(2.0 * f * z * z + (1.0 + value), (f * z + f + 3.0) * value)
         slope = self._function(x, value, bend, own, 1.0)
         return self._from_output(slope, z, 2.0 * z)
 
